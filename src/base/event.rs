@@ -1,0 +1,244 @@
+//! The one event type: logic emits it; metrics, log and audit consume it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{DatabaseName, LoginName, RoleName, ServerName, SqlState, TenantName};
+
+/// Something worth counting or logging. Carries no token, no secret and no statement text.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A client's socket was accepted.
+    ClientAccepted,
+    /// A client's socket was closed.
+    ClientClosed {
+        /// Why.
+        end: ClientEnd,
+        /// Whether it had logged in.
+        authenticated: bool,
+    },
+    /// A session began.
+    LoggedIn {
+        /// The role its transactions run as.
+        role: &'a RoleName,
+        /// Its tenant, where it has one.
+        tenant: Option<&'a TenantName>,
+    },
+    /// A login was refused.
+    LoginRefused {
+        /// The SQLSTATE the client was given.
+        sqlstate: SqlState,
+        /// Why, without the token.
+        reason: &'a str,
+    },
+    /// The guard has judged a statement.
+    Verdict {
+        /// Allow or refuse.
+        kind: VerdictKind,
+        /// The statement's class, e.g. `SELECT`.
+        class: &'static str,
+    },
+    /// An error was sent to a client, the server's or our own.
+    ErrorSent {
+        /// Its SQLSTATE.
+        sqlstate: SqlState,
+    },
+    /// A client got a server connection from its pool.
+    CheckedOut {
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// A server connection came back from a client.
+    CheckedIn {
+        /// What became of it.
+        verdict: CheckIn,
+    },
+    /// A server transaction ended.
+    TransactionDone {
+        /// From the checkout to the check-in.
+        took: Duration,
+        /// Bytes from client to server.
+        bytes_in: u64,
+        /// Bytes from server to client.
+        bytes_out: u64,
+    },
+    /// A server connection was opened and has logged in.
+    ServerOpened {
+        /// The server.
+        server: &'a ServerName,
+        /// The database.
+        database: &'a DatabaseName,
+        /// The login.
+        login: &'a LoginName,
+    },
+    /// A server connection was closed.
+    ServerClosed {
+        /// Why.
+        reason: DiscardReason,
+    },
+    /// A server connection could not be opened.
+    ServerConnectFailed {
+        /// The server.
+        server: &'a ServerName,
+        /// What went wrong, without secrets.
+        reason: &'a str,
+    },
+    /// A client began to wait for a server connection.
+    WaitBegan,
+    /// A client stopped waiting, with a server connection or without.
+    WaitEnded,
+    /// A CancelRequest arrived.
+    CancelRequested {
+        /// Whether its key matched a running query.
+        matched: bool,
+    },
+    /// A key set was fetched, or could not be.
+    KeysRefreshed {
+        /// The issuer.
+        issuer: &'a str,
+        /// What went wrong, if anything.
+        error: Option<&'a str>,
+    },
+}
+
+/// What the guard decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerdictKind {
+    /// The statement may run.
+    Allow,
+    /// It may not.
+    Refuse,
+}
+
+/// What becomes of a server connection when its lease ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckIn {
+    /// Idle and clean: the next client may have it.
+    Reuse,
+    /// In a transaction whose client is gone: rolled back first.
+    Rollback,
+    /// Closed.
+    Discard(DiscardReason),
+}
+
+/// Why a server connection was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiscardReason {
+    /// Its client vanished while replies were outstanding.
+    ClientGone,
+    /// The server closed it or the socket failed.
+    ServerGone,
+    /// The server sent something the protocol does not allow here.
+    ProtocolViolation,
+    /// A pinned setting changed under us.
+    PinnedSetting,
+    /// A cancel was sent for it, so a late signal might still arrive.
+    Cancelled,
+    /// Older than `server_lifetime`.
+    Lifetime,
+    /// Idle for longer than `server_idle_timeout`.
+    Idle,
+    /// A time limit ended the transaction.
+    Timeout,
+    /// Its lease was dropped without check-in.
+    Dropped,
+    /// Portcullis is shutting down.
+    Shutdown,
+}
+
+impl DiscardReason {
+    /// The reason as a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client_gone",
+            Self::ServerGone => "server_gone",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::PinnedSetting => "pinned_setting",
+            Self::Cancelled => "cancelled",
+            Self::Lifetime => "lifetime",
+            Self::Idle => "idle",
+            Self::Timeout => "timeout",
+            Self::Dropped => "dropped",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Why a client connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientEnd {
+    /// It said Terminate, or closed between transactions.
+    Terminated,
+    /// It vanished in the middle of something.
+    Vanished,
+    /// It was refused at login.
+    Refused,
+    /// It broke the protocol.
+    ProtocolViolation,
+    /// Its token expired.
+    Expired,
+    /// A time limit ended it.
+    Timeout,
+    /// The server connection failed under it.
+    ServerGone,
+    /// It was a CancelRequest.
+    CancelRequest,
+    /// Portcullis is shutting down.
+    Shutdown,
+}
+
+impl ClientEnd {
+    /// The reason as a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminated => "terminated",
+            Self::Vanished => "vanished",
+            Self::Refused => "refused",
+            Self::ProtocolViolation => "protocol_violation",
+            Self::Expired => "expired",
+            Self::Timeout => "timeout",
+            Self::ServerGone => "server_gone",
+            Self::CancelRequest => "cancel_request",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// A consumer of events. Called on the data path: must not block.
+pub trait Observe: Send + Sync {
+    /// Takes note of one event.
+    fn observe(&self, event: &Event<'_>);
+}
+
+/// Where events go: a handle that is cheap to clone.
+#[derive(Clone)]
+pub struct Events(Arc<dyn Observe>);
+
+impl Events {
+    /// Sends events to one consumer.
+    pub fn new(consumer: Arc<dyn Observe>) -> Self {
+        Self(consumer)
+    }
+
+    /// Drops every event: for tests and one-shot commands.
+    pub fn none() -> Self {
+        struct Nobody;
+        impl Observe for Nobody {
+            fn observe(&self, _: &Event<'_>) {}
+        }
+        Self(Arc::new(Nobody))
+    }
+
+    /// Emits one event.
+    pub fn emit(&self, event: &Event<'_>) {
+        self.0.observe(event);
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}

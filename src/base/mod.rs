@@ -1,0 +1,14 @@
+//! Words every part shares: names, SQLSTATEs, faults, limits, events, draining.
+
+mod drain;
+mod event;
+mod fault;
+pub mod limits;
+mod sqlstate;
+mod types;
+
+pub use drain::{Drain, DrainHandle, Phase};
+pub use event::{CheckIn, ClientEnd, DiscardReason, Event, Events, Observe, VerdictKind};
+pub use fault::{Fault, Severity};
+pub use sqlstate::SqlState;
+pub use types::{DatabaseName, LoginName, RoleName, Secret, ServerName, TenantName};

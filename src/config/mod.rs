@@ -1,0 +1,1 @@
+//! Configuration: raw TOML, checked into one model, every mistake reported at once.

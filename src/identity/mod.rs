@@ -1,0 +1,1 @@
+//! What a transaction runs as: the binding and its prelude.

@@ -1,0 +1,1 @@
+//! Consumers of [`Event`](crate::base::Event): metrics and logs.

@@ -1,0 +1,1 @@
+//! Who may use which server connection: accounting, checkout, lease, reaper.

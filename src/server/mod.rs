@@ -1,0 +1,1 @@
+//! One server connection: connect, log in, prepared statements, cancel.

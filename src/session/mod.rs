@@ -1,0 +1,1 @@
+//! One authenticated client, many transactions.

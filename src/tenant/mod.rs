@@ -1,0 +1,1 @@
+//! Where may they go: directory of tenants, placement, route.
