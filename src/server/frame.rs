@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn impossible_lengths_are_refused_before_the_body_arrives() {
         for length in [[0, 0, 0, 0], [0, 0, 0, 3], [0xff; 4], *b"TTP/"] {
-            let bytes = [&[b'H'], &length[..]].concat();
+            let bytes = [b"H", &length[..]].concat();
             assert!(
                 matches!(read_all(&bytes, 64, 100), (frames, ServerError::Protocol(_)) if frames.is_empty())
             );

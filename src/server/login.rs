@@ -84,7 +84,7 @@ impl<'a> Login<'a> {
                 other => return Err(unexpected("AuthenticationOk", &other)),
             },
             State::ScramBegun(scram) => scram_begun(scram, message, out)?,
-            State::ScramProved(scram) => scram_proved(scram, message)?,
+            State::ScramProved(scram) => scram_proved(*scram, message)?,
             State::Greeted => return self.greeted(message),
         };
         Ok(Step::More(self))
@@ -188,7 +188,7 @@ fn scram_begun(
 }
 
 /// A server that skips its own proof with an early AuthenticationOk does not know the password.
-fn scram_proved(mut scram: Box<ScramSha256>, message: Message) -> Result<State, ServerError> {
+fn scram_proved(mut scram: ScramSha256, message: Message) -> Result<State, ServerError> {
     let Message::AuthenticationSaslFinal(data) = message else {
         return Err(unexpected("AuthenticationSASLFinal", &message));
     };
