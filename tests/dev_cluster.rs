@@ -1,0 +1,142 @@
+//! The private cluster of `portcullis dev`, on every PostgreSQL version that this machine has.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::path::Path;
+
+use portcullis::dev::{Binaries, Cluster, ClusterOptions, DataDir};
+use tokio_postgres::NoTls;
+
+/// Every version on this machine, and the one that PORTCULLIS_TEST_PG_BIN names.
+fn versions() -> Vec<Binaries> {
+    let mut found = Binaries::all();
+    if let Some(folder) = std::env::var_os("PORTCULLIS_TEST_PG_BIN") {
+        found.push(Binaries::in_folder(Path::new(&folder)).expect("PORTCULLIS_TEST_PG_BIN"));
+    }
+    assert!(
+        !found.is_empty(),
+        "no PostgreSQL server binaries: apt install postgresql"
+    );
+    found
+}
+
+/// One value, asked of the cluster as superuser.
+fn ask(cluster: &Cluster, sql: &str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (client, connection) = cluster.superuser_config().connect(NoTls).await.expect("connect");
+        let connection = tokio::spawn(connection);
+        let rows = client.simple_query(sql).await.expect(sql);
+        drop(client);
+        connection.await.unwrap().unwrap();
+        let value = rows.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        value.unwrap_or_default()
+    })
+}
+
+fn is_running(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // A zombie has ended; nobody has asked for its exit code yet.
+    !status.is_empty() && !status.contains(") Z ")
+}
+
+#[test]
+fn a_temporary_cluster_comes_and_goes() {
+    for binaries in versions() {
+        let cluster =
+            Cluster::start(ClusterOptions::temporary(binaries).set("max_connections", "17")).unwrap();
+        assert_eq!(
+            ask(&cluster, "SHOW server_version_num"),
+            cluster.server_version_num().to_string()
+        );
+        assert_eq!(ask(&cluster, "SHOW max_connections"), "17");
+        assert_eq!(ask(&cluster, "SHOW port"), cluster.port().to_string());
+        assert_eq!(ask(&cluster, "SHOW fsync"), "off");
+        let (run, pid) = (cluster.run_dir().to_owned(), cluster.pid().unwrap());
+        assert!(run.exists() && is_running(pid));
+        cluster.stop().unwrap();
+        assert!(!run.exists() && !is_running(pid));
+    }
+}
+
+#[test]
+fn a_dropped_cluster_goes_as_well() {
+    let binaries = Binaries::find().unwrap();
+    let cluster = Cluster::start(ClusterOptions::temporary(binaries)).unwrap();
+    let (run, pid) = (cluster.run_dir().to_owned(), cluster.pid().unwrap());
+    drop(cluster);
+    assert!(!run.exists() && !is_running(pid));
+}
+
+#[test]
+fn kept_data_is_there_the_next_time_even_after_a_crash() {
+    for binaries in versions() {
+        let folder = tempfile::tempdir().unwrap();
+        allow_passage(folder.path());
+        let data = DataDir::Kept(folder.path().join("kept"));
+        let options = ClusterOptions {
+            data,
+            ..ClusterOptions::temporary(binaries)
+        };
+        let mut cluster = Cluster::start(options.clone()).unwrap();
+        assert_eq!(ask(&cluster, "SHOW fsync"), "on");
+        ask(&cluster, "CREATE TABLE kept (n int)");
+        ask(&cluster, "INSERT INTO kept VALUES (42)");
+        cluster.halt();
+        assert_eq!(cluster.pid(), None);
+        cluster.resume().unwrap();
+        assert_eq!(ask(&cluster, "SELECT n FROM kept"), "42");
+        let run = cluster.run_dir().to_owned();
+        cluster.stop().unwrap();
+        assert!(!run.exists() && folder.path().join("kept/postgres/PG_VERSION").exists());
+        // What a machine that lost its power leaves behind.
+        std::fs::write(
+            folder.path().join("kept/postgres/postmaster.pid"),
+            "1\n/gone\n1000\n",
+        )
+        .unwrap();
+        let cluster = Cluster::start(options).unwrap();
+        assert_eq!(ask(&cluster, "SELECT n FROM kept"), "42");
+    }
+}
+
+#[test]
+fn data_of_another_version_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    allow_passage(folder.path());
+    let version = folder.path().join("postgres/PG_VERSION");
+    std::fs::create_dir(version.parent().unwrap()).unwrap();
+    std::fs::write(&version, "9\n").unwrap();
+    let data = DataDir::Kept(folder.path().to_owned());
+    let options = ClusterOptions {
+        data,
+        ..ClusterOptions::temporary(Binaries::find().unwrap())
+    };
+    let error = Cluster::start(options).unwrap_err().to_string();
+    assert!(
+        error.contains("made by PostgreSQL 9") && error.contains("--pg-bin"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_start_that_fails_says_why_and_leaves_nothing() {
+    let options = ClusterOptions::temporary(Binaries::find().unwrap()).set("shared_buffers", "nonsense");
+    let error = Cluster::start(options).unwrap_err().to_string();
+    assert!(error.contains("nonsense"), "{error}");
+}
+
+/// The account that Postgres runs as when these tests run as root must get through a temporary folder.
+fn allow_passage(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
