@@ -6,6 +6,8 @@
 )]
 
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use portcullis::dev::{Binaries, Cluster, ClusterOptions, DataDir};
 use tokio_postgres::NoTls;
@@ -133,6 +135,103 @@ fn a_start_that_fails_says_why_and_leaves_nothing() {
     let options = ClusterOptions::temporary(Binaries::find().unwrap()).set("shared_buffers", "nonsense");
     let error = Cluster::start(options).unwrap_err().to_string();
     assert!(error.contains("nonsense"), "{error}");
+}
+
+/// The variable that makes [`a_process_to_kill`] do its work; it names the file to report to.
+const VICTIM: &str = "PORTCULLIS_TEST_VICTIM";
+
+#[test]
+#[ignore = "not a test of its own: the process that the tests below kill"]
+fn a_process_to_kill() {
+    let report = std::env::var_os(VICTIM).expect(VICTIM);
+    let watchdog = Some(env!("CARGO_BIN_EXE_portcullis").into());
+    let binaries = Binaries::find().unwrap();
+    let cluster = Cluster::start(ClusterOptions {
+        watchdog,
+        ..ClusterOptions::temporary(binaries)
+    })
+    .unwrap();
+    std::fs::write(report, cluster.pid().unwrap().to_string()).unwrap();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+/// Starts [`a_process_to_kill`] with a temporary folder of its own.
+fn victim(temporary: &Path) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--ignored", "--exact", "a_process_to_kill"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+        .env("TMPDIR", temporary)
+        .env(VICTIM, temporary.join("report"))
+        .spawn()
+        .unwrap()
+}
+
+#[expect(clippy::panic, reason = "a test stops at the first surprise")]
+/// Waits until `done` gives something, 30 s at most.
+fn eventually<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(value) = done() {
+            return value;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what} did not come about");
+}
+
+fn is_empty_but_for_the_report(folder: &Path) -> bool {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .flatten()
+        .all(|entry| entry.file_name() == "report")
+}
+
+#[test]
+fn the_watchdog_clears_up_after_a_process_that_was_killed() {
+    let temporary = tempfile::tempdir().unwrap();
+    allow_passage(temporary.path());
+    let mut process = victim(temporary.path());
+    let report = temporary.path().join("report");
+    let postmaster: u32 = eventually("the report", || {
+        std::fs::read_to_string(&report).ok()?.parse().ok()
+    });
+    assert!(is_running(postmaster) && !is_empty_but_for_the_report(temporary.path()));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    eventually("the postmaster's end", || (!is_running(postmaster)).then_some(()));
+    eventually("an empty folder", || {
+        is_empty_but_for_the_report(temporary.path()).then_some(())
+    });
+}
+
+#[test]
+fn the_watchdog_clears_up_a_start_that_was_cut_short() {
+    for after_ms in [100, 700, 1300] {
+        let temporary = tempfile::tempdir().unwrap();
+        allow_passage(temporary.path());
+        let mut process = victim(temporary.path());
+        eventually("a folder", || {
+            (!is_empty_but_for_the_report(temporary.path())).then_some(())
+        });
+        std::thread::sleep(Duration::from_millis(after_ms));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        eventually("an empty folder", || {
+            is_empty_but_for_the_report(temporary.path()).then_some(())
+        });
+        // What was still being started must not come back.
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(
+            is_empty_but_for_the_report(temporary.path()),
+            "after {after_ms} ms"
+        );
+        let processes = Command::new("ps").args(["-eo", "args"]).output().unwrap();
+        let folder = temporary.path().to_string_lossy().into_owned();
+        let processes = String::from_utf8_lossy(&processes.stdout).into_owned();
+        assert!(!processes.contains(&folder), "{processes}");
+    }
 }
 
 /// The account that Postgres runs as when these tests run as root must get through a temporary folder.

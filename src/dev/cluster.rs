@@ -44,6 +44,24 @@ pub enum DataDir {
     Kept(PathBuf),
 }
 
+impl DataDir {
+    /// The newest binaries of this machine, or those of the version that made the data that is kept here.
+    ///
+    /// # Errors
+    /// As [`Binaries::find`]. Where the version that made the data is missing, the newest are given, and
+    /// [`Cluster::start`] says that they do not fit.
+    pub fn matching_binaries(&self) -> Result<Binaries, DevError> {
+        let made_by = match self {
+            Self::Temporary => None,
+            Self::Kept(folder) => major_of(&folder.join("postgres")),
+        };
+        match made_by.and_then(Binaries::find_major) {
+            Some(binaries) => Ok(binaries),
+            None => Binaries::find(),
+        }
+    }
+}
+
 /// How a cluster is to be started.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -149,6 +167,11 @@ impl Cluster {
     /// A temporary folder for files of this run. It goes away with the cluster.
     pub fn run_dir(&self) -> &Path {
         &self.run_path
+    }
+
+    /// The folder for files that live as long as the data: the kept folder, or the temporary one.
+    pub fn home(&self) -> &Path {
+        self.data.parent().unwrap_or(&self.run_path)
     }
 
     /// The server's log of this run.
@@ -302,11 +325,9 @@ impl Cluster {
     }
 
     fn check_version(&self) -> Result<(), DevError> {
-        let path = self.data.join("PG_VERSION");
-        let text = fs::read_to_string(&path).map_err(while_doing(|| format!("read {}", path.display())))?;
         let binaries = self.options.binaries.version();
-        match text.trim().parse() {
-            Ok(data) if data != binaries.major => Err(DevError::VersionMismatch {
+        match major_of(&self.data) {
+            Some(data) if data != binaries.major => Err(DevError::VersionMismatch {
                 folder: self.data.clone(),
                 data,
                 binaries,
@@ -392,6 +413,15 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = self.clear_up();
     }
+}
+
+/// The major version that made a data directory.
+fn major_of(data: &Path) -> Option<u32> {
+    fs::read_to_string(data.join("PG_VERSION"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// A port that nobody listens on right now.

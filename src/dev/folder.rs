@@ -1,8 +1,8 @@
 //! Folders of a cluster: who may enter them, and how they go away.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -51,6 +51,23 @@ pub(super) fn private(path: &Path, account: Option<&Account>) -> Result<(), DevE
         }))?;
     }
     Ok(())
+}
+
+/// Writes a file that only we may read, in place of one that is there.
+pub(super) fn write_private(path: &Path, text: &str) -> Result<(), DevError> {
+    let doing = || format!("write {}", path.display());
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(while_doing(doing)(e)),
+        _ => {}
+    }
+    // Made anew: the mode of a file that exists is not changed by opening it.
+    let file = fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(while_doing(doing))
 }
 
 /// Checks that the server's account can get to `path`, and names the folder that stops it.
@@ -138,6 +155,16 @@ mod tests {
         private(&path, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         private(&path, None).unwrap();
+    }
+
+    #[test]
+    fn a_private_file_is_closed_to_others_even_if_it_was_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        fs::write(&path, "a longer old text").unwrap();
+        write_private(&path, "new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

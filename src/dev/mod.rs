@@ -7,11 +7,20 @@
 mod account;
 mod binaries;
 mod cluster;
+mod demo;
+mod demo_config;
 mod error;
 mod folder;
 mod postmaster;
+mod script;
+mod seed;
+mod signing;
+mod stop;
 pub mod watchdog;
 
 pub use binaries::{Binaries, Version};
 pub use cluster::{Cluster, ClusterOptions, DataDir, SUPERUSER};
+pub use demo::{Demo, DemoUrl};
 pub use error::DevError;
+pub use script::Script;
+pub use stop::{StopReason, StopSignals};
