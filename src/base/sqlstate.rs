@@ -10,6 +10,9 @@ macro_rules! sqlstates {
     ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
         impl SqlState {
             $($(#[$doc])* pub const $name: Self = Self(*$code);)*
+
+            /// Every code that Portcullis itself raises.
+            pub const OWN: &'static [Self] = &[$(Self::$name),*];
         }
     };
 }

@@ -1,8 +1,38 @@
 //! The command line: one file per command.
 
+pub mod dev;
+
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A connection-pooling SQL proxy for PostgreSQL that runs every transaction as the end user
+#[derive(Debug, Parser)]
+#[command(version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stops a private Postgres whose starter is gone
+    #[command(hide = true, name = crate::dev::watchdog::COMMAND)]
+    DevWatchdog(dev::WatchdogOptions),
+}
 
 /// Runs the command that the command line names and returns the process's exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let command = CommandLine::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "portcullis: cannot start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match command {
+        Command::DevWatchdog(options) => runtime.block_on(dev::watch(options)),
+    }
 }
