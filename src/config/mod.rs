@@ -15,3 +15,6 @@ mod suggest;
 
 pub use error::{ConfigError, Mistake};
 pub use model::Config;
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::{admin, auth, client, guard, identity, observe, pool, session, tenant};
 
-use super::raw::{Effective, Notes, Origin, Section, Source};
+use super::raw::{Effective, Environment, Notes, Origin, Section, Source};
 use super::{ConfigError, Mistake, check, files};
 
 /// A configuration in which no mistake was found.
@@ -31,7 +31,7 @@ pub struct Config {
     pub tenants: tenant::Settings,
     /// What works, but is probably not what was meant.
     pub warnings: Vec<Mistake>,
-    effective: Vec<Effective>,
+    pub(super) effective: Vec<Effective>,
 }
 
 impl Config {
@@ -41,7 +41,7 @@ impl Config {
     /// Every mistake that was found; of a file that is not TOML, only that.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         match files::read_text(path, files::LARGE) {
-            Ok(text) => Self::parse(text, path),
+            Ok(text) => Self::parse(text, path, |name| std::env::var_os(name)),
             Err(message) => Err(ConfigError {
                 mistakes: vec![Mistake::of_file(path, message)],
             }),
@@ -49,15 +49,12 @@ impl Config {
     }
 
     /// Checks a configuration's text. `path` is its name in mistakes, and relative paths start at its folder.
-    ///
-    /// # Errors
-    /// As [`Config::load`].
-    pub fn parse(text: String, path: &Path) -> Result<Self, ConfigError> {
+    pub(super) fn parse(text: String, path: &Path, environment: Environment) -> Result<Self, ConfigError> {
         let source = Source {
             path: path.to_owned(),
             text,
         };
-        let notes = Notes::default();
+        let notes = Notes::new(environment);
         let parts = source.parse(&notes).and_then(|table| {
             let top = Section::new(&notes, &source, String::new(), Some(table.get_ref()), None);
             check::check(&top)
@@ -107,6 +104,3 @@ impl Config {
         text
     }
 }
-
-#[cfg(test)]
-mod tests;

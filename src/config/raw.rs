@@ -11,6 +11,7 @@ pub(super) use item::Item;
 pub(super) use section::Section;
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,9 +63,12 @@ impl Source {
     }
 }
 
-/// What reading and checking have found so far.
-#[derive(Default)]
+/// Looks up an environment variable.
+pub(super) type Environment = fn(&str) -> Option<OsString>;
+
+/// What reading and checking have found so far, and where secrets of the environment come from.
 pub(super) struct Notes {
+    pub(super) environment: Environment,
     mistakes: RefCell<Vec<Mistake>>,
     warnings: RefCell<Vec<Mistake>>,
     effective: RefCell<Vec<Effective>>,
@@ -88,6 +92,16 @@ pub(super) enum Origin {
 }
 
 impl Notes {
+    /// Nothing found yet.
+    pub(super) fn new(environment: Environment) -> Self {
+        Self {
+            environment,
+            mistakes: RefCell::default(),
+            warnings: RefCell::default(),
+            effective: RefCell::default(),
+        }
+    }
+
     /// Mistakes by file and line, warnings, and values in force.
     pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Mistake>, Vec<Effective>) {
         let mut mistakes = self.mistakes.into_inner();

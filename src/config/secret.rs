@@ -48,7 +48,7 @@ fn from_table(section: &Section<'_>, item: &Item<'_>) -> Option<(Vec<u8>, String
                 env.mistake("must be the name of an environment variable");
                 return None;
             }
-            let Some(value) = std::env::var_os(&name) else {
+            let Some(value) = (env.notes().environment)(&name) else {
                 env.mistake(format!("the environment variable {name} is not set"));
                 return None;
             };

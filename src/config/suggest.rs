@@ -15,20 +15,33 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate)
 }
 
-/// Insertions, deletions and replacements that turn one word into the other (Levenshtein), letter case aside.
+/// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other (optimal
+/// string alignment), letter case aside.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
+    // The rows of the usual table: the last but one, the last, and the one being made.
+    let mut older: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut before = None;
     for (line, from) in a.chars().map(|c| c.to_ascii_lowercase()).enumerate() {
-        let mut diagonal = line;
         let mut left = line + 1;
         let mut next = vec![left];
-        for (above, to) in row.iter().skip(1).zip(&b) {
-            left = (diagonal + usize::from(from != *to)).min(left + 1).min(above + 1);
-            diagonal = *above;
+        for (column, to) in b.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
+            left = (at(&row, column) + usize::from(from != *to))
+                .min(left + 1)
+                .min(at(&row, column + 1) + 1);
+            let previous = column.checked_sub(1);
+            if before == Some(*to)
+                && let Some(previous) = previous
+                && b.get(previous) == Some(&from)
+            {
+                left = left.min(at(&older, previous) + 1);
+            }
             next.push(left);
         }
-        row = next;
+        older = std::mem::replace(&mut row, next);
+        before = Some(from);
     }
     row.last().copied().unwrap_or_default()
 }
@@ -45,6 +58,8 @@ mod tests {
             ("", "abc", 3),
             ("kitten", "sitting", 3),
             ("Port", "port", 0),
+            ("prot", "port", 1),
+            ("ab", "ba", 1),
         ] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
@@ -53,7 +68,7 @@ mod tests {
     #[test]
     fn only_near_words_are_suggested() {
         let keys = ["host", "port", "default_pool_size", "min_pool_size"];
-        assert_eq!(nearest("prot", keys), None);
+        assert_eq!(nearest("prot", keys), Some("port"));
         assert_eq!(nearest("ports", keys), Some("port"));
         assert_eq!(nearest("default_poolsize", keys), Some("default_pool_size"));
         assert_eq!(nearest("sslmode", keys), None);

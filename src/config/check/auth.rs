@@ -160,9 +160,11 @@ fn issuer(section: &Section<'_>, seen: &mut HashSet<String>) -> Option<IssuerSet
 
 fn algorithms(section: &Section<'_>, keys: Option<&KeySource>) -> Option<Vec<Algorithm>> {
     let Some(item) = section.get("algorithms") else {
-        if let Some(KeySource::Secret(secret)) = keys {
+        if section.has("secret") {
             section.or("algorithms", vec!["HS256".to_owned()], |_| None);
-            long_enough(section, secret.expose().len(), "HS256", 32);
+            if let Some(KeySource::Secret(secret)) = keys {
+                long_enough(section, secret.expose().len(), "HS256", 32);
+            }
             return Some(vec![Algorithm::HS256]);
         }
         section.mistake(

@@ -156,7 +156,7 @@ fn forbidden(name: &str, logins: &HashMap<LoginName, LoginSettings>) -> Option<S
 /// A trusted role must not share the user that an end user's server connections log in as: whoever
 /// escapes from the one role could then become the other.
 fn trusted_apart(logins: &[(Item<'_>, String, Trust)]) {
-    for (item, user, trust) in logins {
+    for (item, user, trust) in logins.iter().filter(|(_, user, _)| !user.is_empty()) {
         let shared = logins
             .iter()
             .find(|(_, other, other_trust)| other == user && *other_trust == Trust::EndUser);

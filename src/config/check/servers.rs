@@ -17,6 +17,7 @@ const SOCKET_PATH_BYTES: usize = 107;
 /// Most server connections of one pool. Postgres itself becomes slow long before.
 const POOL_SIZE: usize = 10_000;
 
+/// The servers; one with a mistake keeps its name, so that what refers to it is not called wrong as well.
 pub(super) fn servers(top: &Section<'_>) -> HashMap<ServerName, ServerSettings> {
     let named = top.named("servers");
     if named.is_empty() {
@@ -30,13 +31,14 @@ pub(super) fn servers(top: &Section<'_>) -> HashMap<ServerName, ServerSettings> 
         .filter_map(|(name, item)| {
             let section = item.section()?;
             let port = section.count("port", 5432, 1, 65_535);
-            let host = section.required("host", host)?;
-            let endpoint = endpoint(&section, &host, u16::try_from(port).ok()?)?;
+            let host = section.required("host", host).unwrap_or_default();
+            let endpoint = endpoint(&section, host, u16::try_from(port).unwrap_or_default());
             Some((ServerName::new(name), ServerSettings { endpoint }))
         })
         .collect()
 }
 
+/// The logins; one with a mistake keeps its name.
 pub(super) fn logins(top: &Section<'_>) -> HashMap<LoginName, LoginSettings> {
     let named = top.named("logins");
     if named.is_empty() {
@@ -56,7 +58,7 @@ pub(super) fn logins(top: &Section<'_>) -> HashMap<LoginName, LoginSettings> {
             Some((
                 LoginName::new(name),
                 LoginSettings {
-                    user: user?,
+                    user: user.unwrap_or_default(),
                     password,
                     default_pool_size,
                     min_pool_size,
@@ -78,9 +80,9 @@ pub(super) fn pool(
     let settings = Settings {
         default_pool_size: pool.count("default_pool_size", 20, 1, POOL_SIZE),
         min_pool_size: pool.count("min_pool_size", 0, 0, POOL_SIZE),
-        query_wait_timeout: pool.time("query_wait_timeout", 30),
-        server_lifetime: pool.time("server_lifetime", 3600),
-        server_idle_timeout: pool.time("server_idle_timeout", 600),
+        query_wait_timeout: pool.time_or_zero("query_wait_timeout", 30),
+        server_lifetime: pool.time_or_zero("server_lifetime", 3600),
+        server_idle_timeout: pool.time_or_zero("server_idle_timeout", 600),
         server_connect_timeout: pool.time("server_connect_timeout", 5),
         server_login_retry: pool.time("server_login_retry", 1),
         server_prepared_statements: pool.count("server_prepared_statements", 200, 1, 100_000),
@@ -91,11 +93,12 @@ pub(super) fn pool(
         pool.mistake("min_pool_size", "is more than default_pool_size");
     }
     for (name, login) in &settings.logins {
+        let own = login.default_pool_size.or(login.min_pool_size).is_some();
         let most = login.default_pool_size.unwrap_or(settings.default_pool_size);
-        if login.min_pool_size.unwrap_or(settings.min_pool_size) > most {
-            top.mistake(
-                "logins",
-                format!("[logins.{name}]: min_pool_size is more than default_pool_size"),
+        if own && login.min_pool_size.unwrap_or(settings.min_pool_size) > most {
+            top.mistake_path(
+                &format!("logins.{name}.min_pool_size"),
+                "is more than default_pool_size",
             );
         }
     }
@@ -111,25 +114,21 @@ fn host(item: &Item<'_>) -> Option<String> {
     None
 }
 
-fn endpoint(section: &Section<'_>, host: &str, port: u16) -> Option<Endpoint> {
+fn endpoint(section: &Section<'_>, host: String, port: u16) -> Endpoint {
     if !host.starts_with('/') {
-        let host = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host);
-        return Some(Endpoint::Tcp {
-            host: host.to_owned(),
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        return Endpoint::Tcp {
+            host: address.map_or_else(|| host.clone(), str::to_owned),
             port,
-        });
+        };
     }
     // The name of the socket in its folder: PostgreSQL manual, 20.3.1, unix_socket_directories.
-    let path = Path::new(host).join(format!(".s.PGSQL.{port}"));
+    let path = Path::new(&host).join(format!(".s.PGSQL.{port}"));
     if path.as_os_str().len() > SOCKET_PATH_BYTES {
         section.mistake(
             "host",
             format!("the socket's path is longer than {SOCKET_PATH_BYTES} bytes"),
         );
-        return None;
     }
-    Some(Endpoint::Unix(path))
+    Endpoint::Unix(path)
 }

@@ -27,6 +27,7 @@ pub(super) fn directory(top: &Section<'_>, servers: &Servers, claim: TenantClaim
         claim,
         settings: Settings::default(),
         occupants: Occupants::default(),
+        entries: 0,
     };
     reader.read(&section);
     if let Some(item) = section.get("file") {
@@ -35,7 +36,7 @@ pub(super) fn directory(top: &Section<'_>, servers: &Servers, claim: TenantClaim
     }
     let settings = reader.settings;
     overlap::patterns_keep_out(top, &settings);
-    if settings.tenants.is_empty() && settings.patterns.is_empty() && settings.databases.is_empty() {
+    if reader.entries == 0 {
         top.mistake(
             "tenants",
             "there is nothing to connect to: add tenants, a pattern or a database, or a file that has them",
@@ -79,17 +80,22 @@ struct Reader<'a> {
     claim: TenantClaim,
     settings: Settings,
     occupants: Occupants,
+    /// Entries that were read, also those with mistakes; a file that could not be read counts as one.
+    entries: usize,
 }
 
 impl Reader<'_> {
     fn read(&mut self, section: &Section<'_>) {
         for entry in section.sections("database") {
+            self.entries += 1;
             self.database(&entry);
         }
         for entry in section.sections("tenant") {
+            self.entries += 1;
             self.tenant(&entry);
         }
         for entry in section.sections("pattern") {
+            self.entries += 1;
             self.pattern(&entry);
         }
     }
@@ -99,7 +105,9 @@ impl Reader<'_> {
         match files::read_text(&path, files::LARGE) {
             Ok(text) => {
                 let source = Source { path, text };
-                if let Some(table) = source.parse(item.notes()) {
+                let table = source.parse(item.notes());
+                self.entries += usize::from(table.is_none());
+                if let Some(table) = table {
                     self.read(&Section::new(
                         item.notes(),
                         &source,
@@ -109,7 +117,10 @@ impl Reader<'_> {
                     ));
                 }
             }
-            Err(message) => item.mistake(message),
+            Err(message) => {
+                self.entries += 1;
+                item.mistake(message);
+            }
         }
     }
 

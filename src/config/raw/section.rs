@@ -253,7 +253,9 @@ impl Drop for Section<'_> {
         let Some(table) = self.table else {
             return;
         };
-        let asked = self.asked.borrow();
+        let mut asked = self.asked.take();
+        asked.sort_unstable();
+        asked.dedup();
         for key in table.keys() {
             let name: &str = key.get_ref();
             if asked.contains(&name) {
