@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 pub mod dev;
+pub mod token;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

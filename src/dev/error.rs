@@ -50,7 +50,7 @@ pub enum DevError {
     /// The account that Postgres runs as cannot get to a folder.
     #[error(
         "Postgres runs as `{account}`, which may not enter {folder} (needed for {wanted}): \
-         allow it with `chmod o+x {folder}`, or choose another place with {remedy}"
+         choose another place with {remedy}, or let it through with `chmod o+x {folder}`"
     )]
     Unreachable {
         /// The account's name.
