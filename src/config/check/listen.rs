@@ -33,6 +33,12 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
              unless allow_plaintext = true",
         );
     }
+    let statement_bytes = listen.count(
+        "max_statement_bytes",
+        STATEMENT_BYTES,
+        1024,
+        limits::MESSAGE_BYTES,
+    );
     let max_tenant_client_conn = listen.count("max_tenant_client_conn", 0, 0, 1_000_000);
     Listen {
         client: client::Settings {
@@ -56,13 +62,9 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             expiry_grace: listen.time_or_zero("expiry_grace", 10),
             idle_transaction_timeout: listen.limit("idle_transaction_timeout", 60),
             client_idle_timeout: listen.limit("client_idle_timeout", 0),
+            max_statement_bytes: statement_bytes,
         },
-        statement_bytes: listen.count(
-            "max_statement_bytes",
-            STATEMENT_BYTES,
-            1024,
-            limits::MESSAGE_BYTES,
-        ),
+        statement_bytes,
     }
 }
 
