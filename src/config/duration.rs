@@ -35,9 +35,9 @@ pub(super) fn show(duration: Duration) -> String {
     let millis = duration.as_millis();
     let (count, unit) = match millis {
         0 => (0, "s"),
-        _ if millis % 1000 != 0 => (millis, "ms"),
-        _ if millis % 60_000 != 0 => (millis / 1000, "s"),
-        _ if millis % 3_600_000 != 0 => (millis / 60_000, "m"),
+        _ if !millis.is_multiple_of(1000) => (millis, "ms"),
+        _ if !millis.is_multiple_of(60_000) => (millis / 1000, "s"),
+        _ if !millis.is_multiple_of(3_600_000) => (millis / 60_000, "m"),
         _ => (millis / 3_600_000, "h"),
     };
     format!("{count}{unit}")

@@ -1,5 +1,7 @@
 //! Whole configurations: what loads, what does not, and what is said about it.
 
+mod access;
+mod entries;
 mod examples;
 mod hostile;
 mod mistakes;
@@ -59,4 +61,21 @@ fn complaints(text: &str) -> Vec<String> {
             .map(|mistake| format!("{}: {}", mistake.key, mistake.message))
             .collect(),
     }
+}
+
+/// Replaces a part of the smallest configuration, adds to it, and expects exactly these complaints.
+fn expect(replace: (&str, &str), add: &str, expected: &[&str]) {
+    let (from, to) = replace;
+    assert!(SMALL.contains(from), "{from}");
+    let text = format!("{}{add}\n", SMALL.replace(from, to));
+    let found = complaints(&text);
+    let matches = found.len() == expected.len()
+        && found
+            .iter()
+            .all(|complaint| expected.iter().any(|start| complaint.starts_with(start)));
+    assert!(matches, "expected {expected:#?}\nfound {found:#?}\nin {text}");
+}
+
+fn added(add: &str, expected: &[&str]) {
+    expect(("", ""), add, expected);
 }

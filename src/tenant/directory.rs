@@ -13,7 +13,7 @@ use crate::base::{DatabaseName, RoleName, TenantName};
 use super::{Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, TenantChoice, TenantNeed};
 
 /// Routes kept at one time. Tenants in use at once stay well below it; a route costs some 300 bytes.
-const ROUTES: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
+const ROUTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8_191);
 
 /// The directory of tenants: who may go where. Immutable but for its cache of routes; shared by all sessions.
 pub struct Directory {
