@@ -12,6 +12,9 @@ use std::time::Duration;
 use portcullis::dev::{Binaries, Cluster, ClusterOptions, DataDir};
 use tokio_postgres::NoTls;
 
+#[path = "support/processes.rs"]
+mod processes;
+
 /// Every version on this machine, and the one that PORTCULLIS_TEST_PG_BIN names.
 fn versions() -> Vec<Binaries> {
     let mut found = Binaries::all();
@@ -227,10 +230,7 @@ fn the_watchdog_clears_up_a_start_that_was_cut_short() {
             is_empty_but_for_the_report(temporary.path()),
             "after {after_ms} ms"
         );
-        let processes = Command::new("ps").args(["-eo", "args"]).output().unwrap();
-        let folder = temporary.path().to_string_lossy().into_owned();
-        let processes = String::from_utf8_lossy(&processes.stdout).into_owned();
-        assert!(!processes.contains(&folder), "{processes}");
+        assert!(!processes::mention(temporary.path()), "after {after_ms} ms");
     }
 }
 

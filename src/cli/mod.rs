@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 pub mod dev;
+pub mod serve;
 pub mod token;
 
 use std::io::{self, Write};
@@ -18,6 +19,10 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the proxy
+    Serve(serve::ServeOptions),
+    /// Starts a private Postgres, two demo tenants and the proxy, and prints lines to paste
+    Dev(dev::DevOptions),
     /// Stops a private Postgres whose starter is gone
     #[command(hide = true, name = crate::dev::watchdog::COMMAND)]
     DevWatchdog(dev::WatchdogOptions),
@@ -34,6 +39,8 @@ pub fn main() -> ExitCode {
         }
     };
     match command {
+        Command::Serve(options) => runtime.block_on(serve::run(options)),
+        Command::Dev(options) => runtime.block_on(dev::run(options, serve::run_quietly)),
         Command::DevWatchdog(options) => runtime.block_on(dev::watch(options)),
     }
 }

@@ -11,6 +11,7 @@ mod demo;
 mod demo_config;
 mod error;
 mod folder;
+mod options;
 mod postmaster;
 mod script;
 mod seed;
@@ -19,8 +20,9 @@ mod stop;
 pub mod watchdog;
 
 pub use binaries::{Binaries, Version};
-pub use cluster::{Cluster, ClusterOptions, DataDir, SUPERUSER};
+pub use cluster::{Cluster, SUPERUSER};
 pub use demo::{Demo, DemoUrl};
 pub use error::DevError;
+pub use options::{ClusterOptions, DataDir};
 pub use script::Script;
 pub use stop::{StopReason, StopSignals};

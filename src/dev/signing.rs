@@ -38,7 +38,7 @@ impl SigningKey {
     /// Reads the key at `path`, or makes one there.
     pub(super) fn load_or_make(path: &Path) -> Result<Self, DevError> {
         let text = match fs::read_to_string(path) {
-            Ok(text) if text.trim().len() >= KEY_BYTES => text,
+            Ok(text) if bytes_of(&text).len() >= KEY_BYTES => text,
             Ok(_) => {
                 let short = io::Error::other(format!("it holds fewer than {KEY_BYTES} bytes: remove it"));
                 return Err(while_doing(|| format!("use the signing key {}", path.display()))(
@@ -54,7 +54,7 @@ impl SigningKey {
         };
         Ok(Self {
             path: path.to_owned(),
-            key: EncodingKey::from_secret(text.trim().as_bytes()),
+            key: EncodingKey::from_secret(bytes_of(&text)),
         })
     }
 
@@ -80,6 +80,14 @@ impl SigningKey {
             &claims,
             &self.key,
         )?)
+    }
+}
+
+/// The key in a file's text: one line break at its end is not part of it, as for every secret in a file.
+fn bytes_of(text: &str) -> &[u8] {
+    match text.strip_suffix('\n') {
+        Some(line) => line.strip_suffix('\r').unwrap_or(line).as_bytes(),
+        None => text.as_bytes(),
     }
 }
 
@@ -139,6 +147,14 @@ mod tests {
             .expect("refused")
             .to_string();
         assert!(error.contains("32 bytes"), "{error}");
+    }
+
+    #[test]
+    fn an_editors_line_break_is_not_part_of_the_key() {
+        assert_eq!(bytes_of("key\n"), b"key");
+        assert_eq!(bytes_of("key\r\n"), b"key");
+        assert_eq!(bytes_of("key \n\n"), b"key \n");
+        assert_eq!(bytes_of("key\r"), b"key\r");
     }
 
     #[test]

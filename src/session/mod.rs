@@ -11,6 +11,7 @@ mod effect;
 mod extended;
 mod inbound;
 mod link;
+mod probe;
 mod pump;
 mod relay;
 mod settings;
@@ -28,6 +29,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 pub use cancel::{CancelRegistry, CancelTicket};
+pub use probe::{ProbeError, canonical_settings};
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
@@ -288,7 +290,7 @@ impl Session {
     }
 
     /// Gives up the lease in whatever state it is. A quiet connection is rolled back and kept; one that
-    /// still works for this client is cancelled and closed.
+    /// still works for this client is closed, and the pool cancels what it runs.
     fn abandon(&mut self, verdict: CheckIn) {
         let Some(link) = self.link.take() else { return };
         let cancelled = self.ticket.slot().end();
@@ -297,14 +299,6 @@ impl Session {
         if quiet && server_works && !cancelled {
             link.lease.check_in(CheckIn::Rollback);
             return;
-        }
-        if server_works && !cancelled {
-            let key = Arc::clone(link.lease.cancel_key());
-            tokio::spawn(async move {
-                if let Err(error) = key.send().await {
-                    tracing::debug!(%error, "could not cancel the query of a client that left");
-                }
-            });
         }
         link.lease.check_in(verdict);
     }

@@ -102,7 +102,7 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.bytes_out += consumed as u64;
         }
-        if consumed == bytes.len() {
+        if outcome.is_ok() && consumed == bytes.len() {
             self.check_in_if_done();
         }
         let written = self
@@ -386,7 +386,7 @@ impl Session {
 }
 
 /// The value of a row's only column.
-fn only_column(row: &[u8]) -> Option<String> {
+pub(super) fn only_column(row: &[u8]) -> Option<String> {
     let (head, rest) = row.split_first_chunk::<6>()?;
     let [0, 1, a, b, c, d] = *head else { return None };
     let len = usize::try_from(i32::from_be_bytes([a, b, c, d])).ok()?;

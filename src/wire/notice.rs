@@ -60,6 +60,24 @@ pub fn prefix(body: &[u8]) -> ErrorPrefix {
     found
 }
 
+/// A server's error as one that ends the session: for errors at login.
+pub fn fault(body: &[u8]) -> Fault {
+    let mut fault = Fault::fatal(prefix(body).sqlstate, "the server refused without a reason");
+    let mut rest = body;
+    while let [code, tail @ ..] = rest {
+        let Some((value, next)) = cstr(tail) else { break };
+        let text = String::from_utf8_lossy(value).into_owned();
+        match code {
+            b'M' => fault.message = text.into(),
+            b'D' => fault.detail = Some(text.into()),
+            b'H' => fault.hint = Some(text.into()),
+            _ => {}
+        }
+        rest = next;
+    }
+    fault
+}
+
 fn without_nul(text: &str) -> String {
     text.replace('\0', "")
 }

@@ -18,9 +18,6 @@ pub(super) struct Listen {
 /// up a thread.
 const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Smallest bound on messages: below it drivers cannot even log in.
-const LEAST_MESSAGE_BYTES: usize = 64 * 1024;
-
 pub(super) fn listen(top: &Section<'_>) -> Listen {
     let listen = top.section("listen");
     let address = listen.or("address", ([127, 0, 0, 1], 6432).into(), socket_address);
@@ -49,12 +46,6 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             },
             max_client_conn: listen.count("max_client_conn", 10_000, 1, 1_000_000),
             max_tenant_client_conn: (max_tenant_client_conn > 0).then_some(max_tenant_client_conn),
-            max_message_bytes: listen.count(
-                "max_message_bytes",
-                limits::MESSAGE_BYTES,
-                LEAST_MESSAGE_BYTES,
-                limits::MESSAGE_BYTES,
-            ),
             client_login_timeout: listen.time("client_login_timeout", 15),
         },
         session: session::Settings {
