@@ -4,8 +4,7 @@
 use super::Session;
 use super::effect::Effect;
 use super::link::Block;
-use super::settings;
-use super::statement::{self, BEGIN, COMMIT, READ_SETTING, WRITE_SETTING};
+use super::statement::{BEGIN, COMMIT, READ_SETTING, WRITE_SETTING};
 use crate::base::{Fault, SqlState};
 use crate::guard::{Action, Cleared, SetScope, SetSetting, SetValue};
 use crate::wire::replies::{Delivery, Own};

@@ -50,12 +50,6 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             },
             max_client_conn: listen.count("max_client_conn", 10_000, 1, 1_000_000),
             max_tenant_client_conn: (max_tenant_client_conn > 0).then_some(max_tenant_client_conn),
-            max_message_bytes: listen.count(
-                "max_message_bytes",
-                limits::MESSAGE_BYTES,
-                LEAST_MESSAGE_BYTES,
-                limits::MESSAGE_BYTES,
-            ),
             client_login_timeout: listen.time("client_login_timeout", 15),
         },
         session: session::Settings {
@@ -63,6 +57,12 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             idle_transaction_timeout: listen.limit("idle_transaction_timeout", 60),
             client_idle_timeout: listen.limit("client_idle_timeout", 0),
             max_statement_bytes: statement_bytes,
+            max_message_bytes: listen.count(
+                "max_message_bytes",
+                limits::MESSAGE_BYTES,
+                LEAST_MESSAGE_BYTES,
+                limits::MESSAGE_BYTES,
+            ),
         },
         statement_bytes,
     }
