@@ -46,7 +46,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     let directory = tenants::directory(top, &pool.servers, auth.tenant_claim);
     tenants::reachable(top, &directory, auth.tenant_claim, &roles);
     tenants::shared_is_told_apart(top, &directory, &identity);
-    let guard = guard::settings(policies, &identity, &roles, listen.statement_bytes);
+    let guard = guard::settings(policies, &identity, &roles, listen.session.max_statement_bytes);
     Some(Parts {
         client: listen.client,
         session: listen.session,

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
 use reqwest::Url;
 
-use crate::auth::{ClaimPath, IssuerSettings, KeySource, Required, Settings};
-use crate::base::RoleName;
+use crate::auth::{
+    Algorithm, Authenticator, ClaimPath, IssuerSettings, KeySource, Place, Required, Settings,
+};
+use crate::base::{Events, RoleName};
 
 use super::super::raw::{Item, Section};
 use super::super::{files, secret};
@@ -58,6 +59,9 @@ enum KeyKind {
     Public,
 }
 
+/// Where an issuer's keys may come from.
+const KEYS: [&str; 4] = ["secret", "public_key_file", "jwks_file", "jwks_url"];
+
 /// Largest time two clocks may differ, before and after the token's own times.
 const LEEWAY: Duration = Duration::from_secs(600);
 
@@ -88,7 +92,7 @@ pub(super) fn auth(top: &Section<'_>, roles: &Roles, policies: &Policies) -> Aut
     } else {
         TenantClaim::Absent
     };
-    let settings = ClaimPath::parse(&role_claim).ok().map(|role_claim| Settings {
+    let settings: Option<Settings> = ClaimPath::parse(&role_claim).ok().map(|role_claim| Settings {
         issuers,
         role_claim,
         default_role,
@@ -97,9 +101,39 @@ pub(super) fn auth(top: &Section<'_>, roles: &Roles, policies: &Policies) -> Aut
         anonymous_role,
         token_cache_bytes,
     });
+    if let Some(settings) = settings.as_ref()
+        && top.is_clean("auth")
+        && top.is_clean("roles")
+    {
+        try_out(top, &auth, &sections, settings);
+    }
     Auth {
         settings,
         tenant_claim: claim,
+    }
+}
+
+/// Whether `auth` can work with it: this reads the keys and fits them to the algorithms.
+fn try_out(top: &Section<'_>, auth: &Section<'_>, issuers: &[Section<'_>], settings: &Settings) {
+    let Err(error) = Authenticator::new(settings.clone(), Events::none()) else {
+        return;
+    };
+    for mistake in error.mistakes {
+        let message = mistake.reason.to_string();
+        let (section, key) = match mistake.place {
+            Place::Issuer(index) => (issuers.get(index), "issuer"),
+            Place::Algorithms(index) => (issuers.get(index), "algorithms"),
+            Place::Keys(index) => {
+                let section = issuers.get(index);
+                let given = |key: &&str| section.is_some_and(|section| section.has(key));
+                (section, KEYS.into_iter().find(given).unwrap_or("issuer"))
+            }
+            Place::Issuers => (Some(auth), "issuers"),
+            Place::DefaultRole => (Some(auth), "default_role"),
+            Place::AnonymousRole => (Some(auth), "anonymous_role"),
+            Place::Roles => (Some(top), "roles"),
+        };
+        section.unwrap_or(auth).mistake(key, message);
     }
 }
 
@@ -203,12 +237,12 @@ fn algorithm(section: &Section<'_>, item: &Item<'_>, keys: Option<&KeySource>) -
         (KeyKind::Shared { bytes }, Some(KeySource::Secret(secret))) => {
             long_enough(section, secret.expose().len(), &name, *bytes);
         }
-        (KeyKind::Shared { .. }, Some(_)) => {
+        (KeyKind::Shared { .. }, Some(KeySource::Pem(_) | KeySource::JwksUrl { .. })) => {
             item.mistake(format!(
                 "{name} needs a secret: a public key is known to everybody"
             ));
         }
-        (_, None) | (KeyKind::Public, Some(_)) => {}
+        (_, None | Some(KeySource::JwksFile(_))) | (KeyKind::Public, Some(_)) => {}
     }
     Some(*algorithm)
 }
@@ -225,7 +259,6 @@ fn long_enough(section: &Section<'_>, length: usize, algorithm: &str, bytes: usi
 }
 
 fn keys(section: &Section<'_>) -> Option<KeySource> {
-    const KEYS: [&str; 4] = ["secret", "public_key_file", "jwks_file", "jwks_url"];
     let given: Vec<&str> = KEYS.into_iter().filter(|key| section.has(key)).collect();
     // Each is asked for, so that none of them is an unknown key.
     let secret = secret::maybe(section, "secret").map(KeySource::Secret);

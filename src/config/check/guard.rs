@@ -19,7 +19,7 @@ pub(super) struct Policies {
 
 pub(super) fn policies(top: &Section<'_>) -> Policies {
     let guard = top.section("guard");
-    let mut all = Policy::built_in();
+    let mut all = vec![Policy::end_user(), Policy::read_only(), Policy::trusted()];
     let mut from_files: Vec<String> = Vec::new();
     guard.or("policies", Vec::new(), |item| Some(item.texts()));
     for item in guard.get("policies").iter().flat_map(Item::elements) {

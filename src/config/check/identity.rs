@@ -67,12 +67,13 @@ fn source(item: &Item<'_>, identity: &Section<'_>) -> Option<Source> {
     let default = section.get("default");
     let value = section.get("value");
     let tenant = section.get("tenant");
+    let role = section.get("role");
     let claims = section.get("claims");
     if let (Some(default), None) = (&default, &claim) {
         default.mistake("only a claim can be absent and have a default");
     }
-    let (source, shown) = match (claim, value, tenant, claims) {
-        (Some(claim), None, None, None) => {
+    let (source, shown) = match (claim, value, tenant, role, claims) {
+        (Some(claim), None, None, None, None) => {
             let path = claim_path(&claim)?;
             let default = match default {
                 Some(default) => Some(setting_value(&default)?),
@@ -81,22 +82,26 @@ fn source(item: &Item<'_>, identity: &Section<'_>) -> Option<Source> {
             let shown = format!("{{ claim = {} }}", claim.text()?.show());
             (Source::Claim { path, default }, shown)
         }
-        (None, Some(value), None, None) => {
+        (None, Some(value), None, None, None) => {
             let value = setting_value(&value)?;
             let shown = format!("{{ value = {} }}", value.show());
             (Source::Constant(value), shown)
         }
-        (None, None, Some(tenant), None) => (
+        (None, None, Some(tenant), None, None) => (
             must_be_true(&tenant, Source::Tenant)?,
             "{ tenant = true }".to_owned(),
         ),
-        (None, None, None, Some(claims)) => (
+        (None, None, None, Some(role), None) => {
+            (must_be_true(&role, Source::Role)?, "{ role = true }".to_owned())
+        }
+        (None, None, None, None, Some(claims)) => (
             must_be_true(&claims, Source::Claims)?,
             "{ claims = true }".to_owned(),
         ),
         _ => {
             item.mistake(
-                "must be exactly one of { claim = \"…\" }, { value = \"…\" }, { tenant = true }, { claims = true }",
+                "must be exactly one of { claim = \"…\" }, { value = \"…\" }, { tenant = true }, { role = true }, \
+                 { claims = true }",
             );
             return None;
         }

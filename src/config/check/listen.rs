@@ -12,15 +12,11 @@ use super::socket_address;
 pub(super) struct Listen {
     pub(super) client: client::Settings,
     pub(super) session: session::Settings,
-    pub(super) statement_bytes: usize,
 }
 
 /// Longest statement unless configured: well above what drivers and ORMs send, below what would hold
 /// up a thread.
 const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
-
-/// Smallest bound on messages: below it drivers cannot even log in.
-const LEAST_MESSAGE_BYTES: usize = 64 * 1024;
 
 pub(super) fn listen(top: &Section<'_>) -> Listen {
     let listen = top.section("listen");
@@ -33,7 +29,7 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
              unless allow_plaintext = true",
         );
     }
-    let statement_bytes = listen.count(
+    let max_statement_bytes = listen.count(
         "max_statement_bytes",
         STATEMENT_BYTES,
         1024,
@@ -56,7 +52,7 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             expiry_grace: listen.time_or_zero("expiry_grace", 10),
             idle_transaction_timeout: listen.limit("idle_transaction_timeout", 60),
             client_idle_timeout: listen.limit("client_idle_timeout", 0),
-            max_statement_bytes: statement_bytes,
+            max_statement_bytes,
             max_message_bytes: listen.count(
                 "max_message_bytes",
                 limits::MESSAGE_BYTES,
@@ -64,7 +60,6 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
                 limits::MESSAGE_BYTES,
             ),
         },
-        statement_bytes,
     }
 }
 

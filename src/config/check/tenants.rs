@@ -65,7 +65,7 @@ pub(super) fn shared_is_told_apart(top: &Section<'_>, directory: &Settings, iden
     let told = identity
         .settings
         .iter()
-        .any(|(_, source)| !matches!(source, identity::Source::Constant(_)));
+        .any(|(_, source)| !matches!(source, identity::Source::Constant(_) | identity::Source::Role));
     if shares && !told {
         top.mistake_path(
             "identity.settings",

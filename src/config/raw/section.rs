@@ -172,6 +172,21 @@ impl<'s> Section<'s> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Whether no mistake has been noted so far about a key or anything below it.
+    pub(in super::super) fn is_clean(&self, key: &str) -> bool {
+        let path = self.path(key);
+        let inside = |key: &str| {
+            key.strip_prefix(&path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        !self
+            .notes
+            .mistakes
+            .borrow()
+            .iter()
+            .any(|mistake| inside(&mistake.key))
+    }
+
     /// Notes a mistake about a key, which may be absent.
     pub(in super::super) fn mistake(&self, key: &str, message: impl Into<String>) {
         let mistake = self.note(key, message.into());

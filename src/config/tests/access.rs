@@ -290,6 +290,27 @@ fn issuers() {
         "",
         &["auth.issuers[0].leeway: must be a time"],
     );
+    for (keys, message) in [
+        // What only `auth` itself can tell, by reading the key.
+        (
+            "algorithms = \"ES256\"\npublic_key_file = \"src/auth/testdata/rsa.pub.pem\"",
+            "auth.issuers[0].algorithms: none of the algorithms fits the key",
+        ),
+        (
+            "algorithms = \"RS256\"\npublic_key_file = \"src/auth/testdata/rsa_short.pub.pem\"",
+            "auth.issuers[0].public_key_file: not a usable public key",
+        ),
+        (
+            "algorithms = \"RS256\"\npublic_key_file = \"src/auth/testdata/rsa.key.pem\"",
+            "auth.issuers[0].public_key_file: holds a private key",
+        ),
+        (
+            "secret = \"-----BEGIN PUBLIC KEY-----\\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\"",
+            "auth.issuers[0].secret: the secret is a PEM file",
+        ),
+    ] {
+        expect((secret, keys), "", &[message]);
+    }
     let cut = SMALL.find("[[auth.issuers]]").unwrap()..SMALL.find("[[tenants").unwrap();
     expect((&SMALL[cut], ""), "", &["auth.issuers: there is none"]);
 }
