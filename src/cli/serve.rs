@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::app;
 use crate::base::{DrainHandle, Phase};
 use crate::config::Config;
-use crate::observe::log;
+use crate::observe;
 
 /// Exit code of a configuration with mistakes, as for a wrong command line.
 pub(crate) const BAD_CONFIG: u8 = 2;
@@ -38,7 +38,7 @@ pub async fn run(options: ServeOptions) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    if let Err(error) = log::init(&config.log) {
+    if let Err(error) = observe::init(&config.log) {
         return complain(&format!("cannot set up logging: {error}"));
     }
     for warning in &config.warnings {
@@ -57,7 +57,7 @@ pub async fn run(options: ServeOptions) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error.to_string()),
     };
-    log::flush(LOG_LIMIT);
+    observe::flush(LOG_LIMIT);
     code
 }
 
@@ -100,6 +100,6 @@ fn complain(message: &str) -> ExitCode {
 /// Serves with a configuration file until the drain says stop, logging only what its `[log]` asks for.
 pub(crate) async fn run_quietly(config: PathBuf, drain: crate::base::Drain) -> Result<(), String> {
     let config = Config::load(&config).map_err(|error| error.to_string())?;
-    log::init(&config.log).map_err(|error| error.to_string())?;
+    observe::init(&config.log).map_err(|error| error.to_string())?;
     app::run(config, drain).await.map_err(|error| error.to_string())
 }

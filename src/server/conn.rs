@@ -19,6 +19,9 @@ pub struct ServerConn {
     pub prepared: PreparedSet,
     /// Which statement its unnamed statement holds, by the session's id; `None` if unknown.
     pub unnamed: Option<u64>,
+    /// Statements that gave up their place in `prepared`, but that the server still holds: to be closed
+    /// ahead of the next one that is prepared.
+    pub unclosed: Vec<u64>,
     parameters: Arc<Parameters>,
     cancel_key: Arc<CancelKey>,
     opened_at: Instant,
@@ -36,6 +39,7 @@ impl ServerConn {
             stream,
             prepared,
             unnamed: None,
+            unclosed: Vec::new(),
             parameters: Arc::new(parameters),
             cancel_key: Arc::new(cancel_key),
             opened_at: Instant::now(),

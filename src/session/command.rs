@@ -4,9 +4,8 @@
 use super::Session;
 use super::effect::Effect;
 use super::link::Block;
-use super::settings;
-use super::statement::{self, BEGIN, COMMIT, READ_SETTING, WRITE_SETTING};
-use crate::base::{Fault, SqlState};
+use super::statement::{BEGIN, COMMIT, READ_SETTING, WRITE_SETTING};
+use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared, SetScope, SetSetting, SetValue};
 use crate::wire::replies::{Delivery, Own};
 
@@ -74,6 +73,16 @@ impl Session {
     /// A change of a setting becomes transaction-local on the server, is read back in the form the server
     /// gives it, and is kept with the session once the transaction commits.
     fn set(&mut self, setting: &SetSetting, sql: &str) {
+        if !self.settings.has_room_for(&setting.name) {
+            self.fail(
+                Fault::error(
+                    SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                    "too many settings in one session",
+                )
+                .with_hint(format!("At most {} may differ.", limits::SESSION_SETTINGS)),
+            );
+            return;
+        }
         if setting.scope == SetScope::Session {
             self.open_own_block();
         }

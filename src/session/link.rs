@@ -222,7 +222,7 @@ impl Link {
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
-        encode::bind_text(&mut self.upstream, "", "", &[]);
+        encode::bind_text::<&str>(&mut self.upstream, "", "", &[]);
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
         encode::describe_portal(&mut self.upstream, "");
         self.expect(Awaited::PortalDescription, rows, Effect::None);

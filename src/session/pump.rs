@@ -1,6 +1,6 @@
 //! Moves bytes between the two sockets and their buffers, whichever can move first.
 
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -75,10 +75,10 @@ impl SessionSettings {
         names
     }
 
-    /// Whether one more setting of this size fits.
-    pub(crate) fn has_room_for(&self, name: &str, value: &str) -> bool {
-        value.len() <= limits::SESSION_SETTING_BYTES
-            && (find(&self.current, name).is_some() || self.current.len() < limits::SESSION_SETTINGS)
+    /// Whether this setting fits beside those that are kept.
+    pub(crate) fn has_room_for(&self, name: &str) -> bool {
+        find(&self.current, name).is_some()
+            || self.current.len() + self.pending.len() < limits::SESSION_SETTINGS
     }
 
     /// Takes note of a change that counts when the transaction commits.

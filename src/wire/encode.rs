@@ -52,7 +52,7 @@ pub const NO_TYPES: &[u8] = &[0, 0];
 /// Bind with text parameters and text results, all of them in this buffer.
 ///
 /// More than 65,535 values cannot be encoded; the settings of a binding stay far below.
-pub fn bind_text(out: &mut Vec<u8>, portal: &str, statement: &str, values: &[impl AsRef<str>]) {
+pub fn bind_text<V: AsRef<str>>(out: &mut Vec<u8>, portal: &str, statement: &str, values: &[V]) {
     let values_len: usize = values.iter().map(|value| 4 + value.as_ref().len()).sum();
     let len = portal.len() + statement.len() + 2 + 2 + 2 + values_len + 2;
     put_head(out, client::BIND, len);
