@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+pub mod check;
 pub mod dev;
 pub mod serve;
 pub mod token;
@@ -21,6 +22,10 @@ struct CommandLine {
 enum Command {
     /// Runs the proxy
     Serve(serve::ServeOptions),
+    /// Lists every mistake in the configuration, and whether servers, roles and key sets can be reached
+    Check(check::CheckOptions),
+    /// Signs a token for development and tests
+    Token(token::TokenArguments),
     /// Starts a private Postgres, two demo tenants and the proxy, and prints lines to paste
     Dev(dev::DevOptions),
     /// Stops a private Postgres whose starter is gone
@@ -40,6 +45,8 @@ pub fn main() -> ExitCode {
     };
     match command {
         Command::Serve(options) => runtime.block_on(serve::run(options)),
+        Command::Check(options) => runtime.block_on(check::run(options)),
+        Command::Token(arguments) => token::run(&arguments),
         Command::Dev(options) => runtime.block_on(dev::run(options, serve::run_quietly)),
         Command::DevWatchdog(options) => runtime.block_on(dev::watch(options)),
     }

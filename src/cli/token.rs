@@ -1,7 +1,10 @@
 //! `portcullis token`: signs a token for development and tests.
 
+mod arguments;
 #[cfg(test)]
 mod tests;
+
+pub use arguments::{TokenArguments, run};
 
 use std::io;
 use std::path::PathBuf;

@@ -77,9 +77,6 @@ impl Session {
             Ok(None) => return Step::Blocked,
             Err(bad) => return self.violation(&bad.to_string()),
         };
-        if head.body_len > self.shared.settings.max_message_bytes {
-            return self.violation("message is longer than max_message_bytes");
-        }
         let rest = bytes.get(HEAD_BYTES..).unwrap_or_default();
         match (head.tag, rest.get(..head.body_len)) {
             (tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL, _) => self.begin_copy_message(head),

@@ -60,8 +60,6 @@ pub struct Settings {
     pub client_idle_timeout: Option<Duration>,
     /// Largest Query or Parse in bytes; longer ones are refused with 54000.
     pub max_statement_bytes: usize,
-    /// Largest message of any other kind in bytes; a longer one ends the session.
-    pub max_message_bytes: usize,
 }
 
 /// What all sessions of a process share.

@@ -56,12 +56,6 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             idle_transaction_timeout: listen.limit("idle_transaction_timeout", 60),
             client_idle_timeout: listen.limit("client_idle_timeout", 0),
             max_statement_bytes,
-            max_message_bytes: listen.count(
-                "max_message_bytes",
-                limits::MESSAGE_BYTES,
-                LEAST_MESSAGE_BYTES,
-                limits::MESSAGE_BYTES,
-            ),
         },
     }
 }
