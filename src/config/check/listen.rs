@@ -18,9 +18,6 @@ pub(super) struct Listen {
 /// up a thread.
 const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Smallest bound on messages: a token fits well below it, and so does what drivers send at login.
-const LEAST_MESSAGE_BYTES: usize = 64 * 1024;
-
 pub(super) fn listen(top: &Section<'_>) -> Listen {
     let listen = top.section("listen");
     let address = listen.or("address", ([127, 0, 0, 1], 6432).into(), socket_address);
