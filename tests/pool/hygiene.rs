@@ -120,7 +120,13 @@ async fn a_backend_killed_under_its_lease_is_replaced_for_those_who_wait() {
 
 #[tokio::test]
 async fn a_dropped_lease_is_closed_and_what_it_ran_is_cancelled() {
-    for end in [None, Some(CheckIn::Discard(DiscardReason::ClientGone))] {
+    let discarded = |reason| Some(CheckIn::Discard(reason));
+    let ends = [
+        None,
+        discarded(DiscardReason::ClientGone),
+        discarded(DiscardReason::Shutdown),
+    ];
+    for end in ends {
         let (pool, recorder) = recorded(1);
         let mut lease = checkout(&pool).await;
         let before = backend(&mut lease).await;
