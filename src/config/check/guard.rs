@@ -72,7 +72,10 @@ pub(super) fn settings(
         default_policy: policies.default_policy,
         identity_settings,
         cache_bytes: policies.cache_bytes,
-        limits: Limits { statement_bytes },
+        limits: Limits {
+            text_bytes: statement_bytes,
+            ..Limits::default()
+        },
     }
 }
 
