@@ -5,6 +5,14 @@
 //! `PORTCULLIS_TEST_CHECKS="cancel copy_both_ways"` runs some checks only. `PORTCULLIS_TEST_DIRECT=1` goes
 //! straight to Postgres, which shows that a check fails because of the proxy and not by itself.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,14 @@
 //! tokio-postgres against the proxy, with a pool of four and a pool of one, on the installed PostgreSQL and
 //! on 18; the same checks as the suites of `drivers.rs`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
 mod support;
 
 use std::pin::pin;

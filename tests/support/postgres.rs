@@ -9,6 +9,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use super::leash::Leash;
+use super::people::Person;
 use super::raw::RawClient;
 use super::{tools, wait_until};
 
@@ -81,6 +82,13 @@ impl Postgres {
     /// A superuser's session.
     pub(crate) fn superuser(&self, database: &str) -> RawClient {
         RawClient::superuser(&self.folder, self.port, database)
+    }
+
+    /// A session of somebody straight on Postgres, for what a trace is compared with.
+    pub(crate) fn direct(&self, who: &Person) -> RawClient {
+        let user = format!("direct_{}", who.name);
+        RawClient::try_unix(&self.folder, self.port, &user, "shop")
+            .unwrap_or_else(|why| panic!("{user}: {}", why.describe()))
     }
 
     /// The first column of each row of a superuser's query in `shop`.

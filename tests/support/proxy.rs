@@ -22,6 +22,8 @@ pub(crate) struct StackOptions {
     pub(crate) postgres: Version,
     /// TOML laid over the ordinary configuration, key by key.
     pub(crate) config: String,
+    /// Keys taken out of the ordinary configuration: section and name.
+    pub(crate) without: Vec<(&'static str, &'static str)>,
 }
 
 /// A proxy and the cluster behind it. Dropping it ends the proxy.
@@ -39,6 +41,7 @@ impl Default for StackOptions {
             pool_size: 4,
             postgres: Version::Installed,
             config: String::new(),
+            without: Vec::new(),
         }
     }
 }
@@ -55,6 +58,13 @@ impl StackOptions {
     /// With TOML laid over the ordinary configuration.
     pub(crate) fn with(mut self, config: &str) -> Self {
         self.config.push_str(config);
+        self.config.push('\n');
+        self
+    }
+
+    /// Without a key of the ordinary configuration.
+    pub(crate) fn without(mut self, section: &'static str, key: &'static str) -> Self {
+        self.without.push((section, key));
         self
     }
 }
@@ -63,7 +73,12 @@ impl Stack {
     /// Starts the proxy in front of the shared cluster of that version; `None` if there is none.
     pub(crate) fn try_start(options: &StackOptions) -> Option<Self> {
         let postgres = cluster(options.postgres)?;
-        Some(Self::in_front_of(postgres.port(), Some(postgres), options))
+        Some(Self::launch(
+            free_port(),
+            postgres.port(),
+            Some(postgres),
+            options,
+        ))
     }
 
     /// The same for the installed version, which is always there.
@@ -71,8 +86,19 @@ impl Stack {
         Self::try_start(options).expect("the installed Postgres")
     }
 
+    /// The same on a port of the test's choice, for options that say where to listen.
+    pub(crate) fn on_port(port: u16, options: &StackOptions) -> Self {
+        let postgres = cluster(options.postgres).expect("the installed Postgres");
+        Self::launch(port, postgres.port(), Some(postgres), options)
+    }
+
     /// In front of any server on 127.0.0.1.
-    pub(crate) fn in_front_of(
+    pub(crate) fn in_front_of(server_port: u16, options: &StackOptions) -> Self {
+        Self::launch(free_port(), server_port, None, options)
+    }
+
+    fn launch(
+        port: u16,
         server_port: u16,
         postgres: Option<&'static Postgres>,
         options: &StackOptions,
@@ -81,12 +107,17 @@ impl Stack {
             .prefix("portcullis-test-")
             .tempdir()
             .unwrap();
-        let port = free_port();
         let mut config = ordinary_config(port, server_port, options.pool_size);
         lay_over(
             &mut config,
             options.config.parse::<Table>().expect("a test's TOML"),
         );
+        for (section, key) in &options.without {
+            let section = config.get_mut(*section).and_then(Value::as_table_mut);
+            section
+                .and_then(|table| table.remove(*key))
+                .expect("a key of the ordinary configuration");
+        }
         let path = folder.path().join("portcullis.toml");
         fs::write(&path, config.to_string()).unwrap();
         let log = fs::File::create(folder.path().join("proxy.log")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -101,6 +101,13 @@ impl RawClient {
         Self::on(Socket::Tcp(socket))
     }
 
+    /// A TCP connection to any address.
+    pub(crate) fn connect_to(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect_timeout(&address, PATIENCE).expect("the proxy accepts");
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self::on(Socket::Tcp(socket))
+    }
+
     /// A session that has logged in with a password; panics if it may not.
     pub(crate) fn login(port: u16, user: &str, database: &str, password: &str) -> Self {
         let options = [("user", user), ("database", database)];
@@ -129,13 +136,15 @@ impl RawClient {
 
     /// The same, for waiting until the cluster is up.
     pub(crate) fn try_superuser(folder: &Path, port: u16, database: &str) -> Result<Self, Unready> {
+        Self::try_unix(folder, port, "postgres", database)
+    }
+
+    /// A session of any user over the Unix socket of a test cluster, where all are trusted.
+    pub(crate) fn try_unix(folder: &Path, port: u16, user: &str, database: &str) -> Result<Self, Unready> {
         let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).map_err(Unready::Closed)?;
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut client = Self::on(Socket::Unix(socket));
-        client.send(&startup(
-            VERSION_3_0,
-            &[("user", "postgres"), ("database", database)],
-        ));
+        client.send(&startup(VERSION_3_0, &[("user", user), ("database", database)]));
         client.finish_login(None)?;
         Ok(client)
     }
@@ -270,6 +279,14 @@ impl RawClient {
             Socket::Tcp(socket) => drop(socket.shutdown(Shutdown::Both)),
             Socket::Unix(socket) => drop(socket.shutdown(Shutdown::Both)),
         }
+    }
+
+    /// The same connection once more, for a thread that sends while another reads.
+    pub(crate) fn second_half(&self) -> Self {
+        Self::on(match &self.socket {
+            Socket::Tcp(socket) => Socket::Tcp(socket.try_clone().unwrap()),
+            Socket::Unix(socket) => Socket::Unix(socket.try_clone().unwrap()),
+        })
     }
 
     /// Closes the sending half only.

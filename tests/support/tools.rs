@@ -40,10 +40,10 @@ pub(crate) fn as_user(owner: Owner, program: &Path) -> Command {
         command.uid(uid).gid(gid);
     }
     // Packages that bring their own libraries have them beside the programs.
-    if let Some(libraries) = program.ancestors().nth(2).map(|prefix| prefix.join("lib")) {
-        if libraries.join("libpq.so.5").exists() && !libraries.starts_with("/usr") {
-            command.env("LD_LIBRARY_PATH", libraries);
-        }
+    let libraries = program.ancestors().nth(2).map(|prefix| prefix.join("lib"));
+    let own = |folder: &PathBuf| folder.join("libpq.so.5").exists() && !folder.starts_with("/usr");
+    if let Some(libraries) = libraries.filter(own) {
+        command.env("LD_LIBRARY_PATH", libraries);
     }
     command
         .env("LC_ALL", "C")
@@ -106,10 +106,8 @@ pub(crate) fn postgres_18() -> Result<PathBuf, String> {
     if env::var_os("PORTCULLIS_TEST_PG_BIN").is_some() {
         return Err("PORTCULLIS_TEST_PG_BIN names the only version wanted".to_owned());
     }
-    if let Ok(folder) = installed_postgres() {
-        if major(&folder) >= Some(18) {
-            return Err("the installed version is 18 or newer itself".to_owned());
-        }
+    if installed_postgres().is_ok_and(|folder| major(&folder) >= Some(18)) {
+        return Err("the installed version is 18 or newer itself".to_owned());
     }
     let kind = match (env::consts::OS, env::consts::ARCH) {
         ("linux", "x86_64") => "linux-x64",
