@@ -1,1 +1,142 @@
 //! The composition root: builds every part from the configuration and runs them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+use crate::admin::{self, Readiness};
+use crate::auth::{AuthSetupError, Authenticator};
+use crate::base::{Drain, DrainHandle, Events, Phase};
+use crate::client::{Gateway, GatewayParts};
+use crate::config::Config;
+use crate::guard::Guard;
+use crate::observe::{EventLog, Fanout, Metrics, MetricsError, MetricsSettings, PoolGauge};
+use crate::pool::Pools;
+use crate::session;
+use crate::tenant::Directory;
+
+/// Why the proxy cannot run.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The tokens' issuers are not usable.
+    #[error(transparent)]
+    Auth(#[from] AuthSetupError),
+    /// A metric is declared wrongly.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// How long the operators' endpoint may take to end once everything else has.
+const ADMIN_LIMIT: Duration = Duration::from_secs(2);
+
+/// Runs the proxy until it is drained: at [`Phase::Draining`] no client is accepted any more and sessions end
+/// with their transactions, at [`Phase::Stopping`] those that are left are cut off.
+///
+/// Dropped, it cuts off everybody.
+pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
+    let listener = listen(config.client.address).await?;
+    let admin_listener = match &config.admin {
+        Some(settings) => Some(listen(settings.address).await?),
+        None => None,
+    };
+    let pools_seen = Arc::new(OnceLock::new());
+    let metrics = Metrics::new(MetricsSettings {
+        roles: config.auth.roles.iter().cloned().collect(),
+        pools: pool_gauges(Arc::clone(&pools_seen)),
+    })?;
+    let events = Events::new(Arc::new(Fanout::new([
+        Arc::clone(&metrics) as _,
+        Arc::new(EventLog::new()) as _,
+    ])));
+    let pools = Pools::new(config.pool, events.clone());
+    // It was empty: this is the only place that fills it.
+    let _ = pools_seen.set(Arc::downgrade(&pools));
+    let anonymous_role = config.auth.anonymous_role.as_ref().map(ToString::to_string);
+    let authenticator = Authenticator::new(config.auth, events.clone())?;
+    let guard = Arc::new(Guard::new(config.guard));
+    let gateway = Gateway::new(GatewayParts {
+        settings: config.client,
+        authenticator: Arc::clone(&authenticator),
+        directory: Arc::new(Directory::new(config.tenants)),
+        pools: Arc::clone(&pools),
+        identity: config.identity,
+        sessions: session::Shared::new(config.session, guard, events.clone()),
+        anonymous_role,
+        events,
+    });
+
+    // The pools and the endpoint outlive the sessions, so that the last transactions end well and are seen.
+    let (after_sessions, after) = DrainHandle::new();
+    let reaper = tokio::spawn(pools.run(after.clone()));
+    let refresher = tokio::spawn(Arc::clone(&authenticator).run(drain.clone()));
+    let admin = admin_listener.map(|listener| {
+        let ready = readiness(authenticator, drain.clone());
+        tokio::spawn(admin::serve_on(listener, metrics, ready, after))
+    });
+    tracing::info!(address = %listener.local_addr().map_or_else(|_| String::new(), |a| a.to_string()), "listening");
+    gateway.serve(listener, drain).await;
+    after_sessions.advance(Phase::Stopping);
+    refresher.abort();
+    for task in [Some(reaper), admin.map(|admin| tokio::spawn(ended(admin)))].into_iter().flatten() {
+        let _ = timeout(ADMIN_LIMIT, task).await;
+    }
+    Ok(())
+}
+
+async fn ended(admin: tokio::task::JoinHandle<io::Result<()>>) {
+    if let Ok(Err(error)) = admin.await {
+        tracing::warn!(%error, "the operators' endpoint failed");
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| AppError::Listen { address, source })
+}
+
+fn pool_gauges(pools: Arc<OnceLock<Weak<Pools>>>) -> crate::observe::PoolGauges {
+    Box::new(move || {
+        let pools = pools.get().and_then(Weak::upgrade);
+        pools.map_or_else(Vec::new, |pools| {
+            pools
+                .snapshot()
+                .into_iter()
+                .map(|pool| PoolGauge {
+                    server: pool.key.server,
+                    database: pool.key.database,
+                    login: pool.key.login,
+                    idle: pool.idle,
+                    leased: pool.leased,
+                    waiting: pool.waiting,
+                })
+                .collect()
+        })
+    })
+}
+
+/// New clients are welcome unless the process drains or an issuer's keys were never read.
+fn readiness(authenticator: Arc<Authenticator>, drain: Drain) -> admin::ReadyCheck {
+    Arc::new(move || {
+        if drain.phase() >= Phase::Draining {
+            return Readiness::NotReady("shutting down".into());
+        }
+        match authenticator.key_sets().into_iter().find(|set| set.keys == 0) {
+            Some(set) => Readiness::NotReady(format!("no keys of issuer {} yet", set.issuer)),
+            None => Readiness::Ready,
+        }
+    })
+}

@@ -37,6 +37,8 @@ pub struct Fault {
     pub detail: Option<Cow<'static, str>>,
     /// What to do about it.
     pub hint: Option<Cow<'static, str>>,
+    /// Where in the statement, in characters from 1.
+    pub position: Option<u32>,
 }
 
 impl Fault {
@@ -48,6 +50,7 @@ impl Fault {
             message: message.into(),
             detail: None,
             hint: None,
+            position: None,
         }
     }
 
@@ -63,6 +66,13 @@ impl Fault {
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds a position in the statement, in characters from 1.
+    #[must_use]
+    pub fn at(mut self, position: u32) -> Self {
+        self.position = Some(position);
         self
     }
 

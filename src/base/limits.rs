@@ -41,3 +41,33 @@ pub const PENDING_LOGINS: usize = 1_000;
 
 /// How long a CancelRequest may take to reach the server.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Largest message of a server's login, or of its answer to ROLLBACK. libpq holds every message that is not
+/// data to 30,000 bytes (`VALID_LONG_MESSAGE_TYPE`, fe-protocol3.c).
+pub const SERVER_CONTROL_MESSAGE_BYTES: usize = 30_000;
+
+/// All bytes a server may send during one login or one rollback: some 20 settings, a few notices.
+pub const SERVER_CONTROL_BYTES: usize = 256 * 1024;
+
+/// How long the rollback of a transaction whose client is gone may take before the connection is closed.
+pub const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Logins under way at one time in one pool: enough to grow fast, too few to be a storm.
+pub const CONNECTS_PER_POOL: usize = 4;
+
+/// Shortest back-off after a failed login to a server, whatever `server_login_retry` says.
+pub const SERVER_LOGIN_RETRY_MIN: Duration = Duration::from_millis(100);
+
+/// Longest back-off after failed logins to a server, unless `server_login_retry` is longer: a server that
+/// is up again is noticed within this time.
+pub const SERVER_LOGIN_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Idle server connections looked at for one that last served the wanted role. Bounds the time under the
+/// pool's lock.
+pub const ROLE_AFFINITY_SCAN: usize = 16;
+
+/// Pools held at one time. Each is a few hundred bytes; empty ones are dropped after `POOL_UNUSED`.
+pub const POOLS: usize = 65_536;
+
+/// How long an empty pool that nobody holds is kept.
+pub const POOL_UNUSED: Duration = Duration::from_secs(60);

@@ -10,6 +10,9 @@ macro_rules! sqlstates {
     ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
         impl SqlState {
             $($(#[$doc])* pub const $name: Self = Self(*$code);)*
+
+            /// Every code that Portcullis itself raises.
+            pub const OWN: &'static [Self] = &[$(Self::$name),*];
         }
     };
 }
@@ -29,6 +32,8 @@ sqlstates! {
     INVALID_PARAMETER_VALUE = b"22023";
     /// Bytes that are not valid in the encoding.
     CHARACTER_NOT_IN_REPERTOIRE = b"22021";
+    /// A command that cannot run inside a transaction block.
+    ACTIVE_SQL_TRANSACTION = b"25001";
     /// A transaction sat idle too long.
     IDLE_IN_TRANSACTION_SESSION_TIMEOUT = b"25P03";
     /// The transaction is aborted until its end.

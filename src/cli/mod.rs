@@ -1,8 +1,53 @@
 //! The command line: one file per command.
 
+pub mod check;
+pub mod dev;
+pub mod serve;
+pub mod token;
+
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A connection-pooling SQL proxy for PostgreSQL that runs every transaction as the end user
+#[derive(Debug, Parser)]
+#[command(version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the proxy
+    Serve(serve::ServeOptions),
+    /// Lists every mistake in the configuration, and whether servers, roles and key sets can be reached
+    Check(check::CheckOptions),
+    /// Signs a token for development and tests
+    Token(token::TokenArguments),
+    /// Starts a private Postgres, two demo tenants and the proxy, and prints lines to paste
+    Dev(dev::DevOptions),
+    /// Stops a private Postgres whose starter is gone
+    #[command(hide = true, name = crate::dev::watchdog::COMMAND)]
+    DevWatchdog(dev::WatchdogOptions),
+}
 
 /// Runs the command that the command line names and returns the process's exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let command = CommandLine::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "portcullis: cannot start its threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match command {
+        Command::Serve(options) => runtime.block_on(serve::run(options)),
+        Command::Check(options) => runtime.block_on(check::run(options)),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Dev(options) => runtime.block_on(dev::run(options, serve::run_quietly)),
+        Command::DevWatchdog(options) => runtime.block_on(dev::watch(options)),
+    }
 }

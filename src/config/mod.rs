@@ -1,1 +1,20 @@
 //! Configuration: raw TOML, checked into one model, every mistake reported at once.
+//!
+//! [`Config::load`] reads `portcullis.toml` and the files it names, and either gives every part's
+//! settings or lists every mistake with its file, line and key path. `config/portcullis.toml` in the
+//! repository documents each key.
+
+mod check;
+mod duration;
+mod error;
+mod files;
+mod model;
+mod raw;
+mod secret;
+mod suggest;
+
+pub use error::{ConfigError, Mistake};
+pub use model::Config;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,7 @@
 //! What a transaction runs as: the binding and its prelude.
+
+mod binding;
+mod settings;
+
+pub use binding::{Binding, BindingParts, Bound};
+pub use settings::{Settings, Source};

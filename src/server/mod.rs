@@ -1,1 +1,19 @@
-//! One server connection: connect, log in, prepared statements, cancel.
+//! One connection to a Postgres server: connect, log in, its prepared statements, rollback, cancel, close.
+
+mod cancel;
+mod conn;
+mod connect;
+mod error;
+mod frame;
+mod login;
+mod message;
+mod parameters;
+mod prepared;
+mod rollback;
+
+pub use cancel::CancelKey;
+pub use conn::ServerConn;
+pub use connect::Target;
+pub use error::ServerError;
+pub use parameters::Parameters;
+pub use prepared::PreparedSet;

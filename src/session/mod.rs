@@ -1,1 +1,368 @@
 //! One authenticated client, many transactions.
+//!
+//! The session's task owns both sockets while a transaction runs. Each turn it translates what the client
+//! has sent (`inbound`, `simple`, `extended`, `command`), moves bytes (`pump`) and passes on what the server
+//! has answered (`relay`). It leases a server connection with the first message that needs one and gives it
+//! back at the first ReadyForQuery outside a transaction.
+
+mod cancel;
+mod command;
+mod effect;
+mod extended;
+mod inbound;
+mod link;
+mod probe;
+mod pump;
+mod relay;
+mod settings;
+mod simple;
+mod statement;
+mod timer;
+mod transaction;
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+pub use cancel::{CancelRegistry, CancelTicket};
+pub use probe::{ProbeError, canonical_settings};
+
+use crate::auth::Principal;
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
+use crate::guard::{Guard, Policy};
+use crate::identity::{Binding, BindingParts};
+use crate::net::{Inbox, Stream};
+use crate::pool::Pool;
+use crate::server::Parameters;
+use crate::tenant::Route;
+use crate::wire::encode::{self, TransactionStatus};
+use crate::wire::notice;
+
+use inbound::Inbound;
+use link::Link;
+use pump::Wake;
+use settings::SessionSettings;
+use statement::{Prepared, Statement, StatementCache};
+use timer::Timer;
+
+/// What the deployment allows a session.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a transaction may go on after its token has expired.
+    pub expiry_grace: Duration,
+    /// How long a client may leave a transaction idle (25P03); `None` for ever.
+    pub idle_transaction_timeout: Option<Duration>,
+    /// How long a client may be idle between transactions (57P05); `None` for ever.
+    pub client_idle_timeout: Option<Duration>,
+    /// Largest Query or Parse in bytes; longer ones are refused with 54000.
+    pub max_statement_bytes: usize,
+}
+
+/// What all sessions of a process share.
+pub struct Shared {
+    settings: Settings,
+    guard: Arc<Guard>,
+    statements: StatementCache,
+    events: Events,
+}
+
+/// Texts whose prepared form is remembered, over all sessions.
+const STATEMENTS: u64 = 100_000;
+
+impl Shared {
+    /// Puts the shared parts together.
+    pub fn new(settings: Settings, guard: Arc<Guard>, events: Events) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            guard,
+            statements: StatementCache::new(STATEMENTS),
+            events,
+        })
+    }
+
+    /// The guard that judges every session's statements.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+}
+
+/// Who a session is and where it goes: everything the login has found out.
+pub struct Identity {
+    /// Who is asking.
+    pub principal: Arc<Principal>,
+    /// Where its transactions run.
+    pub route: Arc<Route>,
+    /// The server connections it may use.
+    pub pool: Arc<Pool>,
+    /// The identity settings' values.
+    pub values: Vec<(String, String)>,
+    /// Settings from the startup packet, names folded and in order, values as the server canonicalises them.
+    pub startup: Vec<(String, String)>,
+    /// Parameters of a fresh server connection.
+    pub parameters: Arc<Parameters>,
+    /// Parameters that the greeting reported otherwise.
+    pub told: Vec<(String, String)>,
+}
+
+/// The client's side of a session.
+struct Client {
+    stream: Stream,
+    inbox: Inbox,
+    /// Bytes for the client that could not be written at once, and how many of them it has.
+    outbox: Vec<u8>,
+    written: usize,
+}
+
+/// A session in progress.
+pub struct Session {
+    shared: Arc<Shared>,
+    client: Client,
+    identity: Identity,
+    policy: Arc<Policy>,
+    binding: Binding,
+    prelude: Arc<Prepared>,
+    /// Distinguishes search paths, for sharing prepared statements.
+    search_path: u64,
+    settings: SessionSettings,
+    statements: HashMap<Box<[u8]>, Arc<Statement>>,
+    unnamed: Option<Arc<Statement>>,
+    /// Changes to `statements` that the server has not confirmed.
+    names: VecDeque<NameChange>,
+    inbound: Inbound,
+    /// Whether the client's messages are dropped until its next Sync, after an error.
+    skipping: Skipping,
+    link: Option<Box<Link>>,
+    server_inbox: Inbox,
+    relay: relay::Frame,
+    captured: Option<String>,
+    /// Set when the server has said that it closes the connection.
+    ending: Option<ClientEnd>,
+    ticket: CancelTicket,
+    timer: Timer,
+    /// When the client or its transaction was last heard of.
+    idle_since: Instant,
+    /// When the token stops being valid.
+    expires_at: Option<Instant>,
+    /// Why no server connection could be had for the message at hand.
+    lease_fault: Option<Fault>,
+    drain: Drained,
+}
+
+/// A future that is ready when the process drains.
+type Drained = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A change to the client's statement names.
+enum NameChange {
+    /// Parse.
+    Set(Box<[u8]>, Arc<Statement>),
+    /// Close.
+    Remove(Box<[u8]>),
+}
+
+/// Whether the client's messages count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Skipping {
+    /// They do.
+    No,
+    /// They are dropped until its next Sync, as the server does after an error.
+    ToSync,
+}
+
+/// How a session's turn ends.
+enum Turn {
+    /// Wait for bytes in either direction.
+    Wait,
+    /// A server connection is needed to go on.
+    Lease,
+    /// The session ends; whatever had to be said has been put into the outbox.
+    End(ClientEnd),
+}
+
+impl Session {
+    /// A session on a client connection that has been authenticated and greeted. `inbox` holds what the
+    /// client has sent beyond its login.
+    pub fn new(
+        shared: Arc<Shared>,
+        stream: Stream,
+        inbox: Inbox,
+        identity: Identity,
+        ticket: CancelTicket,
+        mut drain: Drain,
+    ) -> Self {
+        let policy = shared.guard.policy_for(identity.principal.role());
+        let settings = SessionSettings::new(
+            identity.startup.clone(),
+            Arc::clone(&identity.parameters),
+            identity.told.clone(),
+        );
+        let binding = binding_of(&identity, &settings);
+        let prelude = shared.statements.prelude(binding.sql());
+        Self {
+            client: Client {
+                stream,
+                inbox,
+                outbox: Vec::new(),
+                written: 0,
+            },
+            policy,
+            search_path: hash_of(identity.route.search_path.as_deref()),
+            binding,
+            prelude,
+            settings,
+            statements: HashMap::new(),
+            unnamed: None,
+            names: VecDeque::new(),
+            inbound: Inbound::default(),
+            skipping: Skipping::No,
+            link: None,
+            server_inbox: Inbox::default(),
+            relay: relay::Frame::default(),
+            captured: None,
+            ending: None,
+            ticket,
+            timer: Timer::default(),
+            idle_since: Instant::now(),
+            expires_at: expiry_of(&identity.principal),
+            lease_fault: None,
+            drain: Box::pin(async move { drain.reached(Phase::Draining).await }),
+            shared,
+            identity,
+        }
+    }
+
+    /// Serves the client until it leaves or has to.
+    ///
+    /// Not cancel safe, yet harmless to drop: a dropped session closes both connections.
+    pub async fn run(mut self) -> ClientEnd {
+        let end = loop {
+            match self.take_turn() {
+                Turn::Lease => {
+                    if let Err(end) = self.check_out().await {
+                        break end;
+                    }
+                }
+                Turn::Wait => match self.pump().await {
+                    Wake::Progress => {}
+                    Wake::Server => {
+                        if let Err(end) = self.relay().await {
+                            break end;
+                        }
+                    }
+                    Wake::ClientGone => break self.client_gone(),
+                    Wake::ServerGone => break self.server_gone(),
+                    Wake::Deadline => {
+                        if let Some(end) = self.deadline() {
+                            break end;
+                        }
+                    }
+                    Wake::Drained => {
+                        self.say(&Fault::fatal(
+                            SqlState::ADMIN_SHUTDOWN,
+                            "terminating connection because Portcullis is shutting down",
+                        ));
+                        break ClientEnd::Shutdown;
+                    }
+                },
+                Turn::End(end) => break end,
+            }
+        };
+        self.leave(end).await
+    }
+
+    /// Ends the session: the last words are written, the server connection is given back or closed.
+    async fn leave(mut self, end: ClientEnd) -> ClientEnd {
+        let verdict = match end {
+            ClientEnd::Terminated | ClientEnd::Vanished => CheckIn::Discard(DiscardReason::ClientGone),
+            ClientEnd::ServerGone => CheckIn::Discard(DiscardReason::ServerGone),
+            ClientEnd::Expired | ClientEnd::Timeout => CheckIn::Discard(DiscardReason::Timeout),
+            ClientEnd::Shutdown => CheckIn::Discard(DiscardReason::Shutdown),
+            ClientEnd::Refused | ClientEnd::ProtocolViolation | ClientEnd::CancelRequest => {
+                CheckIn::Discard(DiscardReason::ClientGone)
+            }
+        };
+        self.abandon(verdict);
+        self.client.write_rest().await;
+        end
+    }
+
+    /// Gives up the lease in whatever state it is. A quiet connection is rolled back and kept; one that
+    /// still works for this client is closed, and the pool cancels what it runs.
+    fn abandon(&mut self, verdict: CheckIn) {
+        let Some(link) = self.link.take() else { return };
+        let cancelled = self.ticket.slot().end();
+        let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
+        let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
+        if quiet && server_works && !cancelled {
+            link.lease.check_in(CheckIn::Rollback);
+            return;
+        }
+        link.lease.check_in(verdict);
+    }
+
+    /// Puts an error of ours into the outbox.
+    fn say(&mut self, fault: &Fault) {
+        self.shared.events.emit(&Event::ErrorSent {
+            sqlstate: fault.sqlstate,
+        });
+        notice::error(&mut self.client.outbox, fault);
+    }
+
+    /// Puts ReadyForQuery into the outbox.
+    fn say_ready(&mut self, status: TransactionStatus) {
+        encode::ready(&mut self.client.outbox, status);
+    }
+
+    fn rebind(&mut self) {
+        self.binding = binding_of(&self.identity, &self.settings);
+        self.prelude = self.shared.statements.prelude(self.binding.sql());
+    }
+
+    fn client_gone(&self) -> ClientEnd {
+        match &self.link {
+            None if self.client.inbox.is_empty() => ClientEnd::Terminated,
+            _ => ClientEnd::Vanished,
+        }
+    }
+
+    fn server_gone(&mut self) -> ClientEnd {
+        self.say(
+            &Fault::fatal(
+                SqlState::CONNECTION_FAILURE,
+                "the server closed the connection unexpectedly",
+            )
+            .with_hint("The transaction was not committed unless its COMMIT was confirmed. Connect again."),
+        );
+        ClientEnd::ServerGone
+    }
+
+    /// How long ago the token has expired.
+    fn expired_since(&self) -> Option<Duration> {
+        Instant::now().checked_duration_since(self.expires_at?)
+    }
+}
+
+fn expiry_of(principal: &Principal) -> Option<Instant> {
+    let left = principal.expires_at()?.duration_since(SystemTime::now());
+    // A moment that the clock cannot hold is as good as never.
+    Instant::now().checked_add(left.unwrap_or_default())
+}
+
+fn binding_of(identity: &Identity, settings: &SessionSettings) -> Binding {
+    Binding::new(&BindingParts {
+        session: settings.in_force(),
+        search_path: identity.route.search_path.as_deref(),
+        identity: &identity.values,
+        role: identity.principal.role(),
+    })
+}
+
+fn hash_of(search_path: Option<&str>) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    use std::sync::LazyLock;
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEYS.hash_one(search_path)
+}

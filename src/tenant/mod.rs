@@ -1,1 +1,72 @@
 //! Where may they go: directory of tenants, placement, route.
+//!
+//! [`Settings`] say where tenants live and which login serves which role. A [`Directory`] is built from
+//! them once and answers, for each session, with a [`Route`] or a [`RouteError`].
+
+mod directory;
+mod error;
+mod placement;
+mod route;
+
+pub use directory::Directory;
+pub use error::RouteError;
+pub use placement::{
+    NAME_BYTES, PATTERN_NAME_BYTES, Pattern, Placement, Separation, TENANT_MARK, is_plain_name,
+};
+pub use route::Route;
+
+use std::collections::HashMap;
+
+use crate::base::{DatabaseName, LoginName, RoleName, ServerName, TenantName};
+
+/// Everything the directory knows. Checked by `config`; the directory fails closed on what slips through.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Tenants with an entry of their own.
+    pub tenants: HashMap<TenantName, Placement>,
+    /// Placements for fleets of tenants; the first that matches wins, after [`Settings::tenants`].
+    pub patterns: Vec<Pattern>,
+    /// Databases that a client names without naming a tenant: the tenant then comes from the token.
+    /// By the name that clients use.
+    pub databases: HashMap<DatabaseName, SharedDatabase>,
+    /// What each role may do here. A role that is not listed gets no route.
+    pub roles: HashMap<RoleName, RoleSettings>,
+}
+
+/// A database that is named by itself rather than by a tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedDatabase {
+    /// The server it is on.
+    pub server: ServerName,
+    /// Its name there.
+    pub database: DatabaseName,
+    /// Whether a session without a tenant may enter it.
+    pub tenant: TenantNeed,
+}
+
+/// Whether a session needs a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantNeed {
+    /// The token must name one, unless the role may choose any tenant.
+    Required,
+    /// Sessions without a tenant are let in; their tenant setting is empty.
+    Optional,
+}
+
+/// How one role is routed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleSettings {
+    /// The credentials its server connections log in with.
+    pub login: LoginName,
+    /// Which tenants it may enter when its token names none.
+    pub choice: TenantChoice,
+}
+
+/// Which tenants a session may enter when its token names none. A token that does name tenants is held to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantChoice {
+    /// None: the token has to say.
+    FromToken,
+    /// Any tenant (`any_tenant = true`).
+    Any,
+}

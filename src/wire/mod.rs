@@ -1,1 +1,9 @@
-//! The wire protocol, pure: frames, messages, faults.
+//! The wire protocol, pure: frames, messages, replies (PostgreSQL manual, chapter 54).
+
+pub mod body;
+pub mod encode;
+pub mod frame;
+pub mod notice;
+pub mod replies;
+pub mod startup;
+pub mod tag;

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Measures Portcullis against PgBouncer and the bare server, on a private PostgreSQL.
+
+    bench/run.py                         everything: some five minutes
+    bench/run.py --only identity,simple --rounds 5 --seconds 10
+    bench/run.py --syscalls --only simple
+    bench/run.py --targets postgres,pgbouncer
+
+Each workload is run in interleaved rounds (A B C A B C …), so that a slow minute of the machine hits every
+target alike; the table shows medians. Throughput is noisy on a small machine, where pgbench, server and
+proxy share the cores; the proxy's CPU per transaction is the steady figure. Prints Markdown, writes JSON to
+bench/results/latest.json. Needs Python 3.9, PostgreSQL's server programs with pgbench, and PgBouncer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from measure import Load, Sample, idle_memory, run_case
+from report import memory_table, syscall_table, workload_table
+from targets import PgBouncer, Portcullis, Postgres, SetupError, Target, chown, find_binaries
+from wire import WireError
+from workloads import BEGIN_AS_USER, TARGETS, TODOS_PER_TENANT, WORKLOADS, Workload
+
+RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
+WARM_UP_SECONDS = 1
+TRACED_SECONDS = 3
+MEMORY = "memory"
+
+
+def main() -> int:
+    options = parse_options()
+    # A signal must unwind the stack that stops the servers.
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, lambda number, _frame: sys.exit(128 + number))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with ExitStack() as stack:
+            folder = Path(tempfile.mkdtemp(prefix="portcullis-bench-"))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            chown(folder)
+            binaries = find_binaries(options.pg_bin)
+            targets = start_targets(options, binaries, folder, stack)
+            measure_all(options, binaries / "pgbench", targets, folder)
+    except SetupError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def parse_options() -> argparse.Namespace:
+    """The command line, checked."""
+    names = [workload.name for workload in WORKLOADS] + [MEMORY]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=positive, default=3, help="rounds per workload (default 3)")
+    parser.add_argument("--seconds", type=positive, default=5, help="length of one run (default 5)")
+    parser.add_argument("--clients", type=positive, default=32, help="pgbench's clients (default 32)")
+    parser.add_argument("--pool", type=positive, default=16, help="the proxies' pool size (default 16)")
+    parser.add_argument("--idle", type=positive, default=1000, help="idle clients for memory (default 1000)")
+    parser.add_argument("--only", type=choice(names), default=names, help=f"workloads: {','.join(names)}")
+    parser.add_argument("--targets", type=choice(list(TARGETS)), default=list(TARGETS),
+                        help=f"targets: {','.join(TARGETS)}")
+    parser.add_argument("--syscalls", action="store_true", help="count the proxies' system calls (strace) instead")
+    parser.add_argument("--pg-bin", help="folder of PostgreSQL's server programs")
+    parser.add_argument("--portcullis", type=existing, help="the binary (default target/release/portcullis, built if absent)")
+    return parser.parse_args()
+
+
+def start_targets(options: argparse.Namespace, binaries: Path, folder: Path, stack: ExitStack) -> dict[str, Target]:
+    """Starts what is asked for, and makes sure that each answers rightly. The server is always needed."""
+    def started(target: Target) -> Target:
+        stack.callback(target.stop)
+        target.start()
+        return target
+
+    postgres = Postgres(folder, binaries)
+    postgres.prepare()
+    targets: dict[str, Target] = {"postgres": postgres}
+    # Made first, as they say at once what is missing.
+    if "pgbouncer" in options.targets:
+        targets["pgbouncer"] = PgBouncer(folder, postgres, options.pool)
+    if "portcullis" in options.targets:
+        targets["portcullis"] = Portcullis(folder, postgres, options.pool, options.portcullis)
+    started(postgres)
+    postgres.fill()
+    for target in targets.values():
+        if target.is_proxy:
+            started(target)
+            check_answer(target)
+    return {name: target for name, target in targets.items() if name in options.targets}
+
+
+def check_answer(target: Target) -> None:
+    """A fast wrong answer is worth nothing: each must show one tenant's rows, all of them."""
+    session = target.session()
+    count = "SELECT count(*) FROM todos"
+    try:
+        statements = [count] if target.name == "portcullis" else [*BEGIN_AS_USER, count, "COMMIT"]
+        rows = [session.query(statement) for statement in statements]
+    except WireError as error:
+        raise SetupError(f"{target.name}: {error}") from error
+    finally:
+        session.close()
+    found = rows[statements.index(count)]
+    if found != [[str(TODOS_PER_TENANT)]]:
+        raise SetupError(f"{target.name}: {count} gave {found}, not {TODOS_PER_TENANT}")
+
+
+def measure_all(options: argparse.Namespace, pgbench: Path, targets: dict[str, Target], folder: Path) -> None:
+    """Runs the workloads, prints each table when it is done, and writes the whole as JSON."""
+    threads = min(os.cpu_count() or 1, options.clients)
+    load = Load(options.clients, threads, options.seconds)
+    facts = describe(options, targets)
+    print("\n".join(f"* {key}: {value}" for key, value in facts.items()), flush=True)
+    chosen = [workload for workload in WORKLOADS if workload.name in options.only]
+    report: dict = {"facts": facts, "workloads": {}, "memory": {}, "syscalls": {}}
+    if options.syscalls:
+        traced = {w.name: trace_workload(w, targets, pgbench, load, folder) for w in chosen}
+        print("\n" + syscall_table(traced), flush=True)
+        report["syscalls"] = {name: {label: asdict(s) for label, s in runs.items()} for name, runs in traced.items()}
+    else:
+        for workload in chosen:
+            samples, skipped = run_workload(workload, targets, pgbench, load, folder, options.rounds)
+            print("\n" + workload_table(workload, samples, skipped), flush=True)
+            runs = {label: [asdict(sample) for sample in each] for label, each in samples.items()}
+            report["workloads"][workload.name] = {"title": workload.title, "runs": runs, "skipped": skipped}
+        if MEMORY in options.only:
+            for name, target in targets.items():
+                if target.is_proxy:
+                    report["memory"][name] = idle_memory(target, options.idle)
+            print("\n" + memory_table(report["memory"]), flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+
+
+def run_workload(
+    workload: Workload, targets: dict[str, Target], pgbench: Path, load: Load, folder: Path, rounds: int
+) -> tuple[dict[str, list[Sample]], dict[str, str]]:
+    """Warm-up, then rounds of every case in turn. Also which cases were left out, and why."""
+    cases = [case for case in workload.cases if case.target in targets]
+    reasons = {case.label: targets[case.target].lacks(case.protocol) for case in cases}
+    skipped = {label: reason for label, reason in reasons.items() if reason}
+    cases = [case for case in cases if case.label not in skipped]
+    for case in cases:
+        run_case(pgbench, targets[case.target], case, Load(load.clients, load.threads, WARM_UP_SECONDS), folder)
+    samples: dict[str, list[Sample]] = {case.label: [] for case in cases}
+    for number in range(rounds):
+        for case in cases:
+            note(f"{workload.name}: round {number + 1} of {rounds}, {case.label}")
+            samples[case.label].append(run_case(pgbench, targets[case.target], case, load, folder))
+    note("")
+    return samples, skipped
+
+
+def trace_workload(
+    workload: Workload, targets: dict[str, Target], pgbench: Path, load: Load, folder: Path
+) -> dict[str, Sample]:
+    """One traced run of every case that has a proxy."""
+    short = Load(load.clients, load.threads, TRACED_SECONDS)
+    traced = {}
+    for case in workload.cases:
+        target = targets.get(case.target)
+        if target and target.is_proxy and not target.lacks(case.protocol):
+            traced[case.label] = run_case(pgbench, target, case, short, folder, trace=True)
+    return traced
+
+
+def describe(options: argparse.Namespace, targets: dict[str, Target]) -> dict[str, str]:
+    """What the figures depend on."""
+    models = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+              if line.startswith("model name")]
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{os.cpu_count()} × {models[0] if models else platform.machine()}, Linux {platform.release()}",
+        "load": f"{options.clients} clients, pool of {options.pool}, {options.rounds} rounds of {options.seconds} s, loopback TCP without TLS",
+        **{name: target.version() for name, target in targets.items()},
+    }
+
+
+def note(text: str) -> None:
+    """Progress, where somebody watches."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def existing(text: str) -> Path:
+    path = Path(text).resolve()
+    if not os.access(path, os.X_OK):
+        raise argparse.ArgumentTypeError(f"{path} cannot be run")
+    return path
+
+
+def choice(names: list[str]):
+    """A comma-separated list of some of `names`."""
+    def parse(text: str) -> list[str]:
+        chosen = [name.strip() for name in text.split(",") if name.strip()]
+        unknown = [name for name in chosen if name not in names]
+        if unknown or not chosen:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown) or 'nothing'}: choose from {', '.join(names)}")
+        return chosen
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())

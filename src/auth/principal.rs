@@ -1,0 +1,117 @@
+//! The proof that somebody is who they say they are.
+
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+
+use crate::base::{RoleName, TenantName};
+
+/// Who a session is: verified claims, a permitted role, tenants.
+///
+/// A proof value: only [`Authenticator`](super::Authenticator) makes one, so whoever holds one need not
+/// check a token again. It can be asked …
+/// ```
+/// use portcullis::auth::Principal;
+/// fn role(principal: &Principal) -> &str {
+///     principal.role().as_str()
+/// }
+/// ```
+/// … but not be made, neither from its parts …
+/// ```compile_fail
+/// use portcullis::auth::Principal;
+/// fn forged(honest: Principal) -> Principal {
+///     Principal { role: "service_role".into(), ..honest }
+/// }
+/// ```
+/// … nor by its own constructor:
+/// ```compile_fail
+/// use portcullis::auth::Principal;
+/// fn forged() -> Principal {
+///     Principal::anonymous("service_role".into())
+/// }
+/// ```
+///
+/// `Debug` shows no claim: they are the user's, and some of them are secrets.
+pub struct Principal {
+    role: RoleName,
+    tenants: Box<[TenantName]>,
+    claims: Map<String, Value>,
+    expires_at: Option<SystemTime>,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Token,
+    NoPassword,
+}
+
+impl Principal {
+    /// The role its transactions run as; on the list of roles, and never `none`.
+    pub fn role(&self) -> &RoleName {
+        &self.role
+    }
+
+    /// The tenants the token names, in its order and each once. Empty: it names none.
+    pub fn tenants(&self) -> &[TenantName] {
+        &self.tenants
+    }
+
+    /// The `sub` claim, where it is a string.
+    pub fn subject(&self) -> Option<&str> {
+        self.claims.get("sub").and_then(Value::as_str)
+    }
+
+    /// The verified claims as the token has them; no key is there twice. Empty for anonymous sessions.
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// When the session must end: the token's `exp` plus the issuer's leeway. `None`: never.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        self.expires_at
+    }
+
+    /// Whether it came without a token.
+    pub fn is_anonymous(&self) -> bool {
+        self.origin == Origin::NoPassword
+    }
+
+    /// Somebody without a token.
+    pub(super) fn anonymous(role: RoleName) -> Self {
+        Self {
+            role,
+            tenants: Box::default(),
+            claims: Map::new(),
+            expires_at: None,
+            origin: Origin::NoPassword,
+        }
+    }
+
+    /// Somebody whose token's signature, times, issuer and audience have been checked.
+    pub(super) fn verified(
+        role: RoleName,
+        tenants: Vec<TenantName>,
+        claims: Map<String, Value>,
+        expires_at: Option<SystemTime>,
+    ) -> Self {
+        Self {
+            role,
+            tenants: tenants.into(),
+            claims,
+            expires_at,
+            origin: Origin::Token,
+        }
+    }
+}
+
+impl std::fmt::Debug for Principal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Principal")
+            .field("role", &self.role)
+            .field("tenants", &self.tenants)
+            .field("expires_at", &self.expires_at)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}

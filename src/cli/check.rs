@@ -1,0 +1,227 @@
+//! `portcullis check`: every mistake in the configuration at once, and whether what it names can be reached.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio_postgres::NoTls;
+
+use super::serve;
+use crate::auth::Authenticator;
+use crate::base::{DatabaseName, Events, LoginName, RoleName, ServerName};
+use crate::config::Config;
+use crate::net::Endpoint;
+use crate::{pool, tenant};
+
+/// What the command line of `portcullis check` says.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckOptions {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", default_value = "portcullis.toml")]
+    pub config: PathBuf,
+    /// Only read the configuration; ask no server and no issuer
+    #[arg(long)]
+    pub offline: bool,
+    /// Print every value in force, defaults marked, secrets hidden
+    #[arg(long)]
+    pub show: bool,
+}
+
+/// Checks and says what it finds. Exit code 2 means mistakes in the file, 1 that something cannot be
+/// reached or is not as it should be.
+///
+/// Cancel safe: it changes nothing.
+pub async fn run(options: CheckOptions) -> ExitCode {
+    let config = match serve::load(&options.config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let mut findings = Findings::default();
+    for warning in &config.warnings {
+        findings.warning(&warning.to_string());
+    }
+    if options.show {
+        let _ = write!(io::stdout(), "{}", config.describe());
+    }
+    findings.good(&format!("{} can be read", options.config.display()));
+    if !options.offline {
+        check_logins(&config, &mut findings).await;
+        check_keys(config, &mut findings).await;
+    }
+    findings.exit_code()
+}
+
+/// What was found, written down as it is found.
+#[derive(Default)]
+struct Findings {
+    bad: usize,
+}
+
+impl Findings {
+    fn good(&self, what: &str) {
+        let _ = writeln!(io::stdout(), "ok       {what}");
+    }
+
+    fn warning(&self, what: &str) {
+        let _ = writeln!(io::stdout(), "warning  {what}");
+    }
+
+    fn bad(&mut self, what: &str) {
+        self.bad += 1;
+        let _ = writeln!(io::stdout(), "failed   {what}");
+    }
+
+    fn exit_code(&self) -> ExitCode {
+        if self.bad == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn check_keys(config: Config, findings: &mut Findings) {
+    match Authenticator::new(config.auth, Events::none()) {
+        Ok(authenticator) => {
+            for report in Arc::clone(&authenticator).refresh().await {
+                match report.error {
+                    None => findings.good(&format!("issuer {}: {} keys", report.issuer, report.keys)),
+                    Some(error) => findings.bad(&format!("issuer {}: {error}", report.issuer)),
+                }
+            }
+        }
+        Err(error) => findings.bad(&error.to_string()),
+    }
+}
+
+/// Where a login is used: every placement that the configuration names outright.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Spot {
+    server: ServerName,
+    database: DatabaseName,
+    login: LoginName,
+}
+
+async fn check_logins(config: &Config, findings: &mut Findings) {
+    for spot in spots(&config.tenants) {
+        let place = format!("login {} on {}/{}", spot.login, spot.server, spot.database);
+        let Some(target) = target(&config.pool, &spot) else {
+            continue;
+        };
+        match target.connect(NoTls).await {
+            Ok((client, connection)) => {
+                let driver = tokio::spawn(connection);
+                findings.good(&format!("{place}: connects"));
+                let roles = config.tenants.roles.iter();
+                let roles = roles.filter(|(_, role)| role.login == spot.login).map(|(name, _)| name);
+                for role in roles {
+                    check_role(&client, &place, role, findings).await;
+                }
+                check_login_role(&client, &place, findings).await;
+                drop(client);
+                driver.abort();
+            }
+            Err(error) => findings.bad(&format!("{place}: {}", reason(&error))),
+        }
+    }
+}
+
+fn spots(tenants: &tenant::Settings) -> BTreeSet<Spot> {
+    let placed = tenants.tenants.values().map(|p| (&p.server, &p.database));
+    let shared = tenants.databases.values().map(|d| (&d.server, &d.database));
+    placed
+        .chain(shared)
+        .flat_map(|(server, database)| {
+            tenants.roles.values().map(|role| Spot {
+                server: server.clone(),
+                database: database.clone(),
+                login: role.login.clone(),
+            })
+        })
+        .collect()
+}
+
+fn target(pool: &pool::Settings, spot: &Spot) -> Option<tokio_postgres::Config> {
+    let server = pool.servers.get(&spot.server)?;
+    let login = pool.logins.get(&spot.login)?;
+    let mut target = tokio_postgres::Config::new();
+    match &server.endpoint {
+        Endpoint::Tcp { host, port } => target.host(host).port(*port),
+        Endpoint::Unix(path) => {
+            let port = path.extension().and_then(|port| port.to_str()?.parse().ok());
+            target.host_path(path.parent()?).port(port.unwrap_or(5432))
+        }
+    };
+    target
+        .user(&login.user)
+        .dbname(spot.database.as_str())
+        .application_name("portcullis check")
+        .connect_timeout(pool.server_connect_timeout);
+    if let Some(password) = &login.password {
+        target.password(password.expose());
+    }
+    Some(target)
+}
+
+/// Whether the login may become the role.
+async fn check_role(client: &tokio_postgres::Client, place: &str, role: &RoleName, findings: &mut Findings) {
+    let asked = client
+        .query_one(
+            "SELECT pg_catalog.set_config('role', $1, true), rolsuper \
+             FROM pg_catalog.pg_roles WHERE rolname = $1",
+            &[&role.as_str()],
+        )
+        .await;
+    match asked {
+        Ok(row) if row.get::<_, bool>(1) => {
+            findings.bad(&format!("{place}: role {role} is a superuser, whom no policy binds"));
+        }
+        Ok(_) => findings.good(&format!("{place}: may become {role}")),
+        Err(error) => findings.bad(&format!("{place}: cannot become {role}: {}", reason(&error))),
+    }
+}
+
+/// The second wall (design: a transaction without identity sees nothing): the login inherits nothing and
+/// holds nothing by itself.
+async fn check_login_role(client: &tokio_postgres::Client, place: &str, findings: &mut Findings) {
+    let asked = client
+        .query_one(
+            "SELECT rolinherit, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication, \
+                    (SELECT count(*) FROM pg_catalog.pg_class c \
+                      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relnamespace NOT IN \
+                            ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) \
+                        AND has_table_privilege(c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE')), \
+                    current_setting('max_prepared_transactions') \
+             FROM pg_catalog.pg_roles WHERE rolname = session_user",
+            &[],
+        )
+        .await;
+    let row = match asked {
+        Ok(row) => row,
+        Err(error) => return findings.bad(&format!("{place}: {}", reason(&error))),
+    };
+    if row.get(0) {
+        findings.warning(&format!("{place}: inherits its roles' rights; make it NOINHERIT"));
+    }
+    if row.get(1) {
+        findings.bad(&format!("{place}: has an attribute that RLS or policies do not bind"));
+    }
+    match row.get::<_, i64>(2) {
+        0 => findings.good(&format!("{place}: sees no table without identity")),
+        tables => findings.warning(&format!("{place}: has rights of its own on {tables} tables")),
+    }
+    if row.get::<_, &str>(3) != "0" {
+        findings.warning(&format!("{place}: max_prepared_transactions is not 0"));
+    }
+}
+
+/// The server's own words, which `tokio_postgres` keeps in the source.
+fn reason(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), std::error::Error::source(error)) {
+        (Some(db), _) => format!("{}: {}", db.code().code(), db.message()),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    }
+}

@@ -1,0 +1,203 @@
+//! Takes sockets and gives each a task of its own.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::census::Census;
+use super::login::{Admitted, Desk, Visit};
+use super::packets::Packets;
+use super::{LoginError, Settings};
+use crate::auth::Authenticator;
+use crate::base::{ClientEnd, Drain, Event, Events, Phase, limits};
+use crate::identity;
+use crate::net::Stream;
+use crate::pool::Pools;
+use crate::session::{self, CancelRegistry, Session};
+use crate::tenant::Directory;
+use crate::wire::notice;
+
+/// How long to wait when no more sockets can be taken (out of file descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a client that is refused may take to read why.
+const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
+
+/// Startup settings whose canonical form is remembered.
+const CANONICAL_SETTINGS: u64 = 10_000;
+
+/// The parts that a gateway joins.
+pub struct GatewayParts {
+    /// Where clients connect, and how many.
+    pub settings: Settings,
+    /// Who they are.
+    pub authenticator: Arc<Authenticator>,
+    /// Where they go.
+    pub directory: Arc<Directory>,
+    /// The server connections they share.
+    pub pools: Arc<Pools>,
+    /// What their transactions run as.
+    pub identity: identity::Settings,
+    /// What sessions share.
+    pub sessions: Arc<session::Shared>,
+    /// The role of sessions without a token.
+    pub anonymous_role: Option<String>,
+    /// Where events go.
+    pub events: Events,
+}
+
+/// Accepts clients and serves them.
+pub struct Gateway {
+    desk: Desk,
+    /// Sockets that have not logged in.
+    pending: AtomicUsize,
+}
+
+impl Gateway {
+    /// Joins the parts.
+    pub fn new(parts: GatewayParts) -> Arc<Self> {
+        let settings = &parts.settings;
+        let census = Census::new(settings.max_client_conn, settings.max_tenant_client_conn);
+        Arc::new(Self {
+            desk: Desk {
+                settings: parts.settings,
+                authenticator: parts.authenticator,
+                directory: parts.directory,
+                pools: parts.pools,
+                identity: parts.identity,
+                sessions: parts.sessions,
+                cancels: CancelRegistry::new(parts.events.clone()),
+                census,
+                canonical: moka::sync::Cache::new(CANONICAL_SETTINGS),
+                anonymous_role: parts.anonymous_role,
+                events: parts.events,
+            },
+            pending: AtomicUsize::new(0),
+        })
+    }
+
+    /// Accepts clients until the drain begins, then waits for their sessions; at [`Phase::Stopping`] those
+    /// that are left are cut off.
+    ///
+    /// Dropped, it cuts off everybody.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, mut drain: Drain) {
+        let mut clients = JoinSet::new();
+        let mut draining = drain.clone();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, _)) => {
+                        clients.spawn(Arc::clone(&self).client(socket, drain.clone()));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a client");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = clients.join_next() => {}
+                () = draining.reached(Phase::Draining) => break,
+            }
+        }
+        drop(listener);
+        tokio::select! {
+            () = async { while clients.join_next().await.is_some() {} } => {}
+            () = drain.reached(Phase::Stopping) => clients.shutdown().await,
+        }
+    }
+
+    async fn client(self: Arc<Self>, socket: TcpStream, drain: Drain) {
+        let pending = Pending::new(&self.pending);
+        if pending.is_over_limit() {
+            return;
+        }
+        self.desk.events.emit(&Event::ClientAccepted);
+        let Ok(stream) = Stream::from_tcp(socket) else {
+            return;
+        };
+        let mut packets = Packets::new(stream);
+        let limit = self.desk.settings.client_login_timeout;
+        let visit = timeout(limit, self.desk.serve(&mut packets))
+            .await
+            .unwrap_or(Err(LoginError::Timeout));
+        drop(pending);
+        let (end, authenticated) = match visit {
+            Ok(Visit::Cancel(request)) => {
+                self.desk.cancels.cancel(&request).await;
+                (ClientEnd::CancelRequest, false)
+            }
+            Ok(Visit::Session(admitted)) => {
+                let Admitted {
+                    identity,
+                    ticket,
+                    seat,
+                } = *admitted;
+                let shared = Arc::clone(&self.desk.sessions);
+                let session = Session::new(shared, packets.stream, packets.inbox, identity, ticket, drain);
+                let end = Box::pin(session.run()).await;
+                drop(seat);
+                (end, true)
+            }
+            Err(error) => (self.refuse(&mut packets, error).await, false),
+        };
+        self.desk.events.emit(&Event::ClientClosed { end, authenticated });
+    }
+
+    /// Tells a client why it gets no session.
+    async fn refuse(&self, client: &mut Packets, error: LoginError) -> ClientEnd {
+        let reason = error.to_string();
+        let Some(fault) = error.into_fault() else {
+            return ClientEnd::Vanished;
+        };
+        self.desk.events.emit(&Event::LoginRefused {
+            sqlstate: fault.sqlstate,
+            reason: &reason,
+        });
+        let mut out = Vec::new();
+        notice::error(&mut out, &fault);
+        let told = async {
+            client.stream.write_all(&out).await?;
+            client.stream.shutdown().await
+        };
+        match timeout(REFUSAL_LIMIT, told).await {
+            Ok(Ok(())) => ClientEnd::Refused,
+            Ok(Err(error)) => gone(&error),
+            Err(_) => ClientEnd::Vanished,
+        }
+    }
+}
+
+fn gone(error: &io::Error) -> ClientEnd {
+    tracing::debug!(%error, "a refused client left before it was told why");
+    ClientEnd::Vanished
+}
+
+/// Counts a socket until it has logged in.
+struct Pending<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl<'a> Pending<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        Self {
+            before: count.fetch_add(1, Ordering::Relaxed),
+            count,
+        }
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.before >= limits::PENDING_LOGINS
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,127 @@
+//! Why a login fails, and what the client is told.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::auth::AuthError;
+use crate::base::{Fault, SqlState, TenantName};
+use crate::pool::PoolError;
+use crate::session::ProbeError;
+use crate::tenant::RouteError;
+use crate::wire::frame::BadLength;
+use crate::wire::startup::BadFirstPacket;
+
+/// Why a client did not get a session.
+#[derive(Debug, Error)]
+pub enum LoginError {
+    /// The client went away.
+    #[error("client closed the connection during login")]
+    Gone,
+    /// The socket failed.
+    #[error("client connection failed during login: {0}")]
+    Io(#[from] io::Error),
+    /// The login took too long.
+    #[error("login timed out")]
+    Timeout,
+    /// The first packet cannot be understood.
+    #[error(transparent)]
+    FirstPacket(#[from] BadFirstPacket),
+    /// A message that does not belong into a login.
+    #[error("expected password response, got message type {0}")]
+    NotAPassword(u8),
+    /// A message with a length that cannot be.
+    #[error(transparent)]
+    Length(#[from] BadLength),
+    /// A password longer than any token.
+    #[error("password of {0} bytes is too long for a token")]
+    PasswordTooLong(usize),
+    /// A password message without a terminator, or with bytes behind it.
+    #[error("invalid password packet")]
+    BadPassword,
+    /// Encryption was asked for again and again.
+    #[error("too many encryption requests")]
+    EncryptionLoop,
+    /// No user was named.
+    #[error("no PostgreSQL user name specified in startup packet")]
+    NoUser,
+    /// A replication connection was asked for.
+    #[error("replication connections are not supported")]
+    Replication,
+    /// A startup parameter that cannot be.
+    #[error("{0}")]
+    Parameter(Box<Fault>),
+    /// The token would travel in clear text.
+    #[error("a token must not travel in clear text")]
+    Plaintext,
+    /// All places are taken.
+    #[error("no more connections allowed (max_client_conn = {0})")]
+    TooManyClients(usize),
+    /// All places of the tenant are taken.
+    #[error("no more connections allowed for tenant \"{tenant}\" (max_tenant_client_conn = {max})")]
+    TooManyOfTenant {
+        /// The tenant.
+        tenant: TenantName,
+        /// Its limit.
+        max: usize,
+    },
+    /// The token does not permit it.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// There is no way to the database asked for.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// No server connection can be had.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The server does not take a startup setting.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+}
+
+impl LoginError {
+    /// What the client is told; `None` if there is nobody to tell.
+    pub(super) fn into_fault(self) -> Option<Fault> {
+        let sqlstate = match &self {
+            Self::Gone | Self::Io(_) => return None,
+            Self::Auth(error) => return Some(Fault::from(error)),
+            Self::Route(error) => return Some(Fault::from(error)),
+            Self::Pool(error) => return Some(Fault::from(error)),
+            Self::Parameter(fault) => return Some((**fault).clone()),
+            Self::Probe(_) => match self {
+                Self::Probe(error) => return Some(Fault::from(error)),
+                _ => return None,
+            },
+            Self::Timeout => SqlState::INVALID_AUTHORIZATION,
+            Self::FirstPacket(_)
+            | Self::NotAPassword(_)
+            | Self::Length(_)
+            | Self::BadPassword
+            | Self::EncryptionLoop => SqlState::PROTOCOL_VIOLATION,
+            Self::PasswordTooLong(_) => SqlState::INVALID_PASSWORD,
+            Self::NoUser | Self::Plaintext => SqlState::INVALID_AUTHORIZATION,
+            Self::Replication => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
+        };
+        let fault = Fault::fatal(sqlstate, self.to_string());
+        Some(match self.hint() {
+            Some(hint) => fault.with_hint(hint),
+            None => fault,
+        })
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Timeout => "Send the token within client_login_timeout.",
+            Self::PasswordTooLong(_) => "The password is a JSON Web Token of at most 16 KiB.",
+            Self::Plaintext => {
+                "Connect over loopback, or set allow_plaintext = true where the network is trusted."
+            }
+            Self::Replication => "Connect to the server itself for replication.",
+            Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => {
+                "Close connections that are not needed, or raise the limit."
+            }
+            _ => return None,
+        })
+    }
+}

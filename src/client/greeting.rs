@@ -1,0 +1,78 @@
+//! What a client is told before its first query: versions, parameters, its cancel key.
+
+use bytes::{Bytes, BytesMut};
+use pgwire::messages::Message;
+use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey};
+
+use crate::server::Parameters;
+use crate::session::CancelTicket;
+use crate::wire::encode::{self, TransactionStatus};
+use crate::wire::startup::Startup;
+
+/// Appends NegotiateProtocolVersion if the client asked for more than there is.
+pub(super) fn negotiate(out: &mut Vec<u8>, startup: &Startup) {
+    let unknown = startup.unknown_options();
+    let minor = startup.negotiated_minor();
+    if minor != startup.minor || !unknown.is_empty() {
+        let version = (3 << 16) | i32::from(minor);
+        put(out, &NegotiateProtocolVersion::new(version, unknown));
+    }
+}
+
+/// Appends the request for a password in clear text.
+pub(super) fn ask_for_password(out: &mut Vec<u8>) {
+    put(out, &Authentication::CleartextPassword);
+}
+
+/// Appends all that follows a successful login.
+pub(super) fn welcome(
+    out: &mut Vec<u8>,
+    parameters: &Parameters,
+    told: &[(String, String)],
+    ticket: &CancelTicket,
+) {
+    put(out, &Authentication::Ok);
+    for (name, value) in parameters.iter() {
+        let value = told
+            .iter()
+            .find(|(known, _)| known == name)
+            .map_or(value, |(_, value)| value);
+        encode::parameter_status(out, name, value);
+    }
+    let secret = SecretKey::Bytes(Bytes::copy_from_slice(ticket.secret()));
+    put(out, &BackendKeyData::new(ticket.pid(), secret));
+    encode::ready(out, TransactionStatus::Idle);
+}
+
+/// Where this session's parameters differ from those of a fresh server connection: its own settings, and
+/// the role in place of the login.
+pub(super) fn differences(
+    parameters: &Parameters,
+    role: &str,
+    settings: &[(String, String)],
+) -> Vec<(String, String)> {
+    let mut told: Vec<(String, String)> = parameters
+        .iter()
+        .filter_map(|(name, _)| {
+            let value = match name {
+                "session_authorization" => Some(role.to_owned()),
+                "is_superuser" => Some("off".to_owned()),
+                _ => settings
+                    .iter()
+                    .find(|(set, _)| set.eq_ignore_ascii_case(name))
+                    .map(|(_, value)| value.clone()),
+            };
+            value.map(|value| (name.to_owned(), value))
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+fn put(out: &mut Vec<u8>, message: &impl Message) {
+    let mut frame = BytesMut::new();
+    // Encoding fails only for messages over their bound; these are small.
+    if message.encode(&mut frame).is_ok() {
+        out.extend_from_slice(&frame);
+    }
+}

@@ -1,0 +1,186 @@
+//! Finds out who a client is and where it goes, and greets it.
+
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt as _;
+
+use super::census::{Census, Seat};
+use super::greeting;
+use super::packets::Packets;
+use super::{LoginError, Plaintext, Settings, startup};
+use crate::auth::{Authenticator, Principal, Wanted};
+use crate::base::{Event, Events};
+use crate::identity;
+use crate::pool::{Pool, PoolKey, Pools};
+use crate::session::{self, CancelRegistry, CancelTicket, Identity, canonical_settings};
+use crate::tenant::Directory;
+use crate::wire::startup::{CancelRequest, FirstPacket, Startup};
+
+/// Everything a login needs to know.
+pub(super) struct Desk {
+    pub(super) settings: Settings,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) pools: Arc<Pools>,
+    pub(super) identity: identity::Settings,
+    pub(super) sessions: Arc<session::Shared>,
+    pub(super) cancels: Arc<CancelRegistry>,
+    pub(super) census: Arc<Census>,
+    /// Startup settings that a server has accepted, with the value it shows for them.
+    pub(super) canonical: moka::sync::Cache<(PoolKey, String, String), String>,
+    pub(super) anonymous_role: Option<String>,
+    pub(super) events: Events,
+}
+
+/// What a client came for.
+pub(super) enum Visit {
+    /// A session.
+    Session(Box<Admitted>),
+    /// To cancel a query.
+    Cancel(CancelRequest),
+}
+
+/// A client that may have a session.
+pub(super) struct Admitted {
+    pub(super) identity: Identity,
+    pub(super) ticket: CancelTicket,
+    /// Held for as long as the session lasts.
+    pub(super) seat: Seat,
+}
+
+/// Times a client may ask for encryption that there is none of: once for each kind, as libpq does.
+const ENCRYPTION_REQUESTS: usize = 2;
+
+impl Desk {
+    /// Serves a client up to its greeting.
+    ///
+    /// Not cancel safe, yet harmless to drop: nothing is held but the connection and its seat.
+    pub(super) async fn serve(&self, client: &mut Packets) -> Result<Visit, LoginError> {
+        let startup = match self.first_packet(client).await? {
+            FirstPacket::Startup(startup) => startup,
+            FirstPacket::Cancel(request) => return Ok(Visit::Cancel(request)),
+            FirstPacket::SslRequest | FirstPacket::GssEncRequest => return Err(LoginError::EncryptionLoop),
+        };
+        let seat = self.census.sit()?;
+        let user = startup.get("user").filter(|user| !user.is_empty());
+        let user = user.ok_or(LoginError::NoUser)?;
+        let database = startup.get("database").filter(|name| !name.is_empty());
+        let wanted = Wanted {
+            user,
+            database: database.unwrap_or(user),
+        };
+        let principal = self.authenticate(client, &startup, &wanted).await?;
+        let admitted = self.admit(client, &startup, &wanted, principal, seat).await?;
+        Ok(Visit::Session(Box::new(admitted)))
+    }
+
+    async fn first_packet(&self, client: &mut Packets) -> Result<FirstPacket, LoginError> {
+        for _ in 0..ENCRYPTION_REQUESTS {
+            match client.first_packet().await? {
+                FirstPacket::SslRequest | FirstPacket::GssEncRequest => client.stream.write_all(b"N").await?,
+                other => return Ok(other),
+            }
+        }
+        client.first_packet().await
+    }
+
+    async fn authenticate(
+        &self,
+        client: &mut Packets,
+        startup: &Startup,
+        wanted: &Wanted<'_>,
+    ) -> Result<Arc<Principal>, LoginError> {
+        let mut out = Vec::new();
+        greeting::negotiate(&mut out, startup);
+        // Who asks for the anonymous role by name has no token to send, so none is asked for.
+        if self.anonymous_role.as_deref() == Some(wanted.user) {
+            client.stream.write_all(&out).await?;
+            return Ok(self.authenticator.authenticate(None, wanted).await?);
+        }
+        if self.settings.plaintext == Plaintext::LoopbackOnly && !is_local(client) {
+            return Err(LoginError::Plaintext);
+        }
+        greeting::ask_for_password(&mut out);
+        client.stream.write_all(&out).await?;
+        let password = client.password().await?;
+        Ok(self.authenticator.authenticate(Some(&password), wanted).await?)
+    }
+
+    async fn admit(
+        &self,
+        client: &mut Packets,
+        startup: &Startup,
+        wanted: &Wanted<'_>,
+        principal: Arc<Principal>,
+        mut seat: Seat,
+    ) -> Result<Admitted, LoginError> {
+        let route = self.directory.route(&principal, wanted.database)?;
+        if let Some(tenant) = &route.tenant {
+            seat.belongs_to(tenant)?;
+        }
+        let pool = self.pools.get(&PoolKey {
+            server: route.server.clone(),
+            database: route.database.clone(),
+            login: route.login.clone(),
+        })?;
+        let parameters = pool.parameters().await?;
+        let guard = self.sessions.guard();
+        let policy = guard.policy_for(principal.role());
+        let mut settings = startup::settings(startup, guard, &policy)?;
+        self.canonicalise(&pool, &principal, &mut settings).await?;
+        let told = greeting::differences(&parameters, principal.role().as_str(), &settings);
+        let ticket = self.cancels.register(startup.negotiated_minor());
+
+        let mut out = Vec::new();
+        greeting::welcome(&mut out, &parameters, &told, &ticket);
+        client.stream.write_all(&out).await?;
+        self.events.emit(&Event::LoggedIn {
+            role: principal.role(),
+            tenant: route.tenant.as_ref(),
+        });
+        Ok(Admitted {
+            identity: Identity {
+                values: self.identity.values(&principal, route.tenant.as_ref()),
+                principal,
+                route,
+                pool,
+                startup: settings,
+                parameters,
+                told,
+            },
+            ticket,
+            seat,
+        })
+    }
+
+    /// Replaces values by what the server shows for them. Drivers send the same few, so a server is
+    /// rarely asked.
+    async fn canonicalise(
+        &self,
+        pool: &Arc<Pool>,
+        principal: &Principal,
+        settings: &mut [(String, String)],
+    ) -> Result<(), LoginError> {
+        let key = |(name, value): &(String, String)| (pool.key().clone(), name.clone(), value.clone());
+        if settings.iter().any(|pair| !self.canonical.contains_key(&key(pair))) {
+            let lease = pool.checkout(principal.role()).await?;
+            let values = canonical_settings(lease, settings).await?;
+            for (pair, value) in settings.iter().zip(values) {
+                self.canonical.insert(key(pair), value);
+            }
+        }
+        for pair in settings {
+            if let Some(value) = self.canonical.get(&key(pair)) {
+                pair.1 = value;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_local(client: &Packets) -> bool {
+    client
+        .stream
+        .peer_addr()
+        .is_none_or(|address| address.ip().to_canonical().is_loopback())
+}

@@ -1,0 +1,185 @@
+//! The startup packet's parameters: which concern the login, which are settings of the session.
+
+use super::LoginError;
+use crate::base::{Fault, SqlState};
+use crate::guard::{Action, Guard, Policy};
+use crate::wire::startup::Startup;
+use std::sync::Arc;
+
+/// Settings a client asks for at startup, names folded, each once, the last one winning.
+pub(super) fn settings(
+    startup: &Startup,
+    guard: &Guard,
+    policy: &Arc<Policy>,
+) -> Result<Vec<(String, String)>, LoginError> {
+    let mut settings: Vec<(String, String)> = Vec::new();
+    for (name, value) in requested(startup)? {
+        let name = name.to_ascii_lowercase();
+        if name == "client_encoding" {
+            check_encoding(&value)?;
+            continue;
+        }
+        let name = permitted(&name, &value, guard, policy)?;
+        settings.retain(|(known, _)| *known != name);
+        settings.push((name, value));
+    }
+    settings.sort();
+    Ok(settings)
+}
+
+/// Parameters that are not settings (PostgreSQL manual, 54.7, StartupMessage).
+fn requested(startup: &Startup) -> Result<Vec<(String, String)>, LoginError> {
+    let mut settings = Vec::new();
+    for (name, value) in &startup.parameters {
+        match name.as_str() {
+            "user" | "database" => {}
+            "replication" => match value.as_str() {
+                "false" | "off" | "no" | "0" => {}
+                _ => return Err(LoginError::Replication),
+            },
+            "options" => settings.extend(command_line(value)?),
+            protocol if protocol.starts_with("_pq_.") => {}
+            _ => settings.push((name.clone(), value.clone())),
+        }
+    }
+    Ok(settings)
+}
+
+/// `-c name=value` and `--name=value`, words split at white space that no backslash escapes
+/// (`pg_split_opts`, postinit.c).
+fn command_line(options: &str) -> Result<Vec<(String, String)>, LoginError> {
+    let mut settings = Vec::new();
+    let mut words = split(options).into_iter();
+    while let Some(word) = words.next() {
+        let assignment = match word.strip_prefix("--") {
+            Some(assignment) => Some(assignment.to_owned()),
+            None => match word.strip_prefix("-c") {
+                Some("") => words.next(),
+                Some(assignment) => Some(assignment.to_owned()),
+                None => None,
+            },
+        };
+        let pair = assignment.as_deref().and_then(|text| text.split_once('='));
+        let Some((name, value)) = pair else {
+            return Err(LoginError::Parameter(Box::new(
+                Fault::fatal(
+                    SqlState::INVALID_PARAMETER_VALUE,
+                    format!("invalid command-line argument in startup options: {word}"),
+                )
+                .with_hint("Only -c name=value and --name=value are understood."),
+            )));
+        };
+        // As the server: dashes in a long option's name stand for underscores (`ParseLongOption`, guc.c).
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+fn split(options: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut chars = options.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => word.extend(chars.next()),
+            c if c.is_ascii_whitespace() => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            c => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// Asks the guard as if the client had sent a SET, so that startup and SET follow one list.
+fn permitted(name: &str, value: &str, guard: &Guard, policy: &Arc<Policy>) -> Result<String, LoginError> {
+    let parts: Vec<String> = name
+        .split('.')
+        .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))
+        .collect();
+    let statement = format!("SET {} TO '{}'", parts.join("."), value.replace('\'', "''"));
+    match guard.judge(policy, statement.as_bytes()) {
+        Ok(script) => match script.statements() {
+            [cleared] => match cleared.action() {
+                Action::Set(setting) => Ok(setting.name.to_string()),
+                _ => Err(refused(name, None)),
+            },
+            _ => Err(refused(name, None)),
+        },
+        Err(refusal) => Err(refused(name, refusal.hint.clone())),
+    }
+}
+
+fn refused(name: &str, hint: Option<String>) -> LoginError {
+    let fault = Fault::fatal(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        format!("parameter \"{name}\" cannot be set at startup"),
+    );
+    LoginError::Parameter(Box::new(match hint {
+        Some(hint) => fault.with_hint(hint),
+        None => fault.with_hint("Remove it from the connection's options."),
+    }))
+}
+
+/// Everything is UTF-8 here: text in another encoding could hide its meaning from the guard.
+fn check_encoding(value: &str) -> Result<(), LoginError> {
+    let plain: String = value
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .collect::<String>()
+        .to_ascii_lowercase();
+    // SQL_ASCII means that nothing is converted, which is what happens.
+    if matches!(plain.as_str(), "utf8" | "unicode" | "sqlascii" | "") {
+        return Ok(());
+    }
+    Err(LoginError::Parameter(Box::new(
+        Fault::fatal(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("client_encoding \"{value}\" is not supported"),
+        )
+        .with_hint("Use client_encoding=UTF8."),
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_options_as_the_server_does() {
+        let settings = command_line(r"-c search_path=a\ b --time-zone=UTC  -cgeqo=off").unwrap();
+        let expected = [("search_path", "a b"), ("time_zone", "UTC"), ("geqo", "off")];
+        let settings: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(settings, expected);
+        for bad in ["-d 5", "-c", "-c x", "--x", "role=x"] {
+            assert!(command_line(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn other_encodings_are_refused() {
+        for good in ["UTF8", "utf-8", "'utf-8'", "UNICODE", "SQL_ASCII"] {
+            assert!(check_encoding(good).is_ok(), "{good}");
+        }
+        for bad in ["SJIS", "GBK", "LATIN1", "utf16"] {
+            assert!(check_encoding(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn replication_is_refused_unless_it_is_off() {
+        let startup = |value: &str| Startup {
+            minor: 0,
+            parameters: vec![("replication".into(), value.into())],
+        };
+        assert!(requested(&startup("off")).is_ok());
+        for on in ["database", "true", "1", "yes"] {
+            assert!(matches!(requested(&startup(on)), Err(LoginError::Replication)));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Raw to checked: each section by itself, then what must hold between them.
+
+mod auth;
+mod guard;
+mod identity;
+mod listen;
+mod overlap;
+mod placement;
+mod roles;
+mod servers;
+mod tenants;
+
+use std::net::SocketAddr;
+
+use crate::base::{LoginName, ServerName};
+use crate::{admin, client, observe, pool, session, tenant};
+
+use super::raw::{Item, Section, Show};
+use super::suggest;
+
+/// Every part's settings.
+pub(super) struct Parts {
+    pub(super) client: client::Settings,
+    pub(super) session: session::Settings,
+    pub(super) admin: Option<admin::Settings>,
+    pub(super) log: observe::LogSettings,
+    pub(super) pool: pool::Settings,
+    pub(super) auth: crate::auth::Settings,
+    pub(super) identity: crate::identity::Settings,
+    pub(super) guard: crate::guard::Settings,
+    pub(super) tenants: tenant::Settings,
+}
+
+/// Checks a whole configuration. `None` where a part cannot be made at all; its mistakes are noted.
+pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
+    let listen = listen::listen(top);
+    let admin = listen::admin(top);
+    let log = listen::log(top);
+    let servers = servers::servers(top);
+    let logins = servers::logins(top);
+    let pool = servers::pool(top, servers, logins);
+    let identity = identity::identity(top);
+    let policies = guard::policies(top);
+    let roles = roles::roles(top, &pool.logins, &policies);
+    let auth = auth::auth(top, &roles, &policies);
+    let directory = tenants::directory(top, &pool.servers, auth.tenant_claim);
+    tenants::reachable(top, &directory, auth.tenant_claim, &roles);
+    tenants::shared_is_told_apart(top, &directory, &identity);
+    let guard = guard::settings(policies, &identity, &roles, listen.session.max_statement_bytes);
+    Some(Parts {
+        client: listen.client,
+        session: listen.session,
+        admin,
+        log,
+        pool,
+        auth: auth.settings?,
+        identity,
+        guard,
+        tenants: tenant::Settings {
+            roles: roles.routes(),
+            ..directory
+        },
+    })
+}
+
+/// A name that Postgres keeps whole.
+fn postgres_name(item: &Item<'_>) -> Option<String> {
+    let name = item.text()?;
+    if name.len() > tenant::NAME_BYTES {
+        item.mistake(format!(
+            "is longer than {} bytes: Postgres would cut it",
+            tenant::NAME_BYTES
+        ));
+        return None;
+    }
+    Some(name)
+}
+
+/// A socket address; `localhost` stands for 127.0.0.1.
+fn socket_address(item: &Item<'_>) -> Option<SocketAddr> {
+    let text = item.text()?;
+    let numeric = text
+        .strip_prefix("localhost:")
+        .map(|port| format!("127.0.0.1:{port}"));
+    let address = numeric.as_deref().unwrap_or(&text).parse().ok();
+    if address.is_none() {
+        item.mistake(format!(
+            "{text:?} is not an address and port, such as \"127.0.0.1:6432\", \"0.0.0.0:6432\" or \"[::]:6432\""
+        ));
+    }
+    address
+}
+
+/// Notes that a name is not among those that are configured.
+fn unknown_name<'a>(
+    item: &Item<'_>,
+    section: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) {
+    let mut all: Vec<&str> = known.clone().collect();
+    all.sort_unstable();
+    let hint = match suggest::nearest(name, known) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None if all.is_empty() => "there is none".to_owned(),
+        None => format!("there are {}", all.join(", ")),
+    };
+    item.mistake(format!("there is no [{section}.{name}]; {hint}"));
+}
+
+impl Show for SocketAddr {
+    fn show(&self) -> String {
+        self.to_string().show()
+    }
+}
+
+impl Show for ServerName {
+    fn show(&self) -> String {
+        self.as_str().show()
+    }
+}
+
+impl Show for LoginName {
+    fn show(&self) -> String {
+        self.as_str().show()
+    }
+}
+
+impl Show for crate::base::RoleName {
+    fn show(&self) -> String {
+        self.as_str().show()
+    }
+}

@@ -1,0 +1,125 @@
+//! `[guard]`: policies and limits of statements.
+
+use std::path::Path;
+
+use crate::guard::{Limits, Policy, Settings};
+use crate::identity;
+
+use super::super::raw::{Item, Section};
+use super::super::{Mistake, files, suggest};
+use super::roles::Roles;
+
+/// The policies: built in and from files.
+pub(super) struct Policies {
+    all: Vec<Policy>,
+    default_policy: String,
+    cache_bytes: u64,
+    reserved_prefixes: Vec<String>,
+}
+
+pub(super) fn policies(top: &Section<'_>) -> Policies {
+    let guard = top.section("guard");
+    let mut all = vec![Policy::end_user(), Policy::read_only(), Policy::trusted()];
+    let mut from_files: Vec<String> = Vec::new();
+    guard.or("policies", Vec::new(), |item| Some(item.texts()));
+    for item in guard.get("policies").iter().flat_map(Item::elements) {
+        let Some(policy) = policy_file(&item) else {
+            continue;
+        };
+        let name = policy.name().to_owned();
+        if from_files.contains(&name) {
+            item.mistake(format!("there is another policy named {name:?}"));
+        }
+        // A file's policy takes the place of the one built in under that name.
+        all.retain(|other| other.name() != name);
+        all.push(policy);
+        from_files.push(name);
+    }
+    let mut policies = Policies {
+        all,
+        default_policy: "end_user".to_owned(),
+        cache_bytes: guard.count("cache_bytes", 32 << 20, 0, 1 << 40) as u64,
+        reserved_prefixes: guard.or("reserved_prefixes", Vec::new(), |item| Some(item.texts())),
+    };
+    policies.default_policy = guard.or("default_policy", "end_user".to_owned(), |item| {
+        let name = policies.named(item)?;
+        if policies.is_trusted(&name) {
+            item.mistake(format!("{name:?} is trusted: a role gets it only by name"));
+        }
+        Some(name)
+    });
+    policies
+}
+
+pub(super) fn settings(
+    policies: Policies,
+    identity: &identity::Settings,
+    roles: &Roles,
+    statement_bytes: usize,
+) -> Settings {
+    let mut identity_settings: Vec<String> = identity.settings.iter().map(|(name, _)| name.clone()).collect();
+    identity_settings.extend(policies.reserved_prefixes);
+    Settings {
+        policies: policies.all,
+        by_role: roles.policies(),
+        default_policy: policies.default_policy,
+        identity_settings,
+        cache_bytes: policies.cache_bytes,
+        limits: Limits { statement_bytes },
+    }
+}
+
+impl Policies {
+    /// The policy of a role that names none.
+    pub(super) fn default_name(&self) -> &str {
+        &self.default_policy
+    }
+
+    /// Whether a policy is trusted; one that does not exist is not.
+    pub(super) fn is_trusted(&self, name: &str) -> bool {
+        self.all
+            .iter()
+            .any(|policy| policy.name() == name && policy.is_trusted())
+    }
+
+    /// The name of a policy that exists.
+    pub(super) fn named(&self, item: &Item<'_>) -> Option<String> {
+        let name = item.text()?;
+        let names = || self.all.iter().map(Policy::name);
+        if names().any(|known| known == name) {
+            return Some(name);
+        }
+        let hint = suggest::nearest(&name, names()).map_or_else(
+            || format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+            |near| format!("did you mean {near:?}?"),
+        );
+        item.mistake(format!("there is no policy {name:?}; {hint}"));
+        None
+    }
+}
+
+fn policy_file(item: &Item<'_>) -> Option<Policy> {
+    let path = item.path()?;
+    match files::read_text(&path, files::SMALL) {
+        Ok(text) => parse(item, &path, &text),
+        Err(message) => {
+            item.mistake(message);
+            None
+        }
+    }
+}
+
+fn parse(item: &Item<'_>, path: &Path, text: &str) -> Option<Policy> {
+    match Policy::parse(text) {
+        Ok(policy) => Some(policy),
+        Err(mistakes) => {
+            for mistake in mistakes {
+                item.note_mistake(Mistake {
+                    key: mistake.key,
+                    ..Mistake::of_file(path, mistake.message)
+                });
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `[listen]`, `[admin]` and `[log]`.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::base::limits;
+use crate::{admin, client, observe, session};
+
+use super::super::raw::{Item, Section};
+use super::socket_address;
+
+/// What `[listen]` says to several parts.
+pub(super) struct Listen {
+    pub(super) client: client::Settings,
+    pub(super) session: session::Settings,
+}
+
+/// Longest statement unless configured: well above what drivers and ORMs send, below what would hold
+/// up a thread.
+const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
+
+pub(super) fn listen(top: &Section<'_>) -> Listen {
+    let listen = top.section("listen");
+    let address = listen.or("address", ([127, 0, 0, 1], 6432).into(), socket_address);
+    let allow_plaintext = listen.flag("allow_plaintext", false);
+    if !allow_plaintext && !address.ip().is_loopback() {
+        listen.warning(
+            "address",
+            "is not loopback, and a token must not travel in clear: only clients on this machine can log in \
+             unless allow_plaintext = true",
+        );
+    }
+    let max_statement_bytes = listen.count(
+        "max_statement_bytes",
+        STATEMENT_BYTES,
+        1024,
+        limits::MESSAGE_BYTES,
+    );
+    let max_tenant_client_conn = listen.count("max_tenant_client_conn", 0, 0, 1_000_000);
+    Listen {
+        client: client::Settings {
+            address,
+            plaintext: if allow_plaintext {
+                client::Plaintext::Anywhere
+            } else {
+                client::Plaintext::LoopbackOnly
+            },
+            max_client_conn: listen.count("max_client_conn", 10_000, 1, 1_000_000),
+            max_tenant_client_conn: (max_tenant_client_conn > 0).then_some(max_tenant_client_conn),
+            client_login_timeout: listen.time("client_login_timeout", 15),
+        },
+        session: session::Settings {
+            expiry_grace: listen.time_or_zero("expiry_grace", 10),
+            idle_transaction_timeout: listen.limit("idle_transaction_timeout", 60),
+            client_idle_timeout: listen.limit("client_idle_timeout", 0),
+            max_statement_bytes,
+        },
+    }
+}
+
+pub(super) fn admin(top: &Section<'_>) -> Option<admin::Settings> {
+    let item = top.get("admin")?;
+    let section = item.section()?;
+    let address = section.or("address", ([127, 0, 0, 1], 9187).into(), socket_address);
+    Some(admin::Settings { address })
+}
+
+pub(super) fn log(top: &Section<'_>) -> observe::LogSettings {
+    let log = top.section("log");
+    let formats = [
+        ("text", observe::LogFormat::Text),
+        ("json", observe::LogFormat::Json),
+    ];
+    let format = log.or("format", "text".to_owned(), |item| {
+        item.choice(&formats).and(item.text())
+    });
+    observe::LogSettings {
+        format: if format == "json" {
+            observe::LogFormat::Json
+        } else {
+            observe::LogFormat::Text
+        },
+        level: log.or("level", "info".to_owned(), level),
+    }
+}
+
+fn level(item: &Item<'_>) -> Option<String> {
+    let level = item.text()?;
+    if EnvFilter::builder().parse(&level).is_err() {
+        item.mistake(format!(
+            "{level:?} is not a level: use error, warn, info, debug or trace, for some parts alone \
+             \"info,portcullis::pool=debug\""
+        ));
+        return None;
+    }
+    Some(level)
+}

@@ -1,0 +1,170 @@
+//! `[roles]`: which login, policy and tenants each role has.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::base::{LoginName, RoleName};
+use crate::pool::LoginSettings;
+use crate::tenant::{NAME_BYTES, RoleSettings, TenantChoice};
+
+use super::super::raw::{Item, Section};
+use super::guard::Policies;
+use super::unknown_name;
+
+/// The roles as configured; a role with a mistake is kept as far as it can be read.
+pub(super) struct Roles(BTreeMap<RoleName, Role>);
+
+struct Role {
+    login: Option<LoginName>,
+    choice: TenantChoice,
+    policy: String,
+}
+
+pub(super) fn roles(
+    top: &Section<'_>,
+    logins: &HashMap<LoginName, LoginSettings>,
+    policies: &Policies,
+) -> Roles {
+    let named = top.named("roles");
+    if named.is_empty() {
+        top.mistake(
+            "roles",
+            "there is none: add a [roles.authenticated] with its login",
+        );
+    }
+    let mut roles = BTreeMap::new();
+    let mut logins_in_use: Vec<(Item<'_>, String, Trust)> = Vec::new();
+    for (name, item) in named {
+        let Some(section) = item.section() else { continue };
+        let login = section.required("login", Item::text).map(LoginName::new);
+        let default_policy = policies.default_name().to_owned();
+        let policy = section.or("policy", default_policy, |item| policies.named(item));
+        let choice = if section.flag("any_tenant", false) {
+            TenantChoice::Any
+        } else {
+            TenantChoice::FromToken
+        };
+        if let Some(why) = forbidden(&name, logins) {
+            item.mistake(why);
+        }
+        let item = section.get("login").unwrap_or(item);
+        if let Some(login) = &login {
+            match logins.get(login) {
+                Some(settings) => {
+                    let trust = Trust::of(policies.is_trusted(&policy));
+                    logins_in_use.push((item, settings.user.clone(), trust));
+                }
+                None => unknown_name(
+                    &item,
+                    "logins",
+                    login.as_str(),
+                    logins.keys().map(LoginName::as_str),
+                ),
+            }
+        }
+        let role = Role {
+            login,
+            choice,
+            policy,
+        };
+        roles.insert(RoleName::new(name), role);
+    }
+    trusted_apart(&logins_in_use);
+    Roles(roles)
+}
+
+impl Roles {
+    /// Every role's name: the allow-list of tokens.
+    pub(super) fn names(&self) -> BTreeSet<RoleName> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// The policy of each role, by name.
+    pub(super) fn policies(&self) -> HashMap<RoleName, String> {
+        self.0
+            .iter()
+            .map(|(name, role)| (name.clone(), role.policy.clone()))
+            .collect()
+    }
+
+    /// The name of a role's policy.
+    pub(super) fn policy(&self, role: &RoleName) -> Option<&str> {
+        self.0.get(role).map(|role| role.policy.as_str())
+    }
+
+    /// Whether some role may choose its tenant freely.
+    pub(super) fn any_chooses_tenant(&self) -> bool {
+        self.0.values().any(|role| role.choice == TenantChoice::Any)
+    }
+
+    /// How each role is routed.
+    pub(super) fn routes(&self) -> HashMap<RoleName, RoleSettings> {
+        self.0
+            .iter()
+            .filter_map(|(name, role)| {
+                let settings = RoleSettings {
+                    login: role.login.clone()?,
+                    choice: role.choice,
+                };
+                Some((name.clone(), settings))
+            })
+            .collect()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Trusted,
+    EndUser,
+}
+
+impl Trust {
+    fn of(is_trusted: bool) -> Self {
+        if is_trusted { Self::Trusted } else { Self::EndUser }
+    }
+}
+
+/// Why a role must not have this name. `SET ROLE none` means the login role itself, whatever the quotes,
+/// and a session may always become its own login role again (PostgreSQL manual, SET ROLE).
+fn forbidden(name: &str, logins: &HashMap<LoginName, LoginSettings>) -> Option<String> {
+    if name.is_empty() || name.chars().any(char::is_control) {
+        return Some("a role's name must not be empty or contain control characters".to_owned());
+    }
+    if name.len() > NAME_BYTES {
+        return Some(format!(
+            "a role's name must not be longer than {NAME_BYTES} bytes"
+        ));
+    }
+    if name.eq_ignore_ascii_case("none") || name.eq_ignore_ascii_case("public") {
+        return Some(format!("{name} is a keyword to Postgres and cannot be a role"));
+    }
+    if name
+        .get(..3)
+        .is_some_and(|start| start.eq_ignore_ascii_case("pg_"))
+    {
+        return Some(
+            "roles that start with pg_ are Postgres's own; grant it to a role of yours instead".to_owned(),
+        );
+    }
+    logins
+        .iter()
+        .find(|(_, login)| login.user == name)
+        .map(|(login, _)| {
+            format!("is the user of [logins.{login}]: transactions must not run as the login role itself")
+        })
+}
+
+/// A trusted role must not share the user that an end user's server connections log in as: whoever
+/// escapes from the one role could then become the other.
+fn trusted_apart(logins: &[(Item<'_>, String, Trust)]) {
+    for (item, user, trust) in logins.iter().filter(|(_, user, _)| !user.is_empty()) {
+        let shared = logins
+            .iter()
+            .find(|(_, other, other_trust)| other == user && *other_trust == Trust::EndUser);
+        if let (Trust::Trusted, Some((other, _, _))) = (trust, shared) {
+            item.mistake(format!(
+                "a trusted role must not log in as {user:?}, as {} does: give trusted roles a login of their own",
+                other.key()
+            ));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `[servers]`, `[logins]` and `[pool]`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::base::{LoginName, ServerName};
+use crate::net::Endpoint;
+use crate::pool::{LoginSettings, ServerSettings, Settings};
+
+use super::super::raw::{Item, Section};
+use super::super::secret;
+use super::postgres_name;
+
+/// Longest path of a Unix socket (`sun_path` of sockaddr_un on Linux, less its terminator).
+const SOCKET_PATH_BYTES: usize = 107;
+
+/// Most server connections of one pool. Postgres itself becomes slow long before.
+const POOL_SIZE: usize = 10_000;
+
+/// The servers; one with a mistake keeps its name, so that what refers to it is not called wrong as well.
+pub(super) fn servers(top: &Section<'_>) -> HashMap<ServerName, ServerSettings> {
+    let named = top.named("servers");
+    if named.is_empty() {
+        top.mistake(
+            "servers",
+            "there is none: add a [servers.main] with host and port",
+        );
+    }
+    named
+        .into_iter()
+        .filter_map(|(name, item)| {
+            let section = item.section()?;
+            let port = section.count("port", 5432, 1, 65_535);
+            let host = section.required("host", host).unwrap_or_default();
+            let endpoint = endpoint(&section, host, u16::try_from(port).unwrap_or_default());
+            Some((ServerName::new(name), ServerSettings { endpoint }))
+        })
+        .collect()
+}
+
+/// The logins; one with a mistake keeps its name.
+pub(super) fn logins(top: &Section<'_>) -> HashMap<LoginName, LoginSettings> {
+    let named = top.named("logins");
+    if named.is_empty() {
+        top.mistake(
+            "logins",
+            "there is none: add a [logins.app] with user and password",
+        );
+    }
+    named
+        .into_iter()
+        .filter_map(|(name, item)| {
+            let section = item.section()?;
+            let user = section.required("user", postgres_name);
+            let password = secret::maybe(&section, "password");
+            let default_pool_size = section.maybe("default_pool_size", |item| item.count(1, POOL_SIZE));
+            let min_pool_size = section.maybe("min_pool_size", |item| item.count(0, POOL_SIZE));
+            Some((
+                LoginName::new(name),
+                LoginSettings {
+                    user: user.unwrap_or_default(),
+                    password,
+                    default_pool_size,
+                    min_pool_size,
+                },
+            ))
+        })
+        .collect()
+}
+
+pub(super) fn pool(
+    top: &Section<'_>,
+    servers: HashMap<ServerName, ServerSettings>,
+    logins: HashMap<LoginName, LoginSettings>,
+) -> Settings {
+    let pool = top.section("pool");
+    pool.or("pool_mode", "transaction".to_owned(), |item| {
+        item.choice(&[("transaction", ())]).and(item.text())
+    });
+    let settings = Settings {
+        default_pool_size: pool.count("default_pool_size", 20, 1, POOL_SIZE),
+        min_pool_size: pool.count("min_pool_size", 0, 0, POOL_SIZE),
+        query_wait_timeout: pool.time_or_zero("query_wait_timeout", 30),
+        server_lifetime: pool.time_or_zero("server_lifetime", 3600),
+        server_idle_timeout: pool.time_or_zero("server_idle_timeout", 600),
+        server_connect_timeout: pool.time("server_connect_timeout", 5),
+        server_login_retry: pool.time("server_login_retry", 1),
+        server_prepared_statements: pool.count("server_prepared_statements", 200, 1, 100_000),
+        servers,
+        logins,
+    };
+    if settings.min_pool_size > settings.default_pool_size {
+        pool.mistake("min_pool_size", "is more than default_pool_size");
+    }
+    for (name, login) in &settings.logins {
+        let own = login.default_pool_size.or(login.min_pool_size).is_some();
+        let most = login.default_pool_size.unwrap_or(settings.default_pool_size);
+        if own && login.min_pool_size.unwrap_or(settings.min_pool_size) > most {
+            top.mistake_path(
+                &format!("logins.{name}.min_pool_size"),
+                "is more than default_pool_size",
+            );
+        }
+    }
+    settings
+}
+
+fn host(item: &Item<'_>) -> Option<String> {
+    let host = item.text()?;
+    if host.starts_with('/') || !host.contains(['/', ' ', '@']) {
+        return Some(host);
+    }
+    item.mistake("must be a host name or address, or the folder of a Unix socket, which starts with /");
+    None
+}
+
+fn endpoint(section: &Section<'_>, host: String, port: u16) -> Endpoint {
+    if !host.starts_with('/') {
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        return Endpoint::Tcp {
+            host: address.map_or_else(|| host.clone(), str::to_owned),
+            port,
+        };
+    }
+    // The name of the socket in its folder: PostgreSQL manual, 20.3.1, unix_socket_directories.
+    let path = Path::new(&host).join(format!(".s.PGSQL.{port}"));
+    if path.as_os_str().len() > SOCKET_PATH_BYTES {
+        section.mistake(
+            "host",
+            format!("the socket's path is longer than {SOCKET_PATH_BYTES} bytes"),
+        );
+    }
+    Endpoint::Unix(path)
+}

@@ -1,0 +1,106 @@
+//! The checked configuration: every part's settings, ready to build the parts.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::{admin, auth, client, guard, identity, observe, pool, session, tenant};
+
+use super::raw::{Effective, Environment, Notes, Origin, Section, Source};
+use super::{ConfigError, Mistake, check, files};
+
+/// A configuration in which no mistake was found.
+#[derive(Debug)]
+pub struct Config {
+    /// Where clients connect, and how many.
+    pub client: client::Settings,
+    /// Time limits of a session.
+    pub session: session::Settings,
+    /// The HTTP endpoint for metrics and probes, where there is one.
+    pub admin: Option<admin::Settings>,
+    /// What is logged, and how.
+    pub log: observe::LogSettings,
+    /// Servers, logins and pool sizes.
+    pub pool: pool::Settings,
+    /// Issuers, claims and roles.
+    pub auth: auth::Settings,
+    /// The settings each transaction runs under.
+    pub identity: identity::Settings,
+    /// Policies and limits of statements.
+    pub guard: guard::Settings,
+    /// Where tenants live.
+    pub tenants: tenant::Settings,
+    /// What works, but is probably not what was meant.
+    pub warnings: Vec<Mistake>,
+    pub(super) effective: Vec<Effective>,
+}
+
+impl Config {
+    /// Reads a configuration and every file it names. Blocks on the file system.
+    ///
+    /// # Errors
+    /// Every mistake that was found; of a file that is not TOML, only that.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        match files::read_text(path, files::LARGE) {
+            Ok(text) => Self::parse(text, path, |name| std::env::var_os(name)),
+            Err(message) => Err(ConfigError {
+                mistakes: vec![Mistake::of_file(path, message)],
+            }),
+        }
+    }
+
+    /// Checks a configuration's text. `path` is its name in mistakes, and relative paths start at its folder.
+    pub(super) fn parse(text: String, path: &Path, environment: Environment) -> Result<Self, ConfigError> {
+        let source = Source {
+            path: path.to_owned(),
+            text,
+        };
+        let notes = Notes::new(environment);
+        let parts = source.parse(&notes).and_then(|table| {
+            let top = Section::new(&notes, &source, String::new(), Some(table.get_ref()), None);
+            check::check(&top)
+        });
+        let (mut mistakes, warnings, effective) = notes.finish();
+        match parts {
+            Some(parts) if mistakes.is_empty() => Ok(Self {
+                client: parts.client,
+                session: parts.session,
+                admin: parts.admin,
+                log: parts.log,
+                pool: parts.pool,
+                auth: parts.auth,
+                identity: parts.identity,
+                guard: parts.guard,
+                tenants: parts.tenants,
+                warnings,
+                effective,
+            }),
+            _ => {
+                if mistakes.is_empty() {
+                    mistakes.push(Mistake::of_file(path, "cannot be used"));
+                }
+                Err(ConfigError { mistakes })
+            }
+        }
+    }
+
+    /// The values in force, one key a line, defaults marked, secrets hidden.
+    pub fn describe(&self) -> String {
+        let mut text = String::new();
+        for Effective { key, value, origin } in &self.effective {
+            let mark = match origin {
+                Origin::Given => "",
+                Origin::Default => "  # default",
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{key} = {value}{mark}");
+        }
+        let _ = writeln!(
+            text,
+            "# {} tenants, {} patterns, {} shared databases",
+            self.tenants.tenants.len(),
+            self.tenants.patterns.len(),
+            self.tenants.databases.len()
+        );
+        text
+    }
+}

@@ -1,0 +1,120 @@
+//! A binding and the messages that put it into force.
+
+use std::fmt::Write as _;
+
+use crate::base::RoleName;
+use crate::wire::encode;
+
+/// What a binding is made of.
+#[derive(Debug)]
+pub struct BindingParts<'a> {
+    /// Settings of the session (TimeZone and the like).
+    pub session: &'a [(String, String)],
+    /// The search path, where the route pins it.
+    pub search_path: Option<&'a str>,
+    /// Identity settings.
+    pub identity: &'a [(String, String)],
+    /// The role.
+    pub role: &'a RoleName,
+}
+
+/// What a transaction runs as: role and settings, in the form that the prelude needs.
+///
+/// Names are part of the statement's text, values are bound parameters: nothing a client or a token says
+/// is ever read as SQL. Settings come first and the role last, so that the role needs no right to
+/// `set_config` (threats: hardening revokes it).
+#[derive(Debug)]
+pub struct Binding {
+    sql: String,
+    values: Vec<String>,
+}
+
+/// Proof that a binding is in force in the server's current transaction. Only [`Binding::put_prelude`]
+/// makes one.
+///
+/// ```compile_fail
+/// let bound = portcullis::identity::Bound { private: () };
+/// ```
+#[derive(Debug)]
+pub struct Bound {
+    #[expect(dead_code, reason = "keeps other modules from making one")]
+    private: (),
+}
+
+impl Binding {
+    /// Puts the parts in their order.
+    pub fn new(parts: &BindingParts<'_>) -> Self {
+        let path = parts.search_path.map(|path| ("search_path", path));
+        let pairs = parts
+            .session
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .chain(path)
+            .chain(parts.identity.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+            .chain([("role", parts.role.as_str())]);
+        let mut sql = String::from("SELECT ");
+        let mut values = Vec::new();
+        for (name, value) in pairs {
+            if !values.is_empty() {
+                sql.push_str(", ");
+            }
+            values.push(value.to_owned());
+            // Writing to a String cannot fail.
+            let _ = write!(
+                sql,
+                "pg_catalog.set_config('{}', ${}, true)",
+                name.replace('\'', "''"),
+                values.len()
+            );
+        }
+        Self { sql, values }
+    }
+
+    /// The prelude's statement: prepared once per server connection, the same for all sessions that set
+    /// the same names.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Appends the prelude, Bind and Execute of the prepared `statement` on `portal`. The server answers
+    /// BindComplete, one DataRow and CommandComplete.
+    pub fn put_prelude(&self, out: &mut Vec<u8>, portal: &str, statement: &str) -> Bound {
+        encode::bind_text(out, portal, statement, &self.values);
+        encode::execute(out, portal);
+        Bound { private: () }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_role_comes_last_and_values_are_parameters() {
+        let binding = Binding::new(&BindingParts {
+            session: &[("TimeZone".into(), "UTC".into())],
+            search_path: Some("\"acme\""),
+            identity: &[("app.user_id".into(), "x'); RESET ROLE; --".into())],
+            role: &RoleName::new("authenticated"),
+        });
+        assert_eq!(
+            binding.sql(),
+            "SELECT pg_catalog.set_config('TimeZone', $1, true), \
+             pg_catalog.set_config('search_path', $2, true), \
+             pg_catalog.set_config('app.user_id', $3, true), \
+             pg_catalog.set_config('role', $4, true)"
+        );
+        assert_eq!(binding.values.last().unwrap(), "authenticated");
+    }
+
+    #[test]
+    fn a_quote_in_a_name_stays_inside_the_literal() {
+        let binding = Binding::new(&BindingParts {
+            session: &[("a'b".into(), String::new())],
+            search_path: None,
+            identity: &[],
+            role: &RoleName::new("r"),
+        });
+        assert!(binding.sql().starts_with("SELECT pg_catalog.set_config('a''b', $1, true)"));
+    }
+}

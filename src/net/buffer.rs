@@ -1,0 +1,133 @@
+//! Buffers that are borrowed while bytes are in flight and given back, so that an idle client holds none.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::Stream;
+use crate::base::limits::BUFFER_BYTES;
+
+/// Buffers one thread keeps for reuse: enough for the turns in flight, little enough to forget.
+const KEPT: usize = 64;
+
+thread_local! {
+    static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes read and not consumed yet, in a borrowed buffer of fixed size.
+///
+/// Empty, it holds no memory.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    buffer: Option<Box<[u8]>>,
+    filled: Range<usize>,
+}
+
+impl Inbox {
+    /// What has been read and not consumed.
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer
+            .as_deref()
+            .and_then(|buffer| buffer.get(self.filled.clone()))
+            .unwrap_or(&[])
+    }
+
+    /// Whether nothing is waiting to be consumed.
+    pub fn is_empty(&self) -> bool {
+        self.filled.is_empty()
+    }
+
+    /// Whether more can be read before something is consumed.
+    pub fn has_room(&self) -> bool {
+        self.filled.len() < BUFFER_BYTES
+    }
+
+    /// Drops the first `count` bytes, or all there are.
+    pub fn consume(&mut self, count: usize) {
+        self.filled.start = self.filled.end.min(self.filled.start.saturating_add(count));
+        if self.filled.is_empty() {
+            self.release();
+        }
+    }
+
+    /// Reads once. `Ok(0)` is the end of the stream, or a full buffer (see [`Inbox::has_room`]).
+    /// While nothing has arrived no buffer is held.
+    pub fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = match self.buffer.take() {
+            Some(buffer) => buffer,
+            None => borrow_buffer(),
+        };
+        if self.filled.start > 0 {
+            buffer.copy_within(self.filled.clone(), 0);
+            self.filled = 0..self.filled.len();
+        }
+        let free = buffer.get_mut(self.filled.end..).unwrap_or_default();
+        let mut target = ReadBuf::new(free);
+        let polled = Pin::new(stream).poll_read(cx, &mut target);
+        let count = target.filled().len();
+        self.filled.end += count;
+        self.buffer = Some(buffer);
+        if self.filled.is_empty() {
+            self.release();
+        }
+        ready!(polled)?;
+        Poll::Ready(Ok(count))
+    }
+
+    fn release(&mut self) {
+        self.filled = 0..0;
+        if let Some(buffer) = self.buffer.take() {
+            give_back(buffer);
+        }
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn borrow_buffer() -> Box<[u8]> {
+    FREE.with_borrow_mut(Vec::pop)
+        .unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
+}
+
+fn give_back(buffer: Box<[u8]>) {
+    FREE.with_borrow_mut(|free| {
+        if free.len() < KEPT {
+            free.push(buffer);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    #[tokio::test]
+    async fn fills_consumes_and_gives_the_buffer_back() {
+        let (a, mut b) = UnixStream::pair().unwrap();
+        let mut stream = Stream::Unix(a);
+        let mut inbox = Inbox::default();
+        b.write_all(b"hello world").await.unwrap();
+        let n = poll_fn(|cx| inbox.poll_fill(&mut stream, cx)).await.unwrap();
+        assert_eq!((n, inbox.bytes()), (11, &b"hello world"[..]));
+        inbox.consume(6);
+        b.write_all(b"!").await.unwrap();
+        poll_fn(|cx| inbox.poll_fill(&mut stream, cx)).await.unwrap();
+        assert_eq!(inbox.bytes(), b"world!");
+        inbox.consume(100);
+        assert!(inbox.is_empty() && inbox.buffer.is_none());
+        drop(b);
+        assert_eq!(poll_fn(|cx| inbox.poll_fill(&mut stream, cx)).await.unwrap(), 0);
+        assert!(inbox.buffer.is_none());
+    }
+}

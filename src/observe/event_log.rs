@@ -1,0 +1,306 @@
+//! The log lines an operator reads: logins, refusals, servers that fail, clients that end badly.
+
+use std::time::Instant;
+
+use tracing::{debug, error, info, warn};
+
+use super::throttle::Throttle;
+use crate::base::{ClientEnd, DiscardReason, Event, Observe, VerdictKind};
+
+/// Lines of one kind per second. A client can cause most of them at will; what goes beyond is counted
+/// and told as `suppressed` with the next line of that kind.
+const LINES_PER_SECOND: u32 = 50;
+
+/// Longest reason in a line, in bytes: some quote what a client or a server sent.
+const REASON_BYTES: usize = 512;
+
+/// Writes events through `tracing`. Says nothing of single transactions.
+pub struct EventLog {
+    logins: Throttle,
+    login_refusals: Throttle,
+    statement_refusals: Throttle,
+    client_ends: Throttle,
+    server_losses: Throttle,
+    connect_failures: Throttle,
+}
+
+impl EventLog {
+    /// A log that has written nothing yet.
+    pub fn new() -> Self {
+        let throttle = || Throttle::new(LINES_PER_SECOND);
+        Self {
+            logins: throttle(),
+            login_refusals: throttle(),
+            statement_refusals: throttle(),
+            client_ends: throttle(),
+            server_losses: throttle(),
+            connect_failures: throttle(),
+        }
+    }
+
+    fn client_closed(&self, end: ClientEnd, authenticated: bool) {
+        let end_name = end.as_str();
+        match end {
+            // Refusals have a line of their own.
+            ClientEnd::Terminated | ClientEnd::Refused | ClientEnd::CancelRequest | ClientEnd::Shutdown => {
+                debug!(end = end_name, authenticated, "client closed");
+            }
+            ClientEnd::Expired => {
+                if let Some(suppressed) = self.client_ends.admit(Instant::now()) {
+                    info!(end = end_name, suppressed, "session ended");
+                }
+            }
+            ClientEnd::Vanished
+            | ClientEnd::ProtocolViolation
+            | ClientEnd::Timeout
+            | ClientEnd::ServerGone => {
+                if let Some(suppressed) = self.client_ends.admit(Instant::now()) {
+                    warn!(end = end_name, authenticated, suppressed, "client ended badly");
+                }
+            }
+        }
+    }
+
+    fn server_closed(&self, reason: DiscardReason) {
+        let reason_name = reason.as_str();
+        match reason {
+            DiscardReason::ServerGone | DiscardReason::ProtocolViolation | DiscardReason::PinnedSetting => {
+                if let Some(suppressed) = self.server_losses.admit(Instant::now()) {
+                    warn!(reason = reason_name, suppressed, "server connection lost");
+                }
+            }
+            DiscardReason::ClientGone
+            | DiscardReason::Cancelled
+            | DiscardReason::Lifetime
+            | DiscardReason::Idle
+            | DiscardReason::Timeout
+            | DiscardReason::Dropped
+            | DiscardReason::Shutdown => debug!(reason = reason_name, "server connection closed"),
+        }
+    }
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observe for EventLog {
+    fn observe(&self, event: &Event<'_>) {
+        match *event {
+            Event::ClientAccepted
+            | Event::CheckedOut { .. }
+            | Event::CheckedIn { .. }
+            | Event::TransactionDone { .. }
+            | Event::WaitBegan
+            | Event::WaitEnded
+            | Event::Verdict {
+                kind: VerdictKind::Allow,
+                ..
+            } => {}
+            Event::LoggedIn { role, tenant } => {
+                if let Some(suppressed) = self.logins.admit(Instant::now()) {
+                    let tenant = tenant.map(|tenant| clipped(tenant.as_str()));
+                    info!(role = clipped(role.as_str()), tenant, suppressed, "session began");
+                }
+            }
+            Event::LoginRefused { sqlstate, reason } => {
+                if let Some(suppressed) = self.login_refusals.admit(Instant::now()) {
+                    let sqlstate = sqlstate.as_str();
+                    warn!(sqlstate, reason = clipped(reason), suppressed, "login refused");
+                }
+            }
+            Event::Verdict {
+                kind: VerdictKind::Refuse,
+                class,
+            } => {
+                if let Some(suppressed) = self.statement_refusals.admit(Instant::now()) {
+                    info!(class, suppressed, "statement refused");
+                }
+            }
+            Event::ErrorSent { sqlstate } => debug!(sqlstate = sqlstate.as_str(), "error sent"),
+            Event::ClientClosed { end, authenticated } => self.client_closed(end, authenticated),
+            Event::ServerOpened {
+                server,
+                database,
+                login,
+            } => {
+                let (server, database, login) = (server.as_str(), database.as_str(), login.as_str());
+                debug!(server, database, login, "server connection opened");
+            }
+            Event::ServerClosed { reason } => self.server_closed(reason),
+            Event::ServerConnectFailed { server, reason } => {
+                if let Some(suppressed) = self.connect_failures.admit(Instant::now()) {
+                    let server = server.as_str();
+                    error!(
+                        server,
+                        reason = clipped(reason),
+                        suppressed,
+                        "cannot connect to server"
+                    );
+                }
+            }
+            Event::CancelRequested { matched } => debug!(matched, "cancel requested"),
+            Event::KeysRefreshed { issuer, error: None } => debug!(issuer, "keys refreshed"),
+            Event::KeysRefreshed {
+                issuer,
+                error: Some(reason),
+            } => {
+                warn!(issuer, reason = clipped(reason), "keys could not be refreshed");
+            }
+        }
+    }
+}
+
+/// At most [`REASON_BYTES`] of a text, cut between characters.
+fn clipped(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(REASON_BYTES)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{RoleName, ServerName, SqlState, TenantName};
+    use crate::observe::LogFormat;
+    use crate::observe::log::tests::logged;
+    use std::time::Duration;
+
+    fn lines(level: &str, events: &[Event<'_>]) -> Vec<serde_json::Value> {
+        let log = EventLog::new();
+        let text = logged(LogFormat::Json, level, || {
+            events.iter().for_each(|event| log.observe(event))
+        });
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn an_operator_sees_logins_refusals_and_failures() {
+        let (role, tenant) = (RoleName::from("authenticated"), TenantName::from("acme"));
+        let server = ServerName::from("main");
+        let lines = lines(
+            "info",
+            &[
+                Event::LoggedIn {
+                    role: &role,
+                    tenant: Some(&tenant),
+                },
+                Event::LoggedIn {
+                    role: &role,
+                    tenant: None,
+                },
+                Event::LoginRefused {
+                    sqlstate: SqlState::INVALID_PASSWORD,
+                    reason: "token expired",
+                },
+                Event::Verdict {
+                    kind: VerdictKind::Refuse,
+                    class: "DROP",
+                },
+                Event::ServerConnectFailed {
+                    server: &server,
+                    reason: "refused",
+                },
+                Event::ClientClosed {
+                    end: ClientEnd::Vanished,
+                    authenticated: true,
+                },
+                Event::ClientClosed {
+                    end: ClientEnd::Expired,
+                    authenticated: true,
+                },
+                Event::ServerClosed {
+                    reason: DiscardReason::ServerGone,
+                },
+                Event::KeysRefreshed {
+                    issuer: "https://id.example",
+                    error: Some("timed out"),
+                },
+            ],
+        );
+        let levels_and_messages: Vec<_> = lines
+            .iter()
+            .map(|line| (line["level"].as_str().unwrap(), line["message"].as_str().unwrap()))
+            .collect();
+        assert_eq!(
+            levels_and_messages,
+            [
+                ("INFO", "session began"),
+                ("INFO", "session began"),
+                ("WARN", "login refused"),
+                ("INFO", "statement refused"),
+                ("ERROR", "cannot connect to server"),
+                ("WARN", "client ended badly"),
+                ("INFO", "session ended"),
+                ("WARN", "server connection lost"),
+                ("WARN", "keys could not be refreshed"),
+            ]
+        );
+        assert_eq!(
+            (&lines[0]["role"], &lines[0]["tenant"]),
+            (&"authenticated".into(), &"acme".into())
+        );
+        assert!(lines[1].get("tenant").is_none());
+        assert_eq!(
+            (&lines[2]["sqlstate"], &lines[2]["reason"]),
+            (&"28P01".into(), &"token expired".into())
+        );
+    }
+
+    #[test]
+    fn ordinary_traffic_is_silent() {
+        let took = Duration::from_millis(1);
+        let events = [
+            Event::ClientAccepted,
+            Event::ClientClosed {
+                end: ClientEnd::Terminated,
+                authenticated: true,
+            },
+            Event::Verdict {
+                kind: VerdictKind::Allow,
+                class: "SELECT",
+            },
+            Event::CheckedOut { waited: took },
+            Event::TransactionDone {
+                took,
+                bytes_in: 1,
+                bytes_out: 1,
+            },
+            Event::ErrorSent {
+                sqlstate: SqlState::SYNTAX_ERROR,
+            },
+            Event::ServerClosed {
+                reason: DiscardReason::Lifetime,
+            },
+        ];
+        assert!(lines("info", &events).is_empty());
+        assert_eq!(lines("debug", &events).len(), 3);
+    }
+
+    #[test]
+    fn a_flood_of_refusals_is_bounded_and_other_kinds_are_not_drowned() {
+        let flood = || Event::LoginRefused {
+            sqlstate: SqlState::INVALID_PASSWORD,
+            reason: "bad",
+        };
+        let mut events: Vec<_> = std::iter::repeat_with(flood).take(5000).collect();
+        events.push(Event::Verdict {
+            kind: VerdictKind::Refuse,
+            class: "DROP",
+        });
+        let lines = lines("info", &events);
+        // More than one second may pass while the test runs, but not a hundred.
+        assert!((50..5000).contains(&lines.len()), "{}", lines.len());
+        assert_eq!(lines.last().unwrap()["message"], "statement refused");
+    }
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        let long = "é".repeat(400);
+        assert_eq!(clipped(&long).len(), 512);
+        assert_eq!(clipped(&format!("x{long}")).len(), 511);
+        assert_eq!(clipped("short"), "short");
+    }
+}

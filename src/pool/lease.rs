@@ -1,0 +1,174 @@
+//! The right to use one server connection.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::base::limits::ROLLBACK_TIMEOUT;
+use crate::base::{CheckIn, DiscardReason, Event};
+use crate::server::{CancelKey, ServerConn};
+
+use super::Pool;
+
+/// A server connection checked out of its pool. Ends with [`Lease::check_in`]; dropped without it, the
+/// connection is closed and what it ran is cancelled.
+#[derive(Debug)]
+pub struct Lease {
+    // The order matters: the socket closes before the slot lets another connection be opened.
+    pooled: Pooled,
+    slot: Slot,
+}
+
+/// A server connection as the pool keeps it.
+#[derive(Debug)]
+pub(super) struct Pooled {
+    pub(super) server: ServerConn,
+    /// When it is too old to be used again; `None`: never.
+    pub(super) retire_at: Option<Instant>,
+}
+
+/// The lease's entry in the pool's books.
+#[derive(Debug)]
+struct Slot {
+    pool: Arc<Pool>,
+    /// What to cancel if the lease is dropped; `None` once it has ended properly.
+    open: Option<Arc<CancelKey>>,
+}
+
+impl Lease {
+    /// A lease on a connection that the books count as leased.
+    pub(super) fn new(pool: &Arc<Pool>, pooled: Pooled) -> Self {
+        let open = Some(Arc::clone(pooled.server.cancel_key()));
+        Self {
+            pooled,
+            slot: Slot {
+                pool: Arc::clone(pool),
+                open,
+            },
+        }
+    }
+
+    /// Ends the lease.
+    ///
+    /// * [`CheckIn::Reuse`]: every reply has been read and the server is idle outside a transaction.
+    /// * [`CheckIn::Rollback`]: every reply has been read and a transaction is open, failed or not. A task
+    ///   rolls it back; the connection serves others if that works within [`ROLLBACK_TIMEOUT`].
+    /// * [`CheckIn::Discard`]: anything else. The connection is closed; where a statement may still run for
+    ///   nobody, it is cancelled.
+    ///
+    /// A connection past its lifetime, or on which something unread has arrived, is closed in any case.
+    pub fn check_in(self, verdict: CheckIn) {
+        self.slot.pool.events().emit(&Event::CheckedIn { verdict });
+        match verdict {
+            CheckIn::Reuse => self.put_back(),
+            CheckIn::Rollback => self.roll_back(),
+            CheckIn::Discard(reason) => self.discard(reason),
+        }
+    }
+
+    /// Returns a clean connection to the pool.
+    pub(super) fn put_back(mut self) {
+        match self.pooled.fault(Instant::now()) {
+            Some(reason) => self.discard(reason),
+            None => {
+                let (pooled, slot) = self.end();
+                slot.pool.give(pooled);
+            }
+        }
+    }
+
+    /// Gives up the lease without any transition: the books still count the connection as leased.
+    pub(super) fn into_pooled(self) -> Pooled {
+        self.end().0
+    }
+
+    fn discard(self, reason: DiscardReason) {
+        let (pooled, slot) = self.end();
+        let key = Arc::clone(pooled.server.cancel_key());
+        match reason {
+            DiscardReason::ClientGone | DiscardReason::Timeout | DiscardReason::Dropped => {
+                drop(pooled);
+                cancel_soon(key);
+            }
+            _ => pooled.server.close(),
+        }
+        slot.pool.forget(reason);
+    }
+
+    fn roll_back(mut self) {
+        let Ok(runtime) = Handle::try_current() else {
+            return self.discard(DiscardReason::Shutdown);
+        };
+        // The task holds the lease: if it is dropped half-way, the connection is closed.
+        runtime.spawn(async move {
+            match timeout(ROLLBACK_TIMEOUT, self.roll_back_now()).await {
+                Ok(Ok(())) => self.put_back(),
+                Ok(Err(reason)) => self.discard(reason),
+                Err(_) => self.discard(DiscardReason::Timeout),
+            }
+        });
+    }
+
+    /// Not cancel safe, as [`ServerConn::roll_back`].
+    async fn roll_back_now(&mut self) -> Result<(), DiscardReason> {
+        match self.pooled.server.disturbance() {
+            Some(reason) => Err(reason),
+            None => self.pooled.server.roll_back().await,
+        }
+    }
+
+    fn end(self) -> (Pooled, Slot) {
+        let Self { pooled, mut slot } = self;
+        slot.open = None;
+        (pooled, slot)
+    }
+}
+
+impl Deref for Lease {
+    type Target = ServerConn;
+
+    fn deref(&self) -> &ServerConn {
+        &self.pooled.server
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut ServerConn {
+        &mut self.pooled.server
+    }
+}
+
+impl Pooled {
+    /// Why the connection must not be used again, if so.
+    pub(super) fn fault(&mut self, now: Instant) -> Option<DiscardReason> {
+        if self.retire_at.is_some_and(|retire_at| now >= retire_at) {
+            // A dead one that is old as well: what it says is worth more than its age.
+            return Some(self.server.disturbance().unwrap_or(DiscardReason::Lifetime));
+        }
+        self.server.disturbance()
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(key) = self.open.take() {
+            cancel_soon(key);
+            self.pool.forget(DiscardReason::Dropped);
+        }
+    }
+}
+
+/// Cancels what a closed connection may still run: the server itself would notice only when it next writes.
+/// The key fits one backend and that is never used again, so a late signal can hit nobody else.
+fn cancel_soon(key: Arc<CancelKey>) {
+    // Outside a runtime the process is ending; its sockets close by themselves.
+    if let Ok(runtime) = Handle::try_current() {
+        runtime.spawn(async move {
+            // Nobody is left to tell.
+            let _ = key.send().await;
+        });
+    }
+}

@@ -1,0 +1,69 @@
+//! What the pools need to know, in plain Rust.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::base::{LoginName, Secret, ServerName};
+use crate::net::Endpoint;
+
+/// Servers, logins, and how connections are shared. The names are PgBouncer's.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The servers by name.
+    pub servers: HashMap<ServerName, ServerSettings>,
+    /// The logins by name.
+    pub logins: HashMap<LoginName, LoginSettings>,
+    /// Most server connections of one pool (server, database, login), unless its login says otherwise.
+    /// Zero counts as one.
+    pub default_pool_size: usize,
+    /// Server connections a pool keeps open, unless its login says otherwise; at most the pool's size.
+    pub min_pool_size: usize,
+    /// How long a client may wait for a server connection. Zero: without limit.
+    pub query_wait_timeout: Duration,
+    /// Age beyond which an unused server connection is closed; each connection is closed up to a tenth
+    /// earlier, so that not all go at once. Zero: after one use.
+    pub server_lifetime: Duration,
+    /// How long a server connection may be idle before it is closed. Zero: for ever.
+    pub server_idle_timeout: Duration,
+    /// The time for connecting and logging in together.
+    pub server_connect_timeout: Duration,
+    /// Wait after a failed login before the next one; doubles with each failure.
+    pub server_login_retry: Duration,
+    /// Named statements one server connection may hold. Zero counts as one.
+    pub server_prepared_statements: usize,
+}
+
+/// One server.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Its socket.
+    pub endpoint: Endpoint,
+}
+
+/// One login.
+#[derive(Clone, Debug)]
+pub struct LoginSettings {
+    /// The Postgres role that logs in.
+    pub user: String,
+    /// Its password; `None` where the server trusts us.
+    pub password: Option<Secret>,
+    /// `default_pool_size` for pools of this login.
+    pub default_pool_size: Option<usize>,
+    /// `min_pool_size` for pools of this login.
+    pub min_pool_size: Option<usize>,
+}
+
+impl Settings {
+    /// The largest size of a login's pools.
+    pub(super) fn max_size(&self, login: &LoginSettings) -> usize {
+        login.default_pool_size.unwrap_or(self.default_pool_size).max(1)
+    }
+
+    /// The size below which a login's pools are refilled.
+    pub(super) fn min_size(&self, login: &LoginSettings) -> usize {
+        login
+            .min_pool_size
+            .unwrap_or(self.min_pool_size)
+            .min(self.max_size(login))
+    }
+}

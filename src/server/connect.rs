@@ -1,0 +1,102 @@
+//! Opening a server connection: socket, login, checks.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use crate::base::limits::SERVER_CONTROL_BYTES;
+use crate::base::{DatabaseName, Secret};
+use crate::net::{Endpoint, Stream};
+
+use super::frame::FrameReader;
+use super::login::{LoggedIn, Login, Step};
+use super::message::Message;
+use super::{CancelKey, PreparedSet, ServerConn, ServerError};
+
+/// Where to connect and as whom.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The server's socket.
+    pub endpoint: Endpoint,
+    /// The login role.
+    pub user: String,
+    /// Its password; `None` where the server trusts us.
+    pub password: Option<Secret>,
+    /// The database.
+    pub database: DatabaseName,
+    /// The time for connecting and logging in together.
+    pub connect_timeout: Duration,
+    /// How many named statements the connection may hold.
+    pub prepared_statements: usize,
+}
+
+impl ServerConn {
+    /// Connects, logs in and checks the settings the gateway relies on.
+    ///
+    /// # Errors
+    /// See [`ServerError`]; `connect_timeout` bounds the whole.
+    ///
+    /// # Cancel safety
+    /// A dropped attempt closes its socket and leaves nothing behind.
+    pub async fn connect(target: &Target) -> Result<Self, ServerError> {
+        timeout(target.connect_timeout, open(target))
+            .await
+            .unwrap_or(Err(ServerError::Timeout(target.connect_timeout)))
+    }
+}
+
+async fn open(target: &Target) -> Result<ServerConn, ServerError> {
+    let mut stream = Stream::connect(&target.endpoint)
+        .await
+        .map_err(ServerError::Connect)?;
+    let mut reader = FrameReader::new(SERVER_CONTROL_BYTES);
+    let LoggedIn {
+        parameters,
+        pid,
+        secret,
+    } = log_in(target, &mut stream, &mut reader).await?;
+    parameters.check_pinned()?;
+    // A host name may lead to several servers: a cancel must reach the one that runs the query.
+    let endpoint = match stream.peer_addr() {
+        Some(peer) => Endpoint::Tcp {
+            host: peer.ip().to_string(),
+            port: peer.port(),
+        },
+        None => target.endpoint.clone(),
+    };
+    let cancel_key = CancelKey::new(endpoint, pid, secret);
+    Ok(ServerConn::new(
+        stream,
+        parameters,
+        cancel_key,
+        PreparedSet::new(target.prepared_statements),
+    ))
+}
+
+async fn log_in(
+    target: &Target,
+    stream: &mut Stream,
+    reader: &mut FrameReader,
+) -> Result<LoggedIn, ServerError> {
+    let mut out = BytesMut::new();
+    let mut login = Login::start(target, &mut out)?;
+    loop {
+        if !out.is_empty() {
+            stream.write_all(&out).await.map_err(ServerError::Lost)?;
+            out.clear();
+        }
+        let message = Message::decode(&reader.read(stream).await?)?;
+        match login.step(message, &mut out)? {
+            Step::More(next) => login = next,
+            Step::Done(mut logged_in) => {
+                // A notice or a changed setting may ride behind ReadyForQuery; nothing may stay unread.
+                while !reader.is_empty() {
+                    logged_in.take_late(Message::decode(&reader.read(stream).await?)?)?;
+                }
+                return Ok(logged_in);
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Cancel keys of our own, and requests that reach exactly the query their session runs now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rand::RngExt as _;
+
+use crate::base::{Event, Events};
+use crate::server::CancelKey;
+use crate::wire::startup::CancelRequest;
+
+/// Bytes of a secret in protocol 3.2 (PostgreSQL 18 uses 32 as well; `MAX_CANCEL_KEY_LENGTH` is 256).
+const LONG_SECRET_BYTES: usize = 32;
+
+/// What a session runs, as far as a cancel request is concerned.
+#[derive(Debug, Default)]
+pub(crate) struct CancelSlot(Mutex<Running>);
+
+#[derive(Debug, Default)]
+enum Running {
+    /// No server connection: a cancel has nothing to do.
+    #[default]
+    Nothing,
+    /// A server connection that a cancel may be sent for.
+    On(Arc<CancelKey>),
+    /// A cancel is on its way or has landed: the connection must not serve anybody else.
+    Cancelled,
+}
+
+impl CancelSlot {
+    /// The session has a server connection now.
+    pub(crate) fn begin(&self, key: Arc<CancelKey>) {
+        *self.0.lock() = Running::On(key);
+    }
+
+    /// The session gives its server connection back. Returns whether a cancel was sent for it, so that a
+    /// late signal could still hit it.
+    pub(crate) fn end(&self) -> bool {
+        matches!(std::mem::take(&mut *self.0.lock()), Running::Cancelled)
+    }
+
+    fn cancel(&self) -> Option<Arc<CancelKey>> {
+        let mut running = self.0.lock();
+        match std::mem::take(&mut *running) {
+            Running::On(key) => {
+                *running = Running::Cancelled;
+                Some(key)
+            }
+            Running::Cancelled => {
+                *running = Running::Cancelled;
+                None
+            }
+            Running::Nothing => None,
+        }
+    }
+}
+
+/// The key a client was given at login. Forgotten when dropped.
+#[derive(Debug)]
+pub struct CancelTicket {
+    registry: Arc<CancelRegistry>,
+    pid: i32,
+    secret: Vec<u8>,
+    slot: Arc<CancelSlot>,
+}
+
+impl CancelTicket {
+    /// The process id part.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The secret part.
+    pub fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<CancelSlot> {
+        &self.slot
+    }
+}
+
+impl Drop for CancelTicket {
+    fn drop(&mut self) {
+        self.registry.sessions.lock().remove(&self.pid);
+    }
+}
+
+/// All sessions by the keys they were given.
+#[derive(Debug)]
+pub struct CancelRegistry {
+    sessions: Mutex<HashMap<i32, (Vec<u8>, Arc<CancelSlot>)>>,
+    events: Events,
+}
+
+impl CancelRegistry {
+    /// An empty registry.
+    pub fn new(events: Events) -> Arc<Self> {
+        Arc::new(Self {
+            sessions: Mutex::new(HashMap::new()),
+            events,
+        })
+    }
+
+    /// Draws a key for a new session: 4 bytes of secret for protocol 3.0, 32 for 3.2.
+    pub fn register(self: &Arc<Self>, minor: u16) -> CancelTicket {
+        let mut rng = rand::rng();
+        let mut secret = vec![0; if minor >= 2 { LONG_SECRET_BYTES } else { 4 }];
+        rng.fill(&mut secret[..]);
+        let slot = Arc::new(CancelSlot::default());
+        let mut sessions = self.sessions.lock();
+        // Clients are far fewer than process ids, so a free one is found at once.
+        let pid = loop {
+            let pid = rng.random_range(1..=i32::MAX);
+            if let std::collections::hash_map::Entry::Vacant(free) = sessions.entry(pid) {
+                free.insert((secret.clone(), Arc::clone(&slot)));
+                break pid;
+            }
+        };
+        CancelTicket {
+            registry: Arc::clone(self),
+            pid,
+            secret,
+            slot,
+        }
+    }
+
+    /// Passes a request on to the server, if its key is known and its session runs something.
+    ///
+    /// Not cancel safe: a dropped call may leave the request half sent. The caller learns nothing, as
+    /// with Postgres.
+    pub async fn cancel(&self, request: &CancelRequest) {
+        let key = self.find(request);
+        self.events.emit(&Event::CancelRequested {
+            matched: key.is_some(),
+        });
+        if let Some(key) = key
+            && let Err(error) = key.send().await
+        {
+            tracing::warn!(%error, "cancel request did not reach the server");
+        }
+    }
+
+    fn find(&self, request: &CancelRequest) -> Option<Arc<CancelKey>> {
+        let slot = {
+            let sessions = self.sessions.lock();
+            let (secret, slot) = sessions.get(&request.pid)?;
+            if !same(secret, &request.secret) {
+                return None;
+            }
+            Arc::clone(slot)
+        };
+        slot.cancel()
+    }
+}
+
+/// Compares without telling by its time where the first difference is.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (x, y)| differs | (x ^ y)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Endpoint;
+
+    fn key() -> Arc<CancelKey> {
+        let endpoint = Endpoint::Tcp {
+            host: "127.0.0.1".into(),
+            port: 1,
+        };
+        Arc::new(CancelKey::new(endpoint, 1, bytes::Bytes::from_static(b"abcd")))
+    }
+
+    #[test]
+    fn a_key_reaches_only_what_its_session_runs_now() {
+        let registry = CancelRegistry::new(Events::none());
+        let ticket = registry.register(0);
+        let mut request = CancelRequest {
+            pid: ticket.pid(),
+            secret: ticket.secret().to_vec(),
+        };
+        assert!(registry.find(&request).is_none(), "nothing runs yet");
+        ticket.slot().begin(key());
+        assert!(registry.find(&request).is_some());
+        assert!(registry.find(&request).is_none(), "one cancel per query");
+        assert!(ticket.slot().end(), "the connection is tainted");
+        assert!(registry.find(&request).is_none(), "the query is over");
+        ticket.slot().begin(key());
+        request.secret[0] ^= 1;
+        assert!(registry.find(&request).is_none(), "wrong secret");
+        assert!(!ticket.slot().end());
+    }
+
+    #[test]
+    fn keys_are_long_where_the_protocol_allows_and_forgotten_with_the_session() {
+        let registry = CancelRegistry::new(Events::none());
+        let (short, long) = (registry.register(0), registry.register(2));
+        assert_eq!((short.secret().len(), long.secret().len()), (4, 32));
+        drop((short, long));
+        assert!(registry.sessions.lock().is_empty());
+    }
+}

@@ -1,0 +1,230 @@
+//! Commands that concern the session alone: SET, RESET, DISCARD, DEALLOCATE and their like are answered or
+//! translated here, and leave nothing on the server connection.
+
+use super::Session;
+use super::effect::Effect;
+use super::link::Block;
+use super::statement::{BEGIN, COMMIT, READ_SETTING, WRITE_SETTING};
+use crate::base::{Fault, SqlState, limits};
+use crate::guard::{Action, Cleared, SetScope, SetSetting, SetValue};
+use crate::wire::replies::{Delivery, Own};
+
+impl Session {
+    /// Runs a session command in its turn.
+    pub(super) fn session_command(&mut self, cleared: &Cleared) {
+        match cleared.action() {
+            Action::Set(setting) => self.set(setting, cleared.sql()),
+            Action::ResetAll => {
+                self.reset_all();
+                self.answer(Own::Command("RESET"), Effect::None);
+            }
+            Action::DiscardAll => self.discard_all(),
+            Action::UnlistenAll => self.answer(Own::Command("UNLISTEN"), Effect::None),
+            Action::CloseAll => self.close_all(cleared),
+            Action::Deallocate(None) => {
+                self.forget_statements();
+                self.answer(Own::Command("DEALLOCATE ALL"), Effect::None);
+            }
+            Action::Deallocate(Some(name)) => self.deallocate(name),
+            Action::Query
+            | Action::CopyIn
+            | Action::Call
+            | Action::Begin
+            | Action::SetTransaction
+            | Action::Commit { .. }
+            | Action::Rollback { .. }
+            | Action::Savepoint
+            | Action::Release
+            | Action::RollbackTo
+            | Action::Utility => {}
+        }
+    }
+
+    /// Opens a transaction block of our own, unless one is open.
+    pub(super) fn open_own_block(&mut self) {
+        let internal = &self.shared.statements.internal;
+        if let Some(link) = self.link.as_mut().filter(|link| !link.in_block) {
+            link.in_block = true;
+            link.block = Block::Own;
+            link.run_internal(&internal.begin, BEGIN, &[], Delivery::Hide, Effect::None);
+        }
+    }
+
+    /// Commits the block of our own, if one is open.
+    pub(super) fn commit_own_block(&mut self) {
+        let internal = &self.shared.statements.internal;
+        if let Some(link) = self
+            .link
+            .as_mut()
+            .filter(|link| link.block == Block::Own && link.in_block)
+        {
+            link.in_block = false;
+            link.bound = None;
+            link.run_internal(
+                &internal.commit,
+                COMMIT,
+                &[],
+                Delivery::Hide,
+                Effect::TransactionEnded(Block::None),
+            );
+        }
+    }
+
+    /// A change of a setting becomes transaction-local on the server, is read back in the form the server
+    /// gives it, and is kept with the session once the transaction commits.
+    fn set(&mut self, setting: &SetSetting, sql: &str) {
+        if !self.settings.has_room_for(&setting.name) {
+            self.fail(
+                Fault::error(
+                    SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                    "too many settings in one session",
+                )
+                .with_hint(format!("At most {} may differ.", limits::SESSION_SETTINGS)),
+            );
+            return;
+        }
+        if setting.scope == SetScope::Session {
+            self.open_own_block();
+        }
+        self.bind_identity_for(Some(&Action::Query));
+        let startup = self.settings.startup_value(&setting.name).map(str::to_owned);
+        let internal = &self.shared.statements.internal;
+        let Some(link) = &mut self.link else { return };
+        let tag = if sql.trim_start().as_bytes().get(..5).is_some_and(|w| w.eq_ignore_ascii_case(b"RESET")) {
+            "RESET"
+        } else {
+            "SET"
+        };
+        match (&setting.value, startup) {
+            (SetValue::Assign(text), _) => link.run_once(&format!("SET LOCAL {text}"), Effect::None),
+            (SetValue::Default, Some(value)) => {
+                link.run_internal(
+                    &internal.write_setting,
+                    WRITE_SETTING,
+                    &[&setting.name, &value],
+                    Delivery::Hide,
+                    Effect::None,
+                );
+                link.answer(Own::Command(tag), Effect::SettingReset(setting.name.clone()));
+            }
+            (SetValue::Default, None) => {
+                link.run_hidden(&format!("SET LOCAL {} TO DEFAULT", quoted(&setting.name)));
+                link.answer(Own::Command(tag), Effect::SettingReset(setting.name.clone()));
+            }
+        }
+        if let (SetScope::Session, SetValue::Assign(_)) = (setting.scope, &setting.value) {
+            link.run_internal(
+                &internal.read_setting,
+                READ_SETTING,
+                &[&setting.name],
+                Delivery::Capture,
+                Effect::SettingRead(setting.name.clone()),
+            );
+        }
+    }
+
+    /// RESET ALL: every setting of the session returns to its startup value, the identity stays.
+    fn reset_all(&mut self) {
+        if !self.link.as_ref().is_some_and(|link| !link.is_clean()) {
+            if self.settings.reset_all() {
+                self.rebind();
+            }
+            return;
+        }
+        for name in self.settings.changed() {
+            let reset = SetSetting {
+                name: name.into(),
+                scope: SetScope::Session,
+                value: SetValue::Default,
+            };
+            self.reset_quietly(&reset);
+        }
+    }
+
+    fn reset_quietly(&mut self, reset: &SetSetting) {
+        self.open_own_block();
+        self.bind_identity_for(Some(&Action::Query));
+        let startup = self.settings.startup_value(&reset.name).map(str::to_owned);
+        let internal = &self.shared.statements.internal;
+        let Some(link) = &mut self.link else { return };
+        match startup {
+            Some(value) => link.run_internal(
+                &internal.write_setting,
+                WRITE_SETTING,
+                &[&reset.name, &value],
+                Delivery::Hide,
+                Effect::SettingReset(reset.name.clone()),
+            ),
+            None => link.run_hidden(&format!("SET LOCAL {} TO DEFAULT", quoted(&reset.name))),
+        }
+    }
+
+    fn discard_all(&mut self) {
+        let in_block = self.link.as_ref().is_some_and(|link| link.in_block);
+        if in_block {
+            self.fail(Fault::error(
+                SqlState::ACTIVE_SQL_TRANSACTION,
+                "DISCARD ALL cannot run inside a transaction block",
+            ));
+            return;
+        }
+        self.reset_all();
+        self.forget_statements();
+        self.answer(Own::Command("DISCARD ALL"), Effect::None);
+    }
+
+    /// CLOSE ALL: only a transaction can have cursors here.
+    fn close_all(&mut self, cleared: &Cleared) {
+        match &mut self.link {
+            Some(link) if link.in_block => {
+                self.bind_identity_for(Some(&Action::Query));
+                if let Some(link) = &mut self.link {
+                    link.run_once(cleared.sql(), Effect::None);
+                }
+            }
+            _ => self.answer(Own::Command("CLOSE CURSOR ALL"), Effect::None),
+        }
+    }
+
+    fn forget_statements(&mut self) {
+        self.statements.clear();
+    }
+
+    fn deallocate(&mut self, name: &str) {
+        if self.statements.remove(name.as_bytes()).is_some() {
+            self.answer(Own::Command("DEALLOCATE"), Effect::None);
+        } else {
+            self.fail(Fault::error(
+                SqlState::INVALID_STATEMENT_NAME,
+                format!("prepared statement \"{name}\" does not exist"),
+            ));
+        }
+    }
+
+    /// Changes that took effect without a server are in force from the next transaction on.
+    pub(super) fn apply_own_changes(&mut self) {
+        if self.settings.commit() {
+            self.rebind();
+        }
+    }
+}
+
+/// A setting's name as SQL: each part between its dots quoted.
+fn quoted(name: &str) -> String {
+    let parts: Vec<String> = name
+        .split('.')
+        .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))
+        .collect();
+    parts.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_every_part_of_a_name() {
+        assert_eq!(quoted("timezone"), "\"timezone\"");
+        assert_eq!(quoted("app.a\"b"), "\"app\".\"a\"\"b\"");
+    }
+}

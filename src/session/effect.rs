@@ -1,0 +1,27 @@
+//! What a reply means for the session once it has come.
+
+use super::link::Block;
+use crate::base::Fault;
+
+/// The consequence of one reply.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// None.
+    None,
+    /// The server has prepared the statement of this id; and then the rest.
+    Prepared(u64, Box<Effect>),
+    /// The server has closed the evicted statement of this id.
+    Evicted(u64),
+    /// The client's oldest pending change to its statement names has happened.
+    NameChanged,
+    /// A transaction block has been opened by the client.
+    BlockBegan,
+    /// A transaction has ended: its CommandComplete says whether it committed. Then this block is open.
+    TransactionEnded(Block),
+    /// The session's setting has this name; its value was captured.
+    SettingRead(Box<str>),
+    /// The session's setting was reset to the server's default.
+    SettingReset(Box<str>),
+    /// The error that comes in place of this reply is ours to word.
+    Refused(Box<Fault>),
+}

@@ -1,0 +1,418 @@
+//! The extended query protocol (PostgreSQL manual, 54.2.3): the client's statement names stay here, the
+//! server's are shared by text.
+
+use std::sync::Arc;
+
+use super::effect::Effect;
+use super::inbound::{Inbound, Step};
+use super::link::Block;
+use super::statement::{self, Statement};
+use super::{NameChange, Session, Skipping};
+use crate::base::{Fault, SqlState, limits};
+use crate::guard::Action;
+use crate::wire::body::{self, BindNames, Named, Parse, Target};
+use crate::wire::encode;
+use crate::wire::frame::{HEAD_BYTES, Head};
+use crate::wire::replies::{Awaited, Delivery, Own};
+use crate::wire::tag::client as tag;
+
+impl Session {
+    /// Parse: judged, named, and sent unless the server knows the text.
+    pub(super) fn parse(&mut self, message: &Parse<'_>) -> Step {
+        let statement = match self.clear_statement(message) {
+            Ok(statement) => statement,
+            Err(fault) => return self.refuse(fault),
+        };
+        if let Err(fault) = self.check_new_name(message.name) {
+            return self.refuse(fault);
+        }
+        if statement::is_session_command(statement.action()) {
+            self.change_name(NameChange::Set(message.name.into(), statement));
+            self.answer(Own::ParseComplete, Effect::NameChanged);
+            return Step::Consumed(0);
+        }
+        if let Some(step) = self.need_link() {
+            return step;
+        }
+        self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
+        self.bind_identity_for(statement.action());
+        if let Some(link) = &mut self.link {
+            if message.name.is_empty() {
+                link.parse_unnamed(&statement, Delivery::Forward, Effect::NameChanged);
+            } else {
+                link.prepare(
+                    statement.prepared(),
+                    statement.sql(),
+                    Delivery::Forward,
+                    Effect::NameChanged,
+                );
+            }
+        }
+        Step::Consumed(0)
+    }
+
+    /// Bind, as soon as its two names have come; its values pass unseen.
+    pub(super) fn begin_bind(&mut self, head: Head, rest: &[u8]) -> Step {
+        if self.copies() {
+            return self.violation("Bind during COPY FROM STDIN");
+        }
+        let here = rest.get(..head.body_len).unwrap_or(rest);
+        let names = match body::bind_names(here) {
+            Ok(Some(names)) => names,
+            Ok(None) if here.len() < head.body_len => return Step::Blocked,
+            Ok(None) => {
+                self.inbound = Inbound::Drop(head.body_len);
+                self.bad_body(tag::BIND, body::BadBody("Bind has no terminated names"));
+                return Step::Consumed(HEAD_BYTES);
+            }
+            Err(bad) => {
+                self.inbound = Inbound::Drop(head.body_len);
+                self.bad_body(tag::BIND, bad);
+                return Step::Consumed(HEAD_BYTES);
+            }
+        };
+        let tail = head.body_len - names.consumed;
+        let step = match self.skipping {
+            Skipping::ToSync => Step::Consumed(0),
+            Skipping::No => self.bind(&names, tail),
+        };
+        match step {
+            Step::Consumed(_) => {
+                if !matches!(self.inbound, Inbound::Forward(_)) {
+                    self.inbound = Inbound::Drop(tail);
+                }
+                Step::Consumed(HEAD_BYTES + names.consumed)
+            }
+            other => other,
+        }
+    }
+
+    fn bind(&mut self, names: &BindNames<'_>, tail: usize) -> Step {
+        let Some(statement) = self.statement(names.statement) else {
+            return self.refuse(unknown_statement(names.statement));
+        };
+        if let Some(step) = self.need_link() {
+            return step;
+        }
+        let is_command = statement::is_session_command(statement.action());
+        if !is_command {
+            self.bind_identity_for(statement.action());
+        }
+        let Some(link) = &mut self.link else {
+            return Step::Lease;
+        };
+        if link.portals.len() >= limits::CLIENT_STATEMENTS {
+            return self.refuse(too_many("portals"));
+        }
+        link.open_portal(names.portal, Arc::clone(&statement));
+        if is_command {
+            link.answer(Own::BindComplete, Effect::None);
+            return Step::Consumed(0);
+        }
+        let server_name = link.statement_name(names.statement, &statement);
+        encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
+        link.expect(Awaited::Bind, Delivery::Forward, Effect::None);
+        self.inbound = Inbound::Forward(tail);
+        Step::Consumed(0)
+    }
+
+    /// Describe of a statement or a portal.
+    pub(super) fn describe(&mut self, message: &Named<'_>) -> Step {
+        match message.target {
+            Target::Statement => self.describe_statement(message.name),
+            Target::Portal => self.describe_portal(message.name),
+        }
+    }
+
+    fn describe_statement(&mut self, name: &[u8]) -> Step {
+        let Some(statement) = self.statement(name) else {
+            return self.refuse(unknown_statement(name));
+        };
+        if statement::is_session_command(statement.action()) {
+            self.answer(Own::NoParameters, Effect::None);
+            self.answer(Own::NoData, Effect::None);
+            return Step::Consumed(0);
+        }
+        if let Some(step) = self.need_link() {
+            return step;
+        }
+        self.bind_identity_for(statement.action());
+        if let Some(link) = &mut self.link {
+            let server_name = link.statement_name(name, &statement);
+            encode::describe_statement(&mut link.upstream, server_name);
+            link.expect(Awaited::StatementDescription, Delivery::Forward, Effect::None);
+        }
+        Step::Consumed(0)
+    }
+
+    fn describe_portal(&mut self, name: &[u8]) -> Step {
+        let Some(link) = &mut self.link else {
+            return self.refuse(unknown_portal(name));
+        };
+        let action = link.portal(name).map(|statement| statement.action().cloned());
+        if let Some(action) = &action
+            && statement::is_session_command(action.as_ref())
+        {
+            link.answer(Own::NoData, Effect::None);
+            return Step::Consumed(0);
+        }
+        if action.is_none() {
+            // An SQL cursor: reading it reads data.
+            self.bind_identity_for(Some(&Action::Query));
+        }
+        self.forward_named(tag::DESCRIBE, name, Awaited::PortalDescription)
+    }
+
+    /// Close: a statement's name is forgotten here, a portal is closed on the server.
+    pub(super) fn close(&mut self, message: &Named<'_>) -> Step {
+        match message.target {
+            Target::Statement => {
+                self.change_name(NameChange::Remove(message.name.into()));
+                self.answer(Own::CloseComplete, Effect::NameChanged);
+                Step::Consumed(0)
+            }
+            Target::Portal if self.link.is_none() => {
+                // Closing a portal that does not exist is no error (PostgreSQL manual, 54.2.3).
+                self.answer(Own::CloseComplete, Effect::None);
+                Step::Consumed(0)
+            }
+            Target::Portal => self.forward_named(tag::CLOSE, message.name, Awaited::Close),
+        }
+    }
+
+    fn forward_named(&mut self, tag: u8, portal: &[u8], awaited: Awaited) -> Step {
+        if let Some(link) = &mut self.link {
+            encode::put_head(&mut link.upstream, tag, portal.len() + 2);
+            link.upstream.push(b'P');
+            link.upstream.extend_from_slice(portal);
+            link.upstream.push(0);
+            link.expect(awaited, Delivery::Forward, Effect::None);
+        }
+        Step::Consumed(0)
+    }
+
+    /// Execute: what the portal runs decides what goes with it.
+    pub(super) fn execute(&mut self, portal: &[u8], body: &[u8]) -> Step {
+        let Some(link) = &mut self.link else {
+            return self.refuse(unknown_portal(portal));
+        };
+        let Some(statement) = link.portal(portal).cloned() else {
+            self.bind_identity_for(Some(&Action::Query));
+            return self.forward_execute(body, Effect::None);
+        };
+        let Some(cleared) = statement.cleared() else {
+            link.answer(Own::EmptyQuery, Effect::None);
+            return Step::Consumed(0);
+        };
+        if statement::is_session_command(Some(cleared.action())) {
+            self.session_command(cleared);
+            return Step::Consumed(0);
+        }
+        self.bind_identity_for(Some(cleared.action()));
+        if *cleared.action() == Action::Call {
+            self.open_own_block();
+        }
+        if *cleared.action() == Action::Begin
+            && let Some(link) = &mut self.link
+        {
+            link.forget_portal(portal);
+        }
+        let effect = self.before_execution(cleared.action());
+        self.forward_execute(body, effect)
+    }
+
+    fn forward_execute(&mut self, body: &[u8], effect: Effect) -> Step {
+        if let Some(link) = &mut self.link {
+            encode::frame(&mut link.upstream, tag::EXECUTE, body);
+            link.expect(Awaited::Execution, Delivery::Forward, effect);
+        }
+        Step::Consumed(0)
+    }
+
+    // ---- the client's names -------------------------------------------------------------------------
+
+    fn clear_statement(&mut self, message: &Parse<'_>) -> Result<Arc<Statement>, Fault> {
+        let script = self.judge(message.sql)?;
+        if script.statements().len() > 1 {
+            return Err(Fault::error(
+                SqlState::SYNTAX_ERROR,
+                "cannot insert multiple commands into a prepared statement",
+            ));
+        }
+        Ok(self
+            .shared
+            .statements
+            .statement(&script, message.types, self.search_path))
+    }
+
+    fn check_new_name(&self, name: &[u8]) -> Result<(), Fault> {
+        if name.is_empty() {
+            return Ok(());
+        }
+        if self.statement(name).is_some() {
+            return Err(Fault::error(
+                SqlState::DUPLICATE_PREPARED_STATEMENT,
+                format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(name)),
+            ));
+        }
+        if self.statements.len() + self.names.len() >= limits::CLIENT_STATEMENTS {
+            return Err(too_many("prepared statements"));
+        }
+        Ok(())
+    }
+
+    /// The statement that a name means after all that the client has sent so far.
+    fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
+        let newest = self.names.iter().rev().find_map(|change| match change {
+            NameChange::Set(changed, statement) if **changed == *name => Some(Some(statement)),
+            NameChange::Remove(changed) if **changed == *name => Some(None),
+            NameChange::Set(..) | NameChange::Remove(_) => None,
+        });
+        match newest {
+            Some(found) => found.cloned(),
+            None if name.is_empty() => self.unnamed.clone(),
+            None => self.statements.get(name).cloned(),
+        }
+    }
+
+    fn change_name(&mut self, change: NameChange) {
+        self.names.push_back(change);
+    }
+
+    /// The oldest change to the names has happened on the server.
+    pub(super) fn apply_name_change(&mut self) {
+        match self.names.pop_front() {
+            Some(NameChange::Set(name, statement)) if name.is_empty() => self.unnamed = Some(statement),
+            Some(NameChange::Set(name, statement)) => {
+                self.statements.insert(name, statement);
+            }
+            Some(NameChange::Remove(name)) if name.is_empty() => self.unnamed = None,
+            Some(NameChange::Remove(name)) => {
+                self.statements.remove(&name);
+            }
+            None => {}
+        }
+    }
+
+    // ---- shared steps -------------------------------------------------------------------------------
+
+    fn refuse(&mut self, fault: Fault) -> Step {
+        self.fail(fault);
+        Step::Consumed(0)
+    }
+
+    /// Gives a reply of our own: in its turn while a server takes part, at once otherwise.
+    pub(super) fn answer(&mut self, own: Own, effect: Effect) {
+        match &mut self.link {
+            Some(link) if !link.is_clean() => link.answer(own, effect),
+            _ => {
+                own.put(&mut self.client.outbox);
+                if let Effect::NameChanged = effect {
+                    self.apply_name_change();
+                }
+            }
+        }
+    }
+
+    /// `None` when there is a server connection; otherwise what the message at hand comes to.
+    pub(super) fn need_link(&mut self) -> Option<Step> {
+        if self.link.is_some() {
+            return None;
+        }
+        match self.lease_fault.take() {
+            Some(fault) => Some(self.refuse(fault)),
+            None => Some(Step::Lease),
+        }
+    }
+
+    /// Puts the identity into force ahead of a statement, unless the statement must go first or does not
+    /// care: transaction control carries its own rules (design: the prelude is lazy).
+    pub(super) fn bind_identity_for(&mut self, action: Option<&Action>) {
+        let needs = match action {
+            None
+            | Some(
+                Action::Begin
+                | Action::SetTransaction
+                | Action::Commit { .. }
+                | Action::Rollback { .. }
+                | Action::RollbackTo
+                | Action::Utility,
+            ) => false,
+            Some(
+                Action::Query
+                | Action::CopyIn
+                | Action::Call
+                | Action::Savepoint
+                | Action::Release
+                | Action::Set(_)
+                | Action::ResetAll
+                | Action::DiscardAll
+                | Action::UnlistenAll
+                | Action::CloseAll
+                | Action::Deallocate(_),
+            ) => true,
+        };
+        if let (true, Some(link)) = (needs, &mut self.link) {
+            link.bind_identity(&self.binding, &self.prelude);
+        }
+    }
+
+    /// Keeps account of what an execution does to the transaction. Called right before it is sent.
+    pub(super) fn before_execution(&mut self, action: &Action) -> Effect {
+        let Some(link) = &mut self.link else {
+            return Effect::None;
+        };
+        match action {
+            Action::Begin => {
+                self.commit_own_block();
+                if let Some(link) = &mut self.link {
+                    link.in_block = true;
+                }
+                Effect::BlockBegan
+            }
+            Action::Commit { chain } | Action::Rollback { chain } => {
+                link.bound = None;
+                link.in_block = *chain;
+                Effect::TransactionEnded(if *chain { Block::Clients } else { Block::None })
+            }
+            Action::Query
+            | Action::CopyIn
+            | Action::Call
+            | Action::SetTransaction
+            | Action::Savepoint
+            | Action::Release
+            | Action::RollbackTo
+            | Action::Set(_)
+            | Action::ResetAll
+            | Action::DiscardAll
+            | Action::UnlistenAll
+            | Action::CloseAll
+            | Action::Deallocate(_)
+            | Action::Utility => Effect::None,
+        }
+    }
+}
+
+fn unknown_statement(name: &[u8]) -> Fault {
+    let message = if name.is_empty() {
+        "unnamed prepared statement does not exist".to_owned()
+    } else {
+        format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name))
+    };
+    Fault::error(SqlState::INVALID_STATEMENT_NAME, message)
+}
+
+fn unknown_portal(name: &[u8]) -> Fault {
+    Fault::error(
+        SqlState::INVALID_CURSOR_NAME,
+        format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)),
+    )
+}
+
+fn too_many(what: &'static str) -> Fault {
+    Fault::error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        format!("too many {what} in one session"),
+    )
+    .with_hint(format!("At most {} may exist at a time.", limits::CLIENT_STATEMENTS))
+}

@@ -1,0 +1,269 @@
+//! The client's messages: cut into frames, checked against the session's state, handed to their part.
+//!
+//! Messages that the guard must see whole are put together within the statement limit; bulk (the values of
+//! a Bind, copy data) is passed on as it comes.
+
+use super::link::{Batch, CopyIn};
+use super::{Session, Skipping, Turn};
+use crate::base::{ClientEnd, Fault, SqlState, limits};
+use crate::net::Inbox;
+use crate::wire::body::{self, BadBody};
+use crate::wire::encode;
+use crate::wire::frame::{self, HEAD_BYTES, Head};
+use crate::wire::tag::client as tag;
+
+/// How far the current message has been read.
+#[derive(Debug, Default)]
+pub(super) enum Inbound {
+    /// A head comes next.
+    #[default]
+    Head,
+    /// The rest of a body goes to the server as it comes.
+    Forward(usize),
+    /// The rest of a body is dropped.
+    Drop(usize),
+    /// A body longer than the inbox is put together.
+    Assemble(Head, Vec<u8>),
+}
+
+/// What came of one look at the inbox.
+pub(super) enum Step {
+    /// This many bytes are done with; look again.
+    Consumed(usize),
+    /// More bytes are needed, or the server's turn has come.
+    Blocked,
+    /// The message at hand needs a server connection; it stays where it is.
+    Lease,
+    /// The session ends.
+    End(ClientEnd),
+}
+
+impl Session {
+    /// Translates as many of the client's messages as can be now.
+    pub(super) fn take_turn(&mut self) -> Turn {
+        loop {
+            if self.link.as_ref().is_some_and(|link| !link.takes_messages()) {
+                return Turn::Wait;
+            }
+            let mut inbox = std::mem::take(&mut self.client.inbox);
+            let step = self.step(&mut inbox);
+            self.client.inbox = inbox;
+            match step {
+                Step::Consumed(count) => self.client.inbox.consume(count),
+                Step::Blocked => return Turn::Wait,
+                Step::Lease => return Turn::Lease,
+                Step::End(end) => return Turn::End(end),
+            }
+        }
+    }
+
+    fn step(&mut self, inbox: &mut Inbox) -> Step {
+        match std::mem::take(&mut self.inbound) {
+            Inbound::Head => self.begin_message(inbox),
+            Inbound::Forward(left) => self.continue_body(inbox, left, BodyGoes::ToServer),
+            Inbound::Drop(left) => self.continue_body(inbox, left, BodyGoes::Nowhere),
+            Inbound::Assemble(head, body) => self.continue_assembly(inbox, head, body),
+        }
+    }
+
+    fn begin_message(&mut self, inbox: &Inbox) -> Step {
+        // Without a link nothing holds back a client that sends faster than it reads.
+        if self.link.is_none() && self.client.outbox.len() > limits::BUFFER_BYTES {
+            return Step::Blocked;
+        }
+        let bytes = inbox.bytes();
+        let head = match frame::head(bytes) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Step::Blocked,
+            Err(bad) => return self.violation(&bad.to_string()),
+        };
+        let rest = bytes.get(HEAD_BYTES..).unwrap_or_default();
+        match (head.tag, rest.get(..head.body_len)) {
+            (tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL, _) => self.begin_copy_message(head),
+            (tag::BIND, _) => self.begin_bind(head, rest),
+            (tag::FUNCTION_CALL, _) => self.refuse_function_call(head),
+            (_, Some(body)) => match self.message(head.tag, body) {
+                Step::Consumed(_) => Step::Consumed(HEAD_BYTES + head.body_len),
+                other => other,
+            },
+            (tag::QUERY | tag::PARSE, None) => self.begin_assembly(head),
+            (_, None) if head.body_len > limits::BUFFER_BYTES - HEAD_BYTES => {
+                self.violation("message is too long for its type")
+            }
+            (_, None) => Step::Blocked,
+        }
+    }
+
+    /// A whole message. The count of a [`Step::Consumed`] from here is not looked at.
+    pub(super) fn message(&mut self, tag: u8, body: &[u8]) -> Step {
+        if self.copies() {
+            return self.message_during_copy(tag);
+        }
+        if self.skipping == Skipping::ToSync && !matches!(tag, tag::SYNC | tag::TERMINATE) {
+            return Step::Consumed(0);
+        }
+        let outcome = match tag {
+            tag::QUERY => body::query(body).map(|text| self.query(text)),
+            tag::PARSE => body::parse(body).map(|message| self.parse(&message)),
+            tag::DESCRIBE => body::named(body).map(|message| self.describe(&message)),
+            tag::CLOSE => body::named(body).map(|message| self.close(&message)),
+            tag::EXECUTE => body::execute(body).map(|portal| self.execute(portal, body)),
+            tag::SYNC => Ok(self.sync()),
+            tag::FLUSH => Ok(self.flush()),
+            tag::TERMINATE => Ok(Step::End(ClientEnd::Terminated)),
+            _ => return self.violation(&format!("invalid frontend message type {tag}")),
+        };
+        outcome.unwrap_or_else(|bad| self.bad_body(tag, bad))
+    }
+
+    fn sync(&mut self) -> Step {
+        self.end_batch();
+        Step::Consumed(0)
+    }
+
+    fn flush(&mut self) -> Step {
+        if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
+            link.flush();
+        }
+        Step::Consumed(0)
+    }
+
+    /// A message whose body has not its form: an error, and the session goes on, as with Postgres.
+    pub(super) fn bad_body(&mut self, tag: u8, bad: BadBody) -> Step {
+        self.fail(Fault::error(SqlState::PROTOCOL_VIOLATION, bad.to_string()));
+        if tag == tag::QUERY {
+            self.end_batch();
+        }
+        Step::Consumed(0)
+    }
+
+    /// A message after which nothing the client says can be trusted.
+    pub(super) fn violation(&mut self, what: &str) -> Step {
+        self.say(&Fault::fatal(
+            SqlState::PROTOCOL_VIOLATION,
+            format!("protocol violation: {what}"),
+        ));
+        Step::End(ClientEnd::ProtocolViolation)
+    }
+
+    fn refuse_function_call(&mut self, head: Head) -> Step {
+        if self.copies() {
+            return self.violation("FunctionCall during COPY");
+        }
+        if self.skipping == Skipping::No {
+            self.fail(
+                Fault::error(
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                    "the function-call protocol message is refused",
+                )
+                .with_hint("Call the function with SELECT or CALL."),
+            );
+            self.end_batch();
+        }
+        self.inbound = Inbound::Drop(head.body_len);
+        Step::Consumed(HEAD_BYTES)
+    }
+
+    // ---- bodies that do not fit the inbox -----------------------------------------------------------
+
+    fn begin_assembly(&mut self, head: Head) -> Step {
+        let limit = self.shared.settings.max_statement_bytes;
+        if head.body_len <= limits::BUFFER_BYTES - HEAD_BYTES {
+            return Step::Blocked;
+        }
+        if head.body_len > limit {
+            if self.skipping == Skipping::No {
+                self.fail(
+                    Fault::error(
+                        SqlState::PROGRAM_LIMIT_EXCEEDED,
+                        format!("statement of {} bytes is longer than max_statement_bytes", head.body_len),
+                    )
+                    .with_hint(format!("The limit is {limit} bytes. Pass large values as parameters.")),
+                );
+                if head.tag == tag::QUERY {
+                    self.end_batch();
+                }
+            }
+            self.inbound = Inbound::Drop(head.body_len);
+        } else {
+            // Memory is taken for bytes that have come, not for bytes that are claimed.
+            self.inbound = Inbound::Assemble(head, Vec::new());
+        }
+        Step::Consumed(HEAD_BYTES)
+    }
+
+    fn continue_assembly(&mut self, inbox: &mut Inbox, head: Head, mut body: Vec<u8>) -> Step {
+        let missing = head.body_len.saturating_sub(body.len());
+        let here = inbox.bytes();
+        let take = missing.min(here.len());
+        body.extend_from_slice(here.get(..take).unwrap_or_default());
+        inbox.consume(take);
+        if body.len() < head.body_len {
+            self.inbound = Inbound::Assemble(head, body);
+            return Step::Blocked;
+        }
+        match self.message(head.tag, &body) {
+            Step::Consumed(_) => Step::Consumed(0),
+            other => {
+                self.inbound = Inbound::Assemble(head, body);
+                other
+            }
+        }
+    }
+
+    fn continue_body(&mut self, inbox: &Inbox, left: usize, goes: BodyGoes) -> Step {
+        let here = inbox.bytes();
+        let take = left.min(here.len());
+        if let (BodyGoes::ToServer, Some(link)) = (goes, &mut self.link) {
+            link.upstream.extend_from_slice(here.get(..take).unwrap_or_default());
+        }
+        let left = left - take;
+        self.inbound = match goes {
+            _ if left == 0 => Inbound::Head,
+            BodyGoes::ToServer => Inbound::Forward(left),
+            BodyGoes::Nowhere => Inbound::Drop(left),
+        };
+        if take == 0 && left > 0 {
+            return Step::Blocked;
+        }
+        Step::Consumed(take)
+    }
+
+    // ---- COPY FROM STDIN ----------------------------------------------------------------------------
+
+    pub(super) fn copies(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.copy_in == CopyIn::Running)
+    }
+
+    fn begin_copy_message(&mut self, head: Head) -> Step {
+        let Some(link) = self.link.as_mut().filter(|link| link.copy_in == CopyIn::Running) else {
+            // As Postgres: copy messages that come after the server gave up the COPY are dropped
+            // (`PostgresMain`, postgres.c).
+            self.inbound = Inbound::Drop(head.body_len);
+            return Step::Consumed(HEAD_BYTES);
+        };
+        encode::put_head(&mut link.upstream, head.tag, head.body_len);
+        if head.tag != tag::COPY_DATA {
+            link.copy_in = CopyIn::No;
+            link.push = true;
+        }
+        self.inbound = Inbound::Forward(head.body_len);
+        Step::Consumed(HEAD_BYTES)
+    }
+
+    /// Sync and Flush during COPY are ignored, as the server would; the rest ends the session.
+    fn message_during_copy(&mut self, tag: u8) -> Step {
+        match tag {
+            tag::SYNC | tag::FLUSH => Step::Consumed(0),
+            tag::TERMINATE => Step::End(ClientEnd::Vanished),
+            _ => self.violation("only copy data may be sent during COPY FROM STDIN"),
+        }
+    }
+}
+
+/// Where the rest of a body goes.
+#[derive(Clone, Copy)]
+enum BodyGoes {
+    ToServer,
+    Nowhere,
+}

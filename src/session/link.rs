@@ -1,0 +1,305 @@
+//! A session's hold on a server connection while a transaction runs: what is still to be sent, what is
+//! still to be answered, and what is in force.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::effect::Effect;
+use super::statement::{Prepared, Statement};
+use crate::base::{Fault, limits};
+use crate::guard::Script;
+use crate::identity::{Binding, Bound};
+use crate::pool::Lease;
+use crate::wire::encode::{self, NO_TYPES, TransactionStatus};
+use crate::wire::replies::{Awaited, Delivery, Own, Replies};
+
+/// Portal of our own statements. No driver uses such a name; one that does disturbs only itself.
+const INTERNAL_PORTAL: &str = "portcullis internal";
+
+/// A text that no server accepts: sent in place of a refused statement, so that the transaction fails
+/// at exactly that point, as it would had the server refused it. Its error is replaced by ours.
+const REFUSED: &str = "portcullis refused this statement";
+
+/// Who has opened the transaction block, as far as the server has confirmed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// There is none.
+    None,
+    /// The client.
+    Clients,
+    /// Portcullis, around a statement that must not control its transaction. To be committed ahead of
+    /// the Sync.
+    Own,
+    /// The same, failed and being rolled back.
+    RollingBack,
+}
+
+/// COPY FROM STDIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CopyIn {
+    /// None runs.
+    No,
+    /// The server reads copy data.
+    Running,
+}
+
+/// The Sync-delimited group of messages that is being put together or answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Batch {
+    /// Nothing has been sent since the last ReadyForQuery.
+    Fresh,
+    /// Messages were sent, no Sync yet.
+    Open,
+    /// The Sync was sent; ReadyForQuery is awaited.
+    Synced,
+}
+
+/// A simple query that waits for COPY FROM STDIN to end before its remaining statements are sent.
+#[derive(Debug)]
+pub(crate) struct ScriptRest {
+    pub(crate) script: Arc<Script>,
+    pub(crate) next: usize,
+}
+
+/// A leased server connection and all that is under way on it.
+pub(crate) struct Link {
+    pub(crate) lease: Lease,
+    /// Bytes for the server, and how many of them it has.
+    pub(crate) upstream: Vec<u8>,
+    pub(crate) sent: usize,
+    /// Whether `upstream` should leave now, rather than wait for the rest of the batch.
+    pub(crate) push: bool,
+    pub(crate) replies: Replies<Effect>,
+    pub(crate) status: TransactionStatus,
+    pub(crate) batch: Batch,
+    /// Whether an error has come since the last ReadyForQuery.
+    pub(crate) failed: bool,
+    /// The binding in force, as far as the messages sent so far say.
+    pub(crate) bound: Option<Bound>,
+    /// Whether a transaction block is open, as far as the messages sent so far say.
+    pub(crate) in_block: bool,
+    pub(crate) block: Block,
+    pub(crate) copy_in: CopyIn,
+    pub(crate) script: Option<ScriptRest>,
+    pub(crate) portals: Vec<(Box<[u8]>, Arc<Statement>)>,
+    pub(crate) began: Instant,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+impl Link {
+    /// Takes a lease on an idle server connection.
+    pub(crate) fn new(lease: Lease) -> Self {
+        Self {
+            lease,
+            upstream: Vec::new(),
+            sent: 0,
+            push: false,
+            replies: Replies::default(),
+            status: TransactionStatus::Idle,
+            batch: Batch::Fresh,
+            failed: false,
+            bound: None,
+            in_block: false,
+            block: Block::None,
+            copy_in: CopyIn::No,
+            script: None,
+            portals: Vec::new(),
+            began: Instant::now(),
+            bytes_in: 0,
+            bytes_out: 0,
+        }
+    }
+
+    /// Whether the server owes nothing and holds no transaction: the connection may go back.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.is_quiet() && self.status == TransactionStatus::Idle
+    }
+
+    /// Whether nothing is under way, so that the next word is the client's.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.batch == Batch::Fresh
+            && self.replies.is_empty()
+            && self.upstream.is_empty()
+            && matches!(self.block, Block::None | Block::Clients)
+    }
+
+    /// Whether more of the client's messages may be turned into the server's now. One Sync at a time: what
+    /// comes behind it is looked at when its transaction's fate is known.
+    pub(crate) fn takes_messages(&self) -> bool {
+        match self.copy_in {
+            CopyIn::Running => self.has_room(),
+            CopyIn::No => {
+                self.batch != Batch::Synced
+                    && self.script.is_none()
+                    && self.has_room()
+                    && self.replies.len() < limits::REPLIES_IN_FLIGHT
+            }
+        }
+    }
+
+    /// Whether the bytes that wait for the server are few enough to add some.
+    pub(crate) fn has_room(&self) -> bool {
+        self.upstream.len() < limits::BUFFER_BYTES
+    }
+
+    /// Pushes an expected reply and opens the batch.
+    pub(crate) fn expect(&mut self, awaited: Awaited, delivery: Delivery, effect: Effect) {
+        self.replies.push(awaited, delivery, effect);
+        if self.batch == Batch::Fresh {
+            self.batch = Batch::Open;
+        }
+    }
+
+    /// Gives a reply of our own in its turn.
+    pub(crate) fn answer(&mut self, own: Own, effect: Effect) {
+        self.expect(Awaited::Own(own), Delivery::Forward, effect);
+    }
+
+    /// Puts the binding into force, unless it is. Must come ahead of every statement that reads or
+    /// writes data.
+    pub(crate) fn bind_identity(&mut self, binding: &Binding, statement: &Prepared) {
+        if self.bound.is_some() {
+            return;
+        }
+        self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
+        // The unnamed portal needs no closing, yet it may hold something that the client has bound.
+        let portal = if self.portal(b"").is_some() {
+            INTERNAL_PORTAL
+        } else {
+            ""
+        };
+        self.bound = Some(binding.put_prelude(&mut self.upstream, portal, statement.name()));
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        self.expect(Awaited::Execution, Delivery::Hide, Effect::None);
+        if !portal.is_empty() {
+            encode::close_portal(&mut self.upstream, portal);
+            self.expect(Awaited::Close, Delivery::Hide, Effect::None);
+        }
+    }
+
+    /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
+    /// gets a ParseComplete in any case.
+    pub(crate) fn prepare(&mut self, statement: &Prepared, sql: &str, delivery: Delivery, effect: Effect) {
+        let id = statement.id();
+        if self.lease.prepared().touch(id) {
+            if delivery == Delivery::Forward {
+                self.answer(Own::ParseComplete, effect);
+            }
+            return;
+        }
+        if let Some(evicted) = self.lease.prepared().insert(id) {
+            self.lease.unclosed.push(evicted);
+        }
+        for evicted in std::mem::take(&mut self.lease.unclosed) {
+            encode::close_statement(&mut self.upstream, &format!("p{evicted}"));
+            self.expect(Awaited::Close, Delivery::Hide, Effect::Evicted(evicted));
+        }
+        encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
+        self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
+    }
+
+    /// Parses into the server's unnamed statement.
+    pub(crate) fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
+        let prepared = statement.prepared();
+        encode::parse(&mut self.upstream, "", statement.sql(), prepared.types());
+        self.lease.unnamed = Some(prepared.id());
+        self.expect(Awaited::Parse, delivery, effect);
+    }
+
+    /// Sends one statement of a simple query: Parse, Bind, Describe, Execute on unnamed statement and
+    /// portal.
+    pub(crate) fn run_once(&mut self, sql: &str, effect: Effect) {
+        self.run_unnamed(sql, Delivery::ForwardRows, effect);
+    }
+
+    /// The same for a statement whose replies the client does not get.
+    pub(crate) fn run_hidden(&mut self, sql: &str) {
+        self.run_unnamed(sql, Delivery::Hide, Effect::None);
+    }
+
+    fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
+        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        encode::bind_text::<&str>(&mut self.upstream, "", "", &[]);
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        encode::describe_portal(&mut self.upstream, "");
+        self.expect(Awaited::PortalDescription, rows, Effect::None);
+        encode::execute(&mut self.upstream, "");
+        self.expect(Awaited::Execution, rows, effect);
+    }
+
+    /// Runs a statement of our own behind the client's back, on a portal of its own.
+    pub(crate) fn run_internal(
+        &mut self,
+        statement: &Prepared,
+        sql: &str,
+        values: &[&str],
+        delivery: Delivery,
+        effect: Effect,
+    ) {
+        self.prepare(statement, sql, Delivery::Hide, Effect::None);
+        encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, statement.name(), values);
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Execution, delivery, effect);
+        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Close, Delivery::Hide, Effect::None);
+    }
+
+    /// Makes the server fail here, and the client see `fault` as the reason.
+    pub(crate) fn poison(&mut self, fault: Fault) {
+        encode::parse(&mut self.upstream, "", REFUSED, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Forward, Effect::Refused(Box::new(fault)));
+    }
+
+    /// Ends the batch.
+    pub(crate) fn sync(&mut self) {
+        encode::sync(&mut self.upstream);
+        self.expect(Awaited::Ready, Delivery::Forward, Effect::None);
+        self.batch = Batch::Synced;
+        self.push = true;
+    }
+
+    /// Asks for the replies so far.
+    pub(crate) fn flush(&mut self) {
+        encode::flush(&mut self.upstream);
+        self.push = true;
+    }
+
+    /// The name under which the server knows a client's statement now; sends what is missing for that.
+    pub(crate) fn statement_name<'a>(&mut self, client_name: &[u8], statement: &'a Statement) -> &'a str {
+        let prepared = statement.prepared();
+        if !client_name.is_empty() {
+            self.prepare(prepared, statement.sql(), Delivery::Hide, Effect::None);
+            return prepared.name();
+        }
+        if self.lease.unnamed != Some(prepared.id()) {
+            self.parse_unnamed(statement, Delivery::Hide, Effect::None);
+        }
+        ""
+    }
+
+    /// A portal has run what it cannot run again.
+    pub(crate) fn forget_portal(&mut self, name: &[u8]) {
+        self.portals.retain(|(portal, _)| **portal != *name);
+    }
+
+    /// Remembers what a portal runs, until the transaction ends.
+    pub(crate) fn open_portal(&mut self, name: &[u8], statement: Arc<Statement>) {
+        match self.portals.iter_mut().find(|(portal, _)| **portal == *name) {
+            Some((_, bound)) => *bound = statement,
+            None => self.portals.push((name.into(), statement)),
+        }
+    }
+
+    /// What a portal runs; `None` for one that the protocol did not open, as an SQL cursor.
+    pub(crate) fn portal(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        self.portals
+            .iter()
+            .find(|(portal, _)| **portal == *name)
+            .map(|(_, statement)| statement)
+    }
+}

@@ -1,0 +1,237 @@
+//! Moves bytes between the two sockets and their buffers, whichever can move first.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite as _;
+use tokio::time::{Instant, timeout};
+
+use super::link::{Batch, Link};
+use super::{Client, Session};
+use crate::base::{ClientEnd, Fault, SqlState};
+use crate::net::Stream;
+use crate::wire::encode::TransactionStatus;
+
+/// How long a client that is told goodbye may take to read it.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// Bytes have moved: look again what can be done.
+    Progress,
+    /// Bytes have come from the server.
+    Server,
+    /// The client has closed its connection.
+    ClientGone,
+    /// The server has closed its connection.
+    ServerGone,
+    /// A time limit may have been reached.
+    Deadline,
+    /// The process drains and the session is idle.
+    Drained,
+}
+
+impl Session {
+    /// Waits until something moves. Cancel safe: bytes are in the buffers or still in the sockets.
+    pub(super) async fn pump(&mut self) -> Wake {
+        let deadline = self.next_deadline();
+        poll_fn(|cx| self.poll_pump(deadline, cx)).await
+    }
+
+    fn poll_pump(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<Wake> {
+        let mut progress = false;
+        match self.client.poll_write(cx) {
+            Ok(moved) => progress |= moved,
+            Err(_) => return Poll::Ready(Wake::ClientGone),
+        }
+        let reads_server = self.client.outbox.is_empty();
+        if let Some(link) = &mut self.link {
+            match link.poll_write(cx) {
+                Ok(moved) => progress |= moved,
+                // The server may have said why before it closed: what it said is read first.
+                Err(_) if !reads_server => {}
+                Err(_) => match self.server_inbox.poll_fill(&mut link.lease.stream, cx) {
+                    Poll::Ready(Ok(1..)) => return Poll::Ready(Wake::Server),
+                    _ => return Poll::Ready(Wake::ServerGone),
+                },
+            }
+            // Back-pressure: a client that does not read is not read for.
+            if reads_server && self.server_inbox.has_room() {
+                match self.server_inbox.poll_fill(&mut link.lease.stream, cx) {
+                    Poll::Ready(Ok(1..)) => return Poll::Ready(Wake::Server),
+                    Poll::Ready(_) => return Poll::Ready(Wake::ServerGone),
+                    Poll::Pending => {}
+                }
+            }
+        } else if progress && self.client.outbox.is_empty() {
+            return Poll::Ready(Wake::Progress);
+        }
+        if self.client.inbox.has_room() {
+            match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
+                Poll::Ready(Ok(1..)) => {
+                    self.idle_since = Instant::now();
+                    progress = true;
+                }
+                Poll::Ready(_) => return Poll::Ready(Wake::ClientGone),
+                Poll::Pending => {}
+            }
+        }
+        if progress {
+            return Poll::Ready(Wake::Progress);
+        }
+        if let Some(deadline) = deadline
+            && self.timer.poll(deadline, cx).is_ready()
+        {
+            return Poll::Ready(Wake::Deadline);
+        }
+        if self.link.is_none() && self.client.inbox.is_empty() && self.drain.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Wake::Drained);
+        }
+        Poll::Pending
+    }
+
+    /// The earliest moment at which a time limit could be reached.
+    fn next_deadline(&self) -> Option<Instant> {
+        let settings = &self.shared.settings;
+        let idle_limit = match &self.link {
+            None => settings.client_idle_timeout,
+            Some(link) if waits_for_client(link) => settings.idle_transaction_timeout,
+            Some(_) => None,
+        };
+        let idle = idle_limit.and_then(|limit| self.idle_since.checked_add(limit));
+        let grace = match &self.link {
+            None => Duration::ZERO,
+            Some(_) => settings.expiry_grace,
+        };
+        let expiry = self.expires_at.and_then(|at| at.checked_add(grace));
+        match (idle, expiry) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// A deadline has passed: says what ends the session, if something does.
+    pub(super) fn deadline(&mut self) -> Option<ClientEnd> {
+        if let Some(since) = self.expired_since() {
+            let over = self.link.is_none() || since >= self.shared.settings.expiry_grace;
+            if over {
+                self.say(&token_expired());
+                return Some(ClientEnd::Expired);
+            }
+        }
+        let idle = self.idle_since.elapsed();
+        let settings = &self.shared.settings;
+        let fault = match &self.link {
+            None if settings.client_idle_timeout.is_some_and(|limit| idle >= limit) => Fault::fatal(
+                SqlState::IDLE_SESSION_TIMEOUT,
+                "terminating connection due to client_idle_timeout",
+            ),
+            Some(link)
+                if waits_for_client(link)
+                    && settings.idle_transaction_timeout.is_some_and(|limit| idle >= limit) =>
+            {
+                Fault::fatal(
+                    SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                    "terminating connection due to idle_transaction_timeout",
+                )
+            }
+            _ => return None,
+        };
+        self.say(&fault);
+        Some(ClientEnd::Timeout)
+    }
+}
+
+/// The error of a session whose token is no longer valid.
+pub(super) fn token_expired() -> Fault {
+    Fault::fatal(
+        SqlState::ADMIN_SHUTDOWN,
+        "terminating connection because the token has expired",
+    )
+    .with_hint("Connect again with a fresh token as the password.")
+}
+
+/// Whether the server has nothing to do until the client speaks.
+fn waits_for_client(link: &Link) -> bool {
+    link.replies.is_empty()
+        && link.upstream.is_empty()
+        && (link.batch != Batch::Synced || link.status != TransactionStatus::Idle)
+}
+
+impl Client {
+    /// Writes what it can. Says whether anything moved.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let moved = write_some(&mut self.stream, &self.outbox, &mut self.written, cx)?;
+        release(&mut self.outbox, &mut self.written);
+        Ok(moved)
+    }
+
+    /// Writes bytes that need no copy if they leave at once; what does not leave is kept.
+    pub(super) async fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        if self.outbox.is_empty() {
+            poll_fn(|cx| Poll::Ready(write_some(&mut self.stream, bytes, &mut written, cx).map(drop))).await?;
+        }
+        self.outbox.extend_from_slice(bytes.get(written..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Writes everything that is left, within a time limit.
+    pub(super) async fn write_rest(&mut self) {
+        let all = poll_fn(|cx| match self.poll_write(cx) {
+            Ok(_) if self.outbox.is_empty() => Pin::new(&mut self.stream).poll_shutdown(cx),
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        });
+        if !matches!(timeout(LAST_WORDS, all).await, Ok(Ok(()))) {
+            tracing::debug!("a client left without its last message");
+        }
+    }
+}
+
+impl Link {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if !self.push && self.has_room() {
+            return Ok(false);
+        }
+        let moved = write_some(&mut self.lease.stream, &self.upstream, &mut self.sent, cx)?;
+        if self.sent == self.upstream.len() {
+            self.bytes_in += self.sent as u64;
+            self.push = false;
+        }
+        release(&mut self.upstream, &mut self.sent);
+        Ok(moved)
+    }
+}
+
+/// Writes until the socket takes no more.
+fn write_some(
+    stream: &mut Stream,
+    bytes: &[u8],
+    written: &mut usize,
+    cx: &mut Context<'_>,
+) -> io::Result<bool> {
+    let start = *written;
+    while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
+        match Pin::new(&mut *stream).poll_write(cx, rest) {
+            Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(Ok(count)) => *written += count,
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => break,
+        }
+    }
+    Ok(*written > start)
+}
+
+/// Forgets bytes that have all been written; a buffer that has grown is given up.
+fn release(buffer: &mut Vec<u8>, written: &mut usize) {
+    if *written > 0 && *written == buffer.len() {
+        *written = 0;
+        buffer.clear();
+        buffer.shrink_to(0);
+    }
+}

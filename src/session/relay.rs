@@ -1,0 +1,423 @@
+//! The server's answers: checked against the reply queue, passed on as raw bytes or hidden.
+//!
+//! Only messages that change the session's state are decoded. Rows are never copied while the client reads
+//! as fast as the server writes: consecutive frames leave with one write, straight from the read buffer.
+
+use std::ops::Range;
+
+use super::effect::Effect;
+use super::link::{Batch, Block, CopyIn};
+use super::settings::Place;
+use super::statement::ROLLBACK;
+use super::{Session, Skipping};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
+use crate::wire::body::cstr;
+use crate::wire::encode::{self, TransactionStatus};
+use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
+use crate::wire::notice;
+use crate::wire::replies::{Delivery, Unexpected};
+use crate::wire::tag::server as tag;
+
+/// How far the server's current frame has been passed on.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    /// Bytes that are still to come, the head included.
+    left: usize,
+    goes: Goes,
+}
+
+/// Where a frame goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Goes {
+    #[default]
+    ToClient,
+    Nowhere,
+}
+
+/// Why the server connection cannot be used any further.
+#[derive(Debug)]
+enum Trouble {
+    Unexpected(Unexpected),
+    BadLength(BadLength),
+    Malformed(&'static str),
+    PinnedSetting,
+}
+
+/// Bytes read from the server, and the range of them that goes to the client as it is.
+struct Passing<'a> {
+    bytes: &'a [u8],
+    pass: Range<usize>,
+}
+
+/// Bytes of a body that must have come before its frame is judged; longer bodies stream from there.
+const PREFIX_BYTES: usize = limits::SESSION_SETTING_BYTES + 64;
+
+impl Frame {
+    /// Whether no frame is half passed on.
+    pub(super) fn is_between_frames(&self) -> bool {
+        self.left == 0
+    }
+}
+
+impl Passing<'_> {
+    /// Adds a range that goes to the client.
+    fn extend(&mut self, range: Range<usize>, outbox: &mut Vec<u8>) {
+        if self.pass.end != range.start {
+            self.flush(outbox);
+            self.pass.start = range.start;
+        }
+        self.pass.end = range.end;
+    }
+
+    /// Copies what goes to the client so far, so that something else can follow it.
+    fn flush(&mut self, outbox: &mut Vec<u8>) {
+        outbox.extend_from_slice(self.bytes.get(self.pass.clone()).unwrap_or_default());
+        self.pass = self.pass.end..self.pass.end;
+    }
+}
+
+impl From<Unexpected> for Trouble {
+    fn from(unexpected: Unexpected) -> Self {
+        Self::Unexpected(unexpected)
+    }
+}
+
+impl From<BadLength> for Trouble {
+    fn from(bad: BadLength) -> Self {
+        Self::BadLength(bad)
+    }
+}
+
+impl Session {
+    /// Passes on what has come from the server. `Err` ends the session.
+    ///
+    /// Not cancel safe: only the session's own loop calls it.
+    pub(super) async fn relay(&mut self) -> Result<(), ClientEnd> {
+        let mut inbox = std::mem::take(&mut self.server_inbox);
+        let bytes = inbox.bytes();
+        let mut passing = Passing { bytes, pass: 0..0 };
+        let outcome = self.pass_on(&mut passing);
+        let pass = passing.pass;
+        let consumed = *outcome.as_ref().unwrap_or(&bytes.len());
+        if let Some(link) = &mut self.link {
+            link.bytes_out += consumed as u64;
+        }
+        if outcome.is_ok() && consumed == bytes.len() {
+            self.check_in_if_done();
+        }
+        let written = self
+            .client
+            .write_through(bytes.get(pass).unwrap_or_default())
+            .await;
+        inbox.consume(consumed);
+        self.server_inbox = inbox;
+        outcome?;
+        written.map_err(|_| ClientEnd::Vanished)
+    }
+
+    /// Goes through the frames. Returns how many bytes are done with.
+    fn pass_on(&mut self, passing: &mut Passing<'_>) -> Result<usize, ClientEnd> {
+        let mut at = 0;
+        while let Some(rest) = passing.bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.relay.left == 0 {
+                match self.begin_frame(rest, passing) {
+                    Ok(Some(frame)) => self.relay = frame,
+                    Ok(None) => break,
+                    Err(trouble) => return Err(self.server_broke(trouble, passing)),
+                }
+            }
+            let take = self.relay.left.min(rest.len());
+            if self.relay.goes == Goes::ToClient {
+                passing.extend(at..at + take, &mut self.client.outbox);
+            }
+            at += take;
+            self.relay.left -= take;
+            if self.relay.left == 0 {
+                self.after_frame(passing);
+                if let Some(end) = self.ending {
+                    return Err(end);
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    /// Judges the frame that `rest` begins with; `None` while too little of it has come.
+    fn begin_frame(&mut self, rest: &[u8], passing: &mut Passing<'_>) -> Result<Option<Frame>, Trouble> {
+        let Some(head) = frame::head(rest)? else {
+            return Ok(None);
+        };
+        let body = rest.get(HEAD_BYTES..).unwrap_or_default();
+        let body = body.get(..head.body_len).unwrap_or(body);
+        if body.len() < head.body_len.min(self.needed(head)) {
+            return Ok(None);
+        }
+        let goes = match head.tag {
+            tag::NOTICE => self.delivery_of_notice(),
+            tag::NOTIFICATION => Goes::Nowhere,
+            tag::PARAMETER_STATUS => self.on_parameter_status(body)?,
+            tag::ERROR => self.on_error(body, passing)?,
+            tag::READY => self.on_ready(body, passing)?,
+            _ => self.on_reply(head, body)?,
+        };
+        Ok(Some(Frame {
+            left: HEAD_BYTES + head.body_len,
+            goes,
+        }))
+    }
+
+    /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
+    fn needed(&self, head: Head) -> usize {
+        match head.tag {
+            tag::READY | tag::COMMAND_COMPLETE | tag::PARAMETER_STATUS | tag::ERROR => PREFIX_BYTES,
+            tag::DATA_ROW => match self.next_delivery() {
+                Some(Delivery::Capture) => PREFIX_BYTES,
+                _ => 0,
+            },
+            _ => 0,
+        }
+    }
+
+    fn next_delivery(&self) -> Option<Delivery> {
+        self.link.as_ref().and_then(|link| link.replies.next_delivery())
+    }
+
+    /// What a hidden statement of ours provokes is not the client's business.
+    fn delivery_of_notice(&self) -> Goes {
+        match self.next_delivery() {
+            Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
+            Some(Delivery::Forward | Delivery::ForwardRows) | None => Goes::ToClient,
+        }
+    }
+
+    /// Reports are kept back and compared at the next ReadyForQuery; settings that decide how text is read
+    /// must never change.
+    fn on_parameter_status(&mut self, body: &[u8]) -> Result<Goes, Trouble> {
+        let (name, rest) = cstr(body).ok_or(Trouble::Malformed("ParameterStatus"))?;
+        let (value, _) = cstr(rest).ok_or(Trouble::Malformed("ParameterStatus"))?;
+        let pinned = matches!(
+            (name, value),
+            (b"client_encoding", b"UTF8") | (b"standard_conforming_strings", b"on")
+        );
+        if !pinned && matches!(name, b"client_encoding" | b"standard_conforming_strings") {
+            return Err(Trouble::PinnedSetting);
+        }
+        self.settings
+            .reported(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value));
+        Ok(Goes::Nowhere)
+    }
+
+    fn on_reply(&mut self, head: Head, body: &[u8]) -> Result<Goes, Trouble> {
+        let link = self.link.as_mut().ok_or(Trouble::Malformed("message"))?;
+        let step = link.replies.advance(head.tag)?;
+        match head.tag {
+            tag::COPY_IN => {
+                if link.replies.swallow_syncs() > 0 {
+                    link.batch = Batch::Open;
+                }
+                link.copy_in = CopyIn::Running;
+            }
+            tag::DATA_ROW if step.delivery == Delivery::Capture => self.captured = only_column(body),
+            _ => {}
+        }
+        if let Some(effect) = step.done {
+            self.apply(effect, body);
+        }
+        Ok(match step.delivery {
+            Delivery::Forward | Delivery::ForwardRows => Goes::ToClient,
+            Delivery::Hide | Delivery::Capture => Goes::Nowhere,
+        })
+    }
+
+    /// A reply has come in full: its consequences. `body` is that of the CommandComplete, where it is one.
+    fn apply(&mut self, effect: Effect, body: &[u8]) {
+        match effect {
+            Effect::None | Effect::Evicted(_) | Effect::Refused(_) => {}
+            Effect::Prepared(_, then) => self.apply(*then, body),
+            Effect::NameChanged => self.apply_name_change(),
+            Effect::BlockBegan => {
+                if let Some(link) = &mut self.link {
+                    link.block = Block::Clients;
+                }
+            }
+            Effect::TransactionEnded(next) => {
+                if let Some(link) = &mut self.link {
+                    link.block = next;
+                }
+                // A COMMIT of a failed transaction is answered with ROLLBACK.
+                if body.starts_with(b"COMMIT") {
+                    self.apply_own_changes();
+                } else {
+                    self.settings.rollback();
+                }
+            }
+            Effect::SettingRead(name) => {
+                if let Some(value) = self.captured.take() {
+                    self.settings.change(name, Some(value));
+                }
+            }
+            Effect::SettingReset(name) => self.settings.change(name, None),
+        }
+    }
+
+    /// An error: the server skips to the next Sync, and so do we.
+    fn on_error(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
+        let error = notice::prefix(body);
+        if error.ends_connection {
+            self.ending = Some(ClientEnd::ServerGone);
+        }
+        let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
+        link.failed = true;
+        link.copy_in = CopyIn::No;
+        link.lease.unnamed = None;
+        self.names.clear();
+        self.captured = None;
+        let mut skipped = link.replies.fail();
+        for entry in &skipped {
+            match entry.effect {
+                Effect::Prepared(id, _) => {
+                    link.lease.prepared().remove(id);
+                }
+                Effect::Evicted(id) => link.lease.unclosed.push(id),
+                _ => {}
+            }
+        }
+        if link.batch == Batch::Open && link.script.is_none() {
+            self.skipping = Skipping::ToSync;
+        }
+        let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
+        if let Some(Effect::Refused(fault)) = failed {
+            passing.flush(&mut self.client.outbox);
+            self.say(&fault);
+            return Ok(Goes::Nowhere);
+        }
+        self.shared.events.emit(&Event::ErrorSent {
+            sqlstate: error.sqlstate,
+        });
+        Ok(Goes::ToClient)
+    }
+
+    fn on_ready(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
+        let link = self.link.as_mut().ok_or(Trouble::Malformed("ReadyForQuery"))?;
+        link.replies.advance(tag::READY)?;
+        let status = body.first().copied().and_then(TransactionStatus::from_byte);
+        let status = status.ok_or(Trouble::Malformed("ReadyForQuery"))?;
+        link.batch = Batch::Fresh;
+        let errored = std::mem::take(&mut link.failed);
+        let place = match status {
+            TransactionStatus::Failed if link.block != Block::Clients => {
+                // The client has opened no block, so it shall see none: ours is rolled back behind its back.
+                link.block = Block::RollingBack;
+                link.bound = None;
+                let internal = &self.shared.statements.internal;
+                link.run_internal(&internal.rollback, ROLLBACK, &[], Delivery::Hide, Effect::None);
+                link.sync();
+                return Ok(Goes::Nowhere);
+            }
+            TransactionStatus::Idle => {
+                link.bound = None;
+                link.in_block = false;
+                link.block = Block::None;
+                link.portals.clear();
+                self.settings.rollback();
+                Place::Outside
+            }
+            TransactionStatus::InBlock | TransactionStatus::Failed => {
+                if errored {
+                    // What was predicted to be in force may have been skipped: setting it again is harmless.
+                    link.bound = None;
+                }
+                link.in_block = true;
+                link.block = Block::Clients;
+                Place::InTransaction
+            }
+        };
+        link.status = status;
+        self.idle_since = tokio::time::Instant::now();
+        let reports = self.settings.due_reports(place);
+        if !reports.is_empty() {
+            passing.flush(&mut self.client.outbox);
+            for (name, value) in reports {
+                encode::parameter_status(&mut self.client.outbox, &name, &value);
+            }
+        }
+        Ok(Goes::ToClient)
+    }
+
+    /// A frame has been dealt with in full: replies of our own may be due, a held-up script may go on.
+    fn after_frame(&mut self, passing: &mut Passing<'_>) {
+        while let Some((own, effect)) = self.link.as_mut().and_then(|link| link.replies.take_own()) {
+            passing.flush(&mut self.client.outbox);
+            own.put(&mut self.client.outbox);
+            self.apply(effect, &[]);
+        }
+        let Some(link) = &mut self.link else { return };
+        if link.script.is_some() && link.failed {
+            link.script = None;
+            self.end_batch();
+        } else if link.script.is_some() && link.replies.is_empty() {
+            self.resume_script();
+        }
+    }
+
+    /// Gives up a server connection that cannot be trusted, and tells the client.
+    fn server_broke(&mut self, trouble: Trouble, passing: &mut Passing<'_>) -> ClientEnd {
+        passing.flush(&mut self.client.outbox);
+        let (reason, what) = match trouble {
+            Trouble::Unexpected(unexpected) => (DiscardReason::ProtocolViolation, unexpected.to_string()),
+            Trouble::BadLength(bad) => (DiscardReason::ProtocolViolation, bad.to_string()),
+            Trouble::Malformed(what) => (DiscardReason::ProtocolViolation, format!("malformed {what}")),
+            Trouble::PinnedSetting => (
+                DiscardReason::PinnedSetting,
+                "a setting that decides how text is read was changed".to_owned(),
+            ),
+        };
+        tracing::error!(%what, "server connection given up");
+        if let Some(link) = self.link.take() {
+            self.ticket.slot().end();
+            link.lease.check_in(CheckIn::Discard(reason));
+        }
+        self.say(&Fault::fatal(
+            SqlState::CONNECTION_FAILURE,
+            format!("the connection to the server was given up: {what}"),
+        ));
+        ClientEnd::ServerGone
+    }
+}
+
+/// The value of a row's only column.
+pub(super) fn only_column(row: &[u8]) -> Option<String> {
+    let (head, rest) = row.split_first_chunk::<6>()?;
+    let [0, 1, a, b, c, d] = *head else { return None };
+    let len = usize::try_from(i32::from_be_bytes([a, b, c, d])).ok()?;
+    String::from_utf8(rest.get(..len)?.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_ranges_on_in_order_with_our_bytes_between_them() {
+        let mut outbox = Vec::new();
+        let mut passing = Passing {
+            bytes: b"aaBBccDD",
+            pass: 0..0,
+        };
+        passing.extend(2..4, &mut outbox);
+        passing.extend(6..7, &mut outbox);
+        passing.extend(7..8, &mut outbox);
+        assert_eq!((outbox.as_slice(), passing.pass.clone()), (&b"BB"[..], 6..8));
+        passing.flush(&mut outbox);
+        outbox.extend_from_slice(b"!");
+        assert_eq!(outbox, b"BBDD!");
+        assert!(passing.pass.is_empty());
+    }
+
+    #[test]
+    fn reads_the_one_column_of_a_row() {
+        assert_eq!(only_column(b"\0\x01\0\0\0\x03UTC").as_deref(), Some("UTC"));
+        assert_eq!(only_column(b"\0\x01\xff\xff\xff\xff"), None);
+        assert_eq!(only_column(b"\0\x01\0\0\0\x09UTC"), None);
+    }
+}

@@ -1,0 +1,253 @@
+//! Session settings: what a driver sets for its session lives here and is replayed by the prelude, so that
+//! nothing stays behind on a server connection (design: no state lives on a server connection).
+
+use std::sync::Arc;
+
+use crate::base::limits;
+use crate::server::Parameters;
+
+/// Changes made by one transaction, newest last; `None` resets to the startup value.
+pub(crate) type Change = (Box<str>, Option<String>);
+
+/// A client's settings and what it has been told of them.
+#[derive(Debug)]
+pub(crate) struct SessionSettings {
+    /// As given at startup: what RESET returns to.
+    startup: Vec<(String, String)>,
+    /// In force now, startup values included. Names folded.
+    current: Vec<(String, String)>,
+    /// Changed by the transaction that runs now.
+    pending: Vec<Change>,
+    reports: Reports,
+}
+
+/// ParameterStatus: what the client believes, and what it should.
+#[derive(Debug)]
+struct Reports {
+    /// Values of a fresh server connection.
+    base: Arc<Parameters>,
+    /// Where the client was told something else than the base.
+    told: Vec<(String, String)>,
+    /// Reported by the server since the last ReadyForQuery, or different inside this transaction.
+    seen: Vec<(String, String)>,
+}
+
+impl SessionSettings {
+    /// Settings of a new session. `told` are the values that the greeting reported in place of the base's.
+    pub(crate) fn new(
+        startup: Vec<(String, String)>,
+        base: Arc<Parameters>,
+        told: Vec<(String, String)>,
+    ) -> Self {
+        Self {
+            current: startup.clone(),
+            startup,
+            pending: Vec::new(),
+            reports: Reports {
+                base,
+                told,
+                seen: Vec::new(),
+            },
+        }
+    }
+
+    /// What the prelude sets, in the order of their names, so that equal sets share one statement.
+    pub(crate) fn in_force(&self) -> &[(String, String)] {
+        &self.current
+    }
+
+    /// The value a RESET returns to; `None` means the server's own default.
+    pub(crate) fn startup_value(&self, name: &str) -> Option<&str> {
+        find(&self.startup, name)
+    }
+
+    /// Names that differ from the startup's.
+    pub(crate) fn changed(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .current
+            .iter()
+            .filter(|(name, value)| find(&self.startup, name) != Some(value))
+            .map(|(name, _)| name.clone())
+            .collect();
+        names.extend(self.pending.iter().map(|(name, _)| name.to_string()));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Whether this setting fits beside those that are kept.
+    pub(crate) fn has_room_for(&self, name: &str) -> bool {
+        find(&self.current, name).is_some()
+            || self.current.len() + self.pending.len() < limits::SESSION_SETTINGS
+    }
+
+    /// Takes note of a change that counts when the transaction commits.
+    pub(crate) fn change(&mut self, name: Box<str>, value: Option<String>) {
+        self.pending.push((name, value));
+    }
+
+    /// The transaction has committed. Returns whether anything changed, so that the binding is rebuilt.
+    pub(crate) fn commit(&mut self) -> bool {
+        let pending = std::mem::take(&mut self.pending);
+        let changed = !pending.is_empty();
+        for (name, value) in pending {
+            let value = value.or_else(|| self.startup_value(&name).map(str::to_owned));
+            set(&mut self.current, &name, value);
+        }
+        changed
+    }
+
+    /// The transaction was rolled back.
+    pub(crate) fn rollback(&mut self) {
+        self.pending.clear();
+    }
+
+    /// RESET ALL outside a transaction. Returns whether anything changed.
+    pub(crate) fn reset_all(&mut self) -> bool {
+        let changed = self.current != self.startup;
+        self.current.clone_from(&self.startup);
+        changed
+    }
+
+    /// The server has reported a parameter.
+    pub(crate) fn reported(&mut self, name: &str, value: &str) {
+        // Changing role reports is_superuser on some versions; both are the proxy's own business.
+        if !matches!(name, "is_superuser" | "session_authorization") {
+            set(&mut self.reports.seen, name, Some(value.to_owned()));
+        }
+    }
+
+    /// What the client must be told before ReadyForQuery: inside a transaction what the server reported,
+    /// outside what the session's own settings say.
+    pub(crate) fn due_reports(&mut self, place: Place) -> Vec<(String, String)> {
+        let mut due = Vec::new();
+        if self.reports.seen.is_empty() {
+            return due;
+        }
+        for (name, server_value) in &self.reports.seen {
+            let should = match place {
+                Place::InTransaction => Some(server_value.as_str()),
+                Place::Outside => find_ignoring_case(&self.current, name).or(self.reports.base.get(name)),
+            };
+            let told = find(&self.reports.told, name).or(self.reports.base.get(name));
+            if let Some(value) = should
+                && told != Some(value)
+            {
+                due.push((name.clone(), value.to_owned()));
+            }
+        }
+        for (name, value) in &due {
+            set(&mut self.reports.told, name, Some(value.clone()));
+        }
+        if place == Place::Outside {
+            self.reports.seen.clear();
+        }
+        due
+    }
+}
+
+/// Where a ReadyForQuery finds the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a transaction block.
+    InTransaction,
+    /// Between transactions.
+    Outside,
+}
+
+fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+}
+
+fn find_ignoring_case<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    pairs
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, v)| v.as_str())
+}
+
+fn set(pairs: &mut Vec<(String, String)>, name: &str, value: Option<String>) {
+    let at = pairs.binary_search_by(|(n, _)| n.as_str().cmp(name));
+    match (at, value) {
+        (Ok(at), Some(value)) => {
+            if let Some(pair) = pairs.get_mut(at) {
+                pair.1 = value;
+            }
+        }
+        (Ok(at), None) => {
+            pairs.remove(at);
+        }
+        (Err(at), Some(value)) => pairs.insert(at, (name.to_owned(), value)),
+        (Err(_), None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> SessionSettings {
+        let base = Arc::new(Parameters::new(vec![
+            ("TimeZone".into(), "Etc/UTC".into()),
+            ("DateStyle".into(), "ISO, MDY".into()),
+        ]));
+        let startup = vec![("timezone".into(), "Europe/Berlin".into())];
+        SessionSettings::new(startup, base, vec![("TimeZone".into(), "Europe/Berlin".into())])
+    }
+
+    #[test]
+    fn a_change_counts_when_its_transaction_commits() {
+        let mut s = settings();
+        s.change("datestyle".into(), Some("German".into()));
+        s.rollback();
+        assert!(!s.commit());
+        s.change("datestyle".into(), Some("German".into()));
+        s.change("timezone".into(), None);
+        assert!(s.commit());
+        assert_eq!(
+            s.in_force(),
+            [
+                ("datestyle".to_owned(), "German".to_owned()),
+                ("timezone".to_owned(), "Europe/Berlin".to_owned()),
+            ]
+        );
+        assert!(s.reset_all());
+        assert_eq!(s.in_force().len(), 1);
+    }
+
+    #[test]
+    fn reports_that_the_prelude_causes_never_reach_the_client() {
+        let mut s = settings();
+        s.reported("TimeZone", "Europe/Berlin");
+        assert!(s.due_reports(Place::InTransaction).is_empty());
+        s.reported("TimeZone", "Etc/UTC");
+        assert!(s.due_reports(Place::Outside).is_empty());
+    }
+
+    #[test]
+    fn a_change_inside_a_transaction_is_told_and_taken_back_with_it() {
+        let mut s = settings();
+        s.reported("DateStyle", "German");
+        assert_eq!(
+            s.due_reports(Place::InTransaction),
+            [("DateStyle".to_owned(), "German".to_owned())]
+        );
+        assert!(s.due_reports(Place::InTransaction).is_empty(), "told once");
+        s.reported("DateStyle", "ISO, MDY");
+        assert_eq!(
+            s.due_reports(Place::Outside),
+            [("DateStyle".to_owned(), "ISO, MDY".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_committed_change_is_not_taken_back() {
+        let mut s = settings();
+        s.change("datestyle".into(), Some("German".into()));
+        s.reported("DateStyle", "German");
+        assert_eq!(s.due_reports(Place::InTransaction).len(), 1);
+        s.commit();
+        s.reported("DateStyle", "ISO, MDY");
+        assert!(s.due_reports(Place::Outside).is_empty());
+    }
+}

@@ -1,0 +1,127 @@
+//! The simple query protocol. A Query is judged whole and then re-issued statement by statement as Parse,
+//! Bind, Describe, Execute under one Sync: the identity can travel ahead of each, and the server's Parse
+//! refuses a text that holds two statements (design: a structural wall).
+
+use std::sync::Arc;
+
+use super::Session;
+use super::effect::Effect;
+use super::inbound::Step;
+use super::link::{Batch, ScriptRest};
+use super::statement;
+use crate::base::{Event, Fault, VerdictKind};
+use crate::guard::{Action, Cleared, Refusal, Script};
+use crate::wire::replies::Own;
+
+impl Session {
+    /// Query.
+    pub(super) fn query(&mut self, text: &[u8]) -> Step {
+        if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
+            // Extended messages without a Sync come before. Had one of them failed, the server would skip
+            // this Query: their replies decide.
+            if !link.replies.is_empty() {
+                if !link.push {
+                    link.flush();
+                }
+                return Step::Blocked;
+            }
+        }
+        let script = match self.judge(text) {
+            Ok(script) => script,
+            Err(fault) => return self.fail_query(fault),
+        };
+        if self.needs_server(&script) && self.link.is_none() {
+            return match self.lease_fault.take() {
+                Some(fault) => self.fail_query(fault),
+                None => Step::Lease,
+            };
+        }
+        if script.statements().is_empty() {
+            self.answer(Own::EmptyQuery, Effect::None);
+            self.end_batch();
+        } else {
+            self.run_script(script, 0);
+        }
+        Step::Consumed(0)
+    }
+
+    /// Sends a script's statements from `next` on, and the Sync behind the last. COPY FROM STDIN stops it:
+    /// what follows is sent when the copy has ended, since the server would take it for copy data.
+    pub(super) fn run_script(&mut self, script: Arc<Script>, mut next: usize) {
+        while let Some(cleared) = script.statements().get(next) {
+            next += 1;
+            self.run_statement(cleared);
+            if let (Action::CopyIn, Some(link)) = (cleared.action(), &mut self.link) {
+                link.flush();
+                link.script = Some(ScriptRest { script, next });
+                return;
+            }
+        }
+        self.end_batch();
+    }
+
+    /// The statement that held up a script is over: the rest follows.
+    pub(super) fn resume_script(&mut self) {
+        if let Some(rest) = self.link.as_mut().and_then(|link| link.script.take()) {
+            self.run_script(rest.script, rest.next);
+        }
+    }
+
+    fn run_statement(&mut self, cleared: &Cleared) {
+        let action = cleared.action();
+        if statement::is_session_command(Some(action)) {
+            self.session_command(cleared);
+            return;
+        }
+        if *action == Action::Call {
+            self.open_own_block();
+        }
+        self.bind_identity_for(Some(action));
+        let effect = self.before_execution(action);
+        if let Some(link) = &mut self.link {
+            link.run_once(cleared.sql(), effect);
+        }
+    }
+
+    fn fail_query(&mut self, fault: Fault) -> Step {
+        self.fail(fault);
+        self.end_batch();
+        Step::Consumed(0)
+    }
+
+    /// Whether a script needs a server connection: not if it only concerns the session.
+    fn needs_server(&self, script: &Script) -> bool {
+        script.statements().iter().any(|cleared| {
+            !statement::is_session_command(Some(cleared.action())) || matches!(cleared.action(), Action::Set(_))
+        })
+    }
+
+    /// Asks the guard about a text.
+    pub(super) fn judge(&mut self, text: &[u8]) -> Result<Arc<Script>, Fault> {
+        match self.shared.guard.judge(&self.policy, text) {
+            Ok(script) => {
+                for cleared in script.statements() {
+                    self.shared.events.emit(&Event::Verdict {
+                        kind: VerdictKind::Allow,
+                        class: cleared.class().as_str(),
+                    });
+                }
+                Ok(script)
+            }
+            Err(refusal) => {
+                self.shared.events.emit(&Event::Verdict {
+                    kind: VerdictKind::Refuse,
+                    class: refusal.class.as_str(),
+                });
+                Err(fault_of(&refusal))
+            }
+        }
+    }
+}
+
+fn fault_of(refusal: &Refusal) -> Fault {
+    let mut fault = Fault::error(refusal.sqlstate, refusal.message.clone());
+    fault.hint = refusal.hint.clone().map(Into::into);
+    fault.position = refusal.position;
+    fault
+}

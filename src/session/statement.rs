@@ -1,0 +1,188 @@
+//! Prepared statements that work in transaction mode: the client's name leads to a text, the text to a
+//! statement that every server connection prepares under the same name.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use moka::sync::Cache;
+
+use crate::guard::{Action, Cleared, Script};
+use crate::wire::encode;
+
+/// A text under the name that server connections prepare it by.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    id: u64,
+    name: String,
+    types: Box<[u8]>,
+}
+
+/// A client's statement, cleared by the guard.
+#[derive(Debug)]
+pub(crate) struct Statement {
+    prepared: Prepared,
+    script: Arc<Script>,
+}
+
+/// Statements of our own: transaction control around a `CALL`, and reading a setting back.
+#[derive(Debug)]
+pub(crate) struct Internal {
+    pub(crate) begin: Prepared,
+    pub(crate) commit: Prepared,
+    pub(crate) rollback: Prepared,
+    pub(crate) read_setting: Prepared,
+    pub(crate) write_setting: Prepared,
+}
+
+/// All texts in use, so that equal texts share one name on the server.
+pub(crate) struct StatementCache {
+    next_id: AtomicU64,
+    statements: Cache<StatementKey, Arc<Statement>>,
+    preludes: Cache<String, Arc<Prepared>>,
+    pub(crate) internal: Internal,
+}
+
+/// Equal keys may share a server's statement. The script stands for policy and text: the value keeps it
+/// alive, so its address cannot be reused while the entry exists. The search path is part of the key,
+/// since a text may mean tables of another shape under another path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct StatementKey {
+    script: usize,
+    search_path: u64,
+    types: Box<[u8]>,
+}
+
+impl Prepared {
+    fn new(id: u64, types: &[u8]) -> Self {
+        Self {
+            id,
+            name: format!("p{id}"),
+            types: types.into(),
+        }
+    }
+
+    /// Identifies it among all texts of the process.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its name on every server connection.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Count and OIDs of its parameter types, as Parse carries them.
+    pub(crate) fn types(&self) -> &[u8] {
+        &self.types
+    }
+}
+
+impl Statement {
+    /// The text's name on server connections.
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
+    /// The one cleared statement, `None` for an empty text.
+    pub(crate) fn cleared(&self) -> Option<&Cleared> {
+        self.script.statements().first()
+    }
+
+    /// The client's text.
+    pub(crate) fn sql(&self) -> &str {
+        self.script.text()
+    }
+
+    /// What it does.
+    pub(crate) fn action(&self) -> Option<&Action> {
+        self.cleared().map(Cleared::action)
+    }
+}
+
+/// Whether a statement is run by Portcullis for the session instead of being sent as it is.
+pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
+    match action {
+        None
+        | Some(
+            Action::Set(_)
+            | Action::ResetAll
+            | Action::DiscardAll
+            | Action::UnlistenAll
+            | Action::CloseAll
+            | Action::Deallocate(_),
+        ) => true,
+        Some(
+            Action::Query
+            | Action::CopyIn
+            | Action::Call
+            | Action::Begin
+            | Action::SetTransaction
+            | Action::Commit { .. }
+            | Action::Rollback { .. }
+            | Action::Savepoint
+            | Action::Release
+            | Action::RollbackTo
+            | Action::Utility,
+        ) => false,
+    }
+}
+
+impl StatementCache {
+    /// A cache of at most `capacity` texts.
+    pub(crate) fn new(capacity: u64) -> Self {
+        let mut ids = 0..;
+        let mut next = || Prepared::new(ids.next().unwrap_or_default(), encode::NO_TYPES);
+        let internal = Internal {
+            begin: next(),
+            commit: next(),
+            rollback: next(),
+            read_setting: next(),
+            write_setting: next(),
+        };
+        Self {
+            next_id: AtomicU64::new(ids.start),
+            statements: Cache::new(capacity),
+            preludes: Cache::new(capacity),
+            internal,
+        }
+    }
+
+    /// The statement for a script of at most one statement.
+    pub(crate) fn statement(&self, script: &Arc<Script>, types: &[u8], search_path: u64) -> Arc<Statement> {
+        let key = StatementKey {
+            script: Arc::as_ptr(script).addr(),
+            search_path,
+            types: types.into(),
+        };
+        self.statements.get_with(key, || {
+            Arc::new(Statement {
+                prepared: self.prepared(types),
+                script: Arc::clone(script),
+            })
+        })
+    }
+
+    /// The name for a prelude's text.
+    pub(crate) fn prelude(&self, sql: &str) -> Arc<Prepared> {
+        if let Some(known) = self.preludes.get(sql) {
+            return known;
+        }
+        self.preludes
+            .get_with(sql.to_owned(), || Arc::new(self.prepared(encode::NO_TYPES)))
+    }
+
+    fn prepared(&self, types: &[u8]) -> Prepared {
+        Prepared::new(self.next_id.fetch_add(1, Ordering::Relaxed), types)
+    }
+}
+
+/// Text of [`Internal::begin`].
+pub(crate) const BEGIN: &str = "BEGIN";
+/// Text of [`Internal::commit`].
+pub(crate) const COMMIT: &str = "COMMIT";
+/// Text of [`Internal::rollback`].
+pub(crate) const ROLLBACK: &str = "ROLLBACK";
+/// Text of [`Internal::read_setting`].
+pub(crate) const READ_SETTING: &str = "SELECT pg_catalog.current_setting($1)";
+/// Text of [`Internal::write_setting`].
+pub(crate) const WRITE_SETTING: &str = "SELECT pg_catalog.set_config($1, $2, true)";

@@ -1,0 +1,49 @@
+//! One timer per session that is armed lazily: a deadline that moves later costs nothing.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Fires at the deadline that was asked for last.
+#[derive(Debug, Default)]
+pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+
+impl Timer {
+    /// Ready when `deadline` has passed.
+    pub(crate) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        // A timer that is armed too early wakes us once and is armed anew: cheaper than moving it with
+        // every transaction.
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn fires_at_the_latest_deadline_asked_for() {
+        let start = Instant::now();
+        let mut timer = Timer::default();
+        let soon = start + Duration::from_secs(1);
+        assert!(poll_fn(|cx| Poll::Ready(timer.poll(soon, cx))).await.is_pending());
+        let late = start + Duration::from_secs(5);
+        poll_fn(|cx| timer.poll(late, cx)).await;
+        assert_eq!(start.elapsed().as_secs(), 5);
+    }
+}

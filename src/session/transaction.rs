@@ -1,0 +1,88 @@
+//! Getting a server connection, and giving it back: one place per transition.
+
+use std::sync::Arc;
+
+use super::link::Link;
+use super::pump::token_expired;
+use super::{Session, Skipping};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, Severity};
+use crate::wire::encode::TransactionStatus;
+
+impl Session {
+    /// Leases a server connection. An error that leaves the session alive is kept for the
+    /// message that needed the connection to fail with; `Err` ends the session.
+    ///
+    /// Cancel safe: a dropped checkout leaves its place in the queue.
+    pub(super) async fn check_out(&mut self) -> Result<(), ClientEnd> {
+        if self.expired_since().is_some() {
+            self.say(&token_expired());
+            return Err(ClientEnd::Expired);
+        }
+        match self.identity.pool.checkout(self.identity.principal.role()).await {
+            Ok(lease) => {
+                self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
+                self.link = Some(Box::new(Link::new(lease)));
+                Ok(())
+            }
+            Err(error) => {
+                let fault = Fault {
+                    severity: Severity::Error,
+                    ..Fault::from(&error)
+                };
+                self.lease_fault = Some(fault);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives the server connection back if its transaction is over.
+    pub(super) fn check_in_if_done(&mut self) {
+        let Some(link) = self.link.take_if(|link| link.is_clean()) else {
+            return;
+        };
+        let verdict = if self.ticket.slot().end() {
+            // The cancel may have come too late for its query: its signal could hit the next one.
+            CheckIn::Discard(DiscardReason::Cancelled)
+        } else if !self.relay.is_between_frames() || !self.server_inbox.is_empty() {
+            CheckIn::Discard(DiscardReason::ProtocolViolation)
+        } else {
+            CheckIn::Reuse
+        };
+        self.shared.events.emit(&Event::TransactionDone {
+            took: link.began.elapsed(),
+            bytes_in: link.bytes_in,
+            bytes_out: link.bytes_out,
+        });
+        link.lease.check_in(verdict);
+        self.idle_since = tokio::time::Instant::now();
+    }
+
+    /// Fails the statement at hand. Within a transaction or a pipeline the server is made to fail at the
+    /// same place; otherwise the client is told at once. Afterwards the client's messages are skipped to
+    /// its next Sync.
+    pub(super) fn fail(&mut self, fault: Fault) {
+        match &mut self.link {
+            Some(link) if !link.is_clean() => link.poison(fault),
+            _ => self.say(&fault),
+        }
+        self.skipping = Skipping::ToSync;
+    }
+
+    /// Ends the batch: by the server where it takes part, by ourselves where it does not.
+    pub(super) fn end_batch(&mut self) {
+        self.skipping = Skipping::No;
+        match &mut self.link {
+            Some(link) if !link.is_clean() => {
+                self.commit_own_block();
+                if let Some(link) = &mut self.link {
+                    link.sync();
+                }
+            }
+            _ => {
+                self.apply_own_changes();
+                self.say_ready(TransactionStatus::Idle);
+                self.check_in_if_done();
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Looks up tenants and makes routes.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use crate::auth::Principal;
+use crate::base::{DatabaseName, RoleName, TenantName};
+
+use super::{Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, TenantChoice, TenantNeed};
+
+/// Routes kept at one time. Tenants in use at once stay well below it; a route costs some 300 bytes.
+const ROUTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8_191);
+
+/// The directory of tenants: who may go where. Immutable but for its cache of routes; shared by all sessions.
+pub struct Directory {
+    settings: Settings,
+    routes: Mutex<LruCache<RouteKey, Arc<Route>>>,
+}
+
+/// What a route depends on.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct RouteKey {
+    role: RoleName,
+    destination: Destination,
+}
+
+/// What a session may enter, decided but not looked up.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Destination {
+    Tenant(TenantName),
+    /// A shared database, without a tenant.
+    Shared(DatabaseName),
+}
+
+impl Directory {
+    /// A directory of these settings.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            routes: Mutex::new(LruCache::new(ROUTES)),
+        }
+    }
+
+    /// The settings it was made of: for checks that visit every tenant.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The route of a session that names `database` in its startup packet.
+    ///
+    /// # Errors
+    /// The token, the role or the directory does not permit it, see [`RouteError`].
+    pub fn route(&self, principal: &Principal, database: &str) -> Result<Arc<Route>, RouteError> {
+        self.route_for(principal.role(), principal.tenants(), database)
+    }
+
+    /// The rule behind [`Directory::route`], over the facts it needs of a principal.
+    ///
+    /// 1. A token that names tenants is held to them: `database` is one of them, or a shared database
+    ///    when there is exactly one.
+    /// 2. Otherwise a role with [`TenantChoice::Any`] may name any tenant or shared database,
+    /// 3. and any other role a shared database whose tenant is [`TenantNeed::Optional`].
+    ///
+    /// # Errors
+    /// See [`RouteError`].
+    pub fn route_for(
+        &self,
+        role: &RoleName,
+        tenants: &[TenantName],
+        database: &str,
+    ) -> Result<Arc<Route>, RouteError> {
+        let Some(role_settings) = self.settings.roles.get(role) else {
+            return Err(RouteError::UnknownRole(role.clone()));
+        };
+        let key = RouteKey {
+            role: role.clone(),
+            destination: self.destination(role, role_settings.choice, tenants, database)?,
+        };
+        if let Some(route) = self.routes.lock().get(&key) {
+            return Ok(Arc::clone(route));
+        }
+        let route = Arc::new(self.build(&key, role_settings, database)?);
+        self.routes.lock().put(key, Arc::clone(&route));
+        Ok(route)
+    }
+
+    /// Where a tenant's data lives; `None` if no entry and no pattern places it.
+    pub fn placement(&self, tenant: &TenantName) -> Option<Placement> {
+        if let Some(placement) = self.settings.tenants.get(tenant) {
+            return Some(placement.clone());
+        }
+        self.settings
+            .patterns
+            .iter()
+            .find_map(|pattern| pattern.place(tenant.as_str()))
+    }
+
+    fn destination(
+        &self,
+        role: &RoleName,
+        choice: TenantChoice,
+        tenants: &[TenantName],
+        database: &str,
+    ) -> Result<Destination, RouteError> {
+        let shared = self.settings.databases.get_key_value(database);
+        if let Some(named) = tenants.iter().find(|tenant| tenant.as_str() == database) {
+            return Ok(Destination::Tenant(named.clone()));
+        }
+        match (tenants, choice, shared) {
+            ([only], _, Some(_)) => Ok(Destination::Tenant(only.clone())),
+            ([_, _, ..], _, Some(_)) => Err(RouteError::Ambiguous(tenants.len())),
+            ([_, ..], _, None) => Err(RouteError::NotYours(database.to_owned())),
+            ([], TenantChoice::Any, Some((name, _))) => Ok(Destination::Shared(name.clone())),
+            ([], TenantChoice::Any, None) => Ok(Destination::Tenant(TenantName::new(database))),
+            (
+                [],
+                TenantChoice::FromToken,
+                Some((
+                    name,
+                    SharedDatabase {
+                        tenant: TenantNeed::Optional,
+                        ..
+                    },
+                )),
+            ) => Ok(Destination::Shared(name.clone())),
+            ([], TenantChoice::FromToken, None) if self.has_no_tenants() => {
+                Err(RouteError::UnknownDatabase(database.to_owned()))
+            }
+            ([], TenantChoice::FromToken, _) => Err(RouteError::NoTenant(role.clone())),
+        }
+    }
+
+    /// Where nothing is told apart by tenant there is nothing to hide behind a vaguer error.
+    fn has_no_tenants(&self) -> bool {
+        self.settings.tenants.is_empty() && self.settings.patterns.is_empty()
+    }
+
+    fn build(&self, key: &RouteKey, role: &RoleSettings, database: &str) -> Result<Route, RouteError> {
+        match &key.destination {
+            Destination::Tenant(tenant) => {
+                let placement = self.placement(tenant).ok_or_else(|| {
+                    if tenant.as_str() == database {
+                        RouteError::UnknownDatabase(database.to_owned())
+                    } else {
+                        RouteError::UnknownTenant(tenant.clone())
+                    }
+                })?;
+                Ok(Route {
+                    search_path: placement.separation.search_path(),
+                    server: placement.server,
+                    database: placement.database,
+                    login: role.login.clone(),
+                    role: key.role.clone(),
+                    tenant: Some(tenant.clone()),
+                })
+            }
+            Destination::Shared(name) => {
+                let shared = self
+                    .settings
+                    .databases
+                    .get(name)
+                    .ok_or_else(|| RouteError::UnknownDatabase(database.to_owned()))?;
+                Ok(Route {
+                    server: shared.server.clone(),
+                    database: shared.database.clone(),
+                    login: role.login.clone(),
+                    role: key.role.clone(),
+                    tenant: None,
+                    search_path: None,
+                })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory")
+            .field("tenants", &self.settings.tenants.len())
+            .field("patterns", &self.settings.patterns.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

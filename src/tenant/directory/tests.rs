@@ -1,0 +1,224 @@
+//! The routing rule, case by case.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::super::{Pattern, Separation};
+use super::*;
+
+fn placement(database: &str, separation: Separation) -> Placement {
+    Placement {
+        server: "main".into(),
+        database: database.into(),
+        separation,
+    }
+}
+
+/// acme has a database, globex a schema, initech shares; `proj_*` is a fleet; `app` is shared by name.
+fn directory() -> Directory {
+    let schema = Separation::Schema {
+        schema: "globex".into(),
+        extra: Arc::from(["public".into()]),
+    };
+    Directory::new(Settings {
+        tenants: [
+            ("acme".into(), placement("acme_db", Separation::Database)),
+            ("globex".into(), placement("app_db", schema)),
+            ("initech".into(), placement("app_db", Separation::Shared)),
+        ]
+        .into(),
+        patterns: vec![Pattern {
+            prefix: "proj_".into(),
+            template: placement("fleet_{tenant}", Separation::Database),
+        }],
+        databases: [
+            ("app".into(), shared("app_db", TenantNeed::Required)),
+            ("lobby".into(), shared("lobby_db", TenantNeed::Optional)),
+        ]
+        .into(),
+        roles: [
+            ("member".into(), role("app", TenantChoice::FromToken)),
+            ("service".into(), role("service", TenantChoice::Any)),
+        ]
+        .into(),
+    })
+}
+
+fn shared(database: &str, tenant: TenantNeed) -> SharedDatabase {
+    SharedDatabase {
+        server: "main".into(),
+        database: database.into(),
+        tenant,
+    }
+}
+
+fn role(login: &str, choice: TenantChoice) -> RoleSettings {
+    RoleSettings {
+        login: login.into(),
+        choice,
+    }
+}
+
+fn try_route(role: &str, tenants: &[&str], database: &str) -> Result<Arc<Route>, RouteError> {
+    let tenants: Vec<TenantName> = tenants.iter().map(|name| TenantName::from(*name)).collect();
+    directory().route_for(&RoleName::from(role), &tenants, database)
+}
+
+/// Database, tenant and search_path of a route that must exist.
+fn routed(role: &str, tenants: &[&str], database: &str) -> (String, Option<String>, Option<String>) {
+    let route = try_route(role, tenants, database).unwrap();
+    (
+        route.database.to_string(),
+        route.tenant.as_ref().map(ToString::to_string),
+        route.search_path.clone(),
+    )
+}
+
+#[test]
+fn a_tenant_is_routed_to_its_placement() {
+    assert_eq!(
+        routed("member", &["acme"], "acme"),
+        ("acme_db".into(), Some("acme".into()), None)
+    );
+    assert_eq!(
+        routed("member", &["acme", "globex"], "globex"),
+        (
+            "app_db".into(),
+            Some("globex".into()),
+            Some(r#""globex", "public""#.into())
+        )
+    );
+    assert_eq!(
+        routed("member", &["initech"], "initech"),
+        ("app_db".into(), Some("initech".into()), None)
+    );
+    assert_eq!(
+        routed("member", &["proj_7"], "proj_7"),
+        ("fleet_proj_7".into(), Some("proj_7".into()), None)
+    );
+}
+
+#[test]
+fn the_role_decides_the_login() {
+    assert_eq!(
+        try_route("member", &["acme"], "acme").unwrap().login.as_str(),
+        "app"
+    );
+    assert_eq!(
+        try_route("service", &[], "acme").unwrap().login.as_str(),
+        "service"
+    );
+    assert_eq!(
+        try_route("nobody", &["acme"], "acme"),
+        Err(RouteError::UnknownRole("nobody".into()))
+    );
+}
+
+#[test]
+fn a_shared_database_takes_the_tenant_from_the_token() {
+    assert_eq!(
+        routed("member", &["initech"], "app"),
+        ("app_db".into(), Some("initech".into()), None)
+    );
+    // The tenant's own placement decides, not the shared database's.
+    assert_eq!(routed("member", &["acme"], "app").0, "acme_db");
+    assert_eq!(
+        try_route("member", &["acme", "initech"], "app"),
+        Err(RouteError::Ambiguous(2))
+    );
+    assert_eq!(
+        try_route("member", &["unlisted"], "app"),
+        Err(RouteError::UnknownTenant("unlisted".into()))
+    );
+}
+
+#[test]
+fn a_token_with_tenants_cannot_tell_which_others_exist() {
+    for role in ["member", "service"] {
+        for database in ["globex", "proj_1", "no_such", "app_db", "", "acme_db"] {
+            assert_eq!(
+                try_route(role, &["acme"], database),
+                Err(RouteError::NotYours(database.into())),
+                "{role} {database}"
+            );
+        }
+    }
+}
+
+#[test]
+fn without_a_tenant_only_a_free_role_may_choose_one() {
+    for database in ["acme", "no_such", "proj_1", "app", ""] {
+        assert_eq!(
+            try_route("member", &[], database),
+            Err(RouteError::NoTenant("member".into())),
+            "{database}"
+        );
+    }
+    assert_eq!(routed("service", &[], "acme").1.as_deref(), Some("acme"));
+    assert_eq!(routed("service", &[], "proj_1").0, "fleet_proj_1");
+    assert_eq!(routed("service", &[], "app"), ("app_db".into(), None, None));
+    assert_eq!(
+        try_route("service", &[], "no_such"),
+        Err(RouteError::UnknownDatabase("no_such".into()))
+    );
+}
+
+#[test]
+fn a_database_that_needs_no_tenant_lets_everybody_in() {
+    assert_eq!(routed("member", &[], "lobby"), ("lobby_db".into(), None, None));
+    assert_eq!(routed("member", &["acme"], "lobby").1.as_deref(), Some("acme"));
+}
+
+#[test]
+fn without_any_tenants_an_unknown_database_is_just_unknown() {
+    let mut settings = directory().settings.clone();
+    settings.tenants.clear();
+    settings.patterns.clear();
+    let directory = Directory::new(settings);
+    assert_eq!(
+        directory.route_for(&"member".into(), &[], "no_such"),
+        Err(RouteError::UnknownDatabase("no_such".into()))
+    );
+}
+
+#[test]
+fn a_token_cannot_reach_outside_a_pattern() {
+    for tenant in ["proj_a b", "proj_\"; drop", "proj_{tenant}", "proj_/../acme"] {
+        assert_eq!(
+            try_route("member", &[tenant], tenant),
+            Err(RouteError::UnknownDatabase(tenant.into()))
+        );
+    }
+}
+
+#[test]
+fn routes_are_shared_and_their_number_is_bounded() {
+    let directory = directory();
+    let first = directory.route_for(&"service".into(), &[], "acme").unwrap();
+    let second = directory
+        .route_for(&"service".into(), &["acme".into()], "acme")
+        .unwrap();
+    assert!(Arc::ptr_eq(&first, &second));
+    for number in 0..ROUTES.get() + 100 {
+        directory
+            .route_for(&"service".into(), &[], &format!("proj_{number}"))
+            .unwrap();
+    }
+    assert_eq!(directory.routes.lock().len(), ROUTES.get());
+}
+
+proptest! {
+    #[test]
+    fn a_token_that_names_tenants_never_leaves_them(
+        tenants in prop::collection::vec("(acme|globex|initech|proj_[0-9]|ghost)", 1..4),
+        database in "(acme|globex|initech|proj_[0-9]|ghost|app|lobby|app_db|[a-z]{0,3})",
+        role in "(member|service)",
+    ) {
+        let named: Vec<&str> = tenants.iter().map(String::as_str).collect();
+        if let Ok(route) = try_route(&role, &named, &database) {
+            let tenant = route.tenant.as_ref().map(TenantName::as_str);
+            prop_assert!(tenant.is_some_and(|tenant| named.contains(&tenant)));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Where one session's transactions go.
+
+use crate::base::{DatabaseName, LoginName, RoleName, ServerName, TenantName};
+
+/// Where a session's transactions go, and as whom. Shared by all sessions of one role and tenant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The server.
+    pub server: ServerName,
+    /// The database on that server.
+    pub database: DatabaseName,
+    /// The credentials of the server connections.
+    pub login: LoginName,
+    /// The role that transactions run as.
+    pub role: RoleName,
+    /// The tenant, where there is one.
+    pub tenant: Option<TenantName>,
+    /// The value that `search_path` is pinned to, names already quoted; `None` leaves it to the session.
+    pub search_path: Option<String>,
+}

@@ -1,0 +1,292 @@
+//! The reply queue: every message sent to a server pushes what will answer it.
+//!
+//! The server answers in order (PostgreSQL manual, 54.2.3), so the queue knows at each reply whether it is
+//! the client's, ours to hide, or a surprise. A server connection may go back to its pool only when the
+//! queue is empty.
+
+use std::collections::VecDeque;
+
+use thiserror::Error;
+
+use super::encode;
+use super::tag::server as tag;
+
+/// What a message is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Parse: ParseComplete.
+    Parse,
+    /// Bind: BindComplete.
+    Bind,
+    /// Close: CloseComplete.
+    Close,
+    /// Describe of a portal: RowDescription or NoData.
+    PortalDescription,
+    /// Describe of a statement: ParameterDescription, then RowDescription or NoData.
+    StatementDescription,
+    /// Execute: rows or copy data, then CommandComplete, EmptyQueryResponse or PortalSuspended.
+    Execution,
+    /// Sync: ReadyForQuery.
+    Ready,
+    /// Nothing: the reply is ours and due as soon as all before it have come.
+    Own(Own),
+}
+
+/// A reply that Portcullis gives without asking the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// The statement is known to the server already, or need not be.
+    ParseComplete,
+    /// A command that concerns only the session is bound without the server.
+    BindComplete,
+    /// Closing a statement only forgets the client's name for it.
+    CloseComplete,
+    /// Such a command returns no rows.
+    NoData,
+    /// Such a command has no parameters either.
+    NoParameters,
+    /// A query string without a statement.
+    EmptyQuery,
+    /// A command that concerns only the session, by its tag.
+    Command(&'static str),
+}
+
+impl Own {
+    /// Appends the message.
+    pub fn put(self, out: &mut Vec<u8>) {
+        match self {
+            Self::ParseComplete => encode::frame(out, tag::PARSE_COMPLETE, &[]),
+            Self::BindComplete => encode::frame(out, tag::BIND_COMPLETE, &[]),
+            Self::CloseComplete => encode::frame(out, tag::CLOSE_COMPLETE, &[]),
+            Self::NoData => encode::frame(out, tag::NO_DATA, &[]),
+            Self::NoParameters => encode::frame(out, tag::PARAMETER_DESCRIPTION, &[0, 0]),
+            Self::EmptyQuery => encode::frame(out, tag::EMPTY_QUERY, &[]),
+            Self::Command(command) => encode::command_complete(out, command),
+        }
+    }
+}
+
+/// Who gets a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The client.
+    Forward,
+    /// The client, except that NoData is hidden: a simple query's statement without rows has no description.
+    ForwardRows,
+    /// Nobody.
+    Hide,
+    /// Nobody, but its row is read by us.
+    Capture,
+}
+
+/// One expected reply and what follows from it.
+#[derive(Debug)]
+pub struct Entry<E> {
+    /// What the server will answer.
+    pub awaited: Awaited,
+    /// Who gets it.
+    pub delivery: Delivery,
+    /// What it means for the session when it has come.
+    pub effect: E,
+}
+
+/// A reply that nothing asked for.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("server sent {got:?} where {expected:?} was expected", got = char::from(*got))]
+pub struct Unexpected {
+    /// The message's type.
+    pub got: u8,
+    /// What the queue waited for.
+    pub expected: Option<Awaited>,
+}
+
+/// What to do with one frame.
+#[derive(Debug)]
+pub struct Step<E> {
+    /// Who gets the frame.
+    pub delivery: Delivery,
+    /// The entry's effect, when this frame is its last.
+    pub done: Option<E>,
+}
+
+/// Expected replies, oldest first.
+#[derive(Debug)]
+pub struct Replies<E> {
+    entries: VecDeque<Entry<E>>,
+}
+
+impl<E> Default for Replies<E> {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+        }
+    }
+}
+
+impl<E> Replies<E> {
+    /// Adds what the message just sent will be answered with.
+    pub fn push(&mut self, awaited: Awaited, delivery: Delivery, effect: E) {
+        self.entries.push_back(Entry {
+            awaited,
+            delivery,
+            effect,
+        });
+    }
+
+    /// Whether every reply has come.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many replies are outstanding.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whose reply is next; `None` when none is due.
+    pub fn next_delivery(&self) -> Option<Delivery> {
+        self.entries.front().map(|entry| entry.delivery)
+    }
+
+    /// Takes the next reply off if it is ours to give.
+    pub fn take_own(&mut self) -> Option<(Own, E)> {
+        match self.entries.front()?.awaited {
+            Awaited::Own(own) => self.entries.pop_front().map(|entry| (own, entry.effect)),
+            _ => None,
+        }
+    }
+
+    /// Takes note of one frame, except errors and messages that may come at any time.
+    pub fn advance(&mut self, got: u8) -> Result<Step<E>, Unexpected> {
+        let Some(entry) = self.entries.front_mut() else {
+            return Err(Unexpected { got, expected: None });
+        };
+        let unexpected = Unexpected {
+            got,
+            expected: Some(entry.awaited),
+        };
+        let delivery = match (entry.delivery, got) {
+            (Delivery::ForwardRows, tag::NO_DATA) => Delivery::Hide,
+            (Delivery::ForwardRows, _) => Delivery::Forward,
+            (delivery, _) => delivery,
+        };
+        match (entry.awaited, got) {
+            (Awaited::Parse, tag::PARSE_COMPLETE)
+            | (Awaited::Bind, tag::BIND_COMPLETE)
+            | (Awaited::Close, tag::CLOSE_COMPLETE)
+            | (Awaited::PortalDescription, tag::ROW_DESCRIPTION | tag::NO_DATA)
+            | (Awaited::Execution, tag::COMMAND_COMPLETE | tag::EMPTY_QUERY | tag::PORTAL_SUSPENDED)
+            | (Awaited::Ready, tag::READY) => Ok(Step {
+                delivery,
+                done: self.entries.pop_front().map(|entry| entry.effect),
+            }),
+            (Awaited::StatementDescription, tag::PARAMETER_DESCRIPTION) => {
+                entry.awaited = Awaited::PortalDescription;
+                Ok(Step { delivery, done: None })
+            }
+            (
+                Awaited::Execution,
+                tag::DATA_ROW | tag::COPY_DATA | tag::COPY_DONE | tag::COPY_IN | tag::COPY_OUT,
+            ) => Ok(Step { delivery, done: None }),
+            _ => Err(unexpected),
+        }
+    }
+
+    /// An error has come: the server skips to the next Sync, so what it skips is taken off and returned,
+    /// the entry that failed first.
+    pub fn fail(&mut self) -> Vec<Entry<E>> {
+        let skipped = self
+            .entries
+            .iter()
+            .position(|entry| entry.awaited == Awaited::Ready)
+            .unwrap_or(self.entries.len());
+        self.entries.drain(..skipped).collect()
+    }
+
+    /// COPY IN has begun: Syncs sent behind it are swallowed by the server
+    /// (`CopyGetData`, copyfromparse.c). Returns how many.
+    pub fn swallow_syncs(&mut self) -> usize {
+        let mut swallowed = 0;
+        while self.entries.get(1).is_some_and(|entry| entry.awaited == Awaited::Ready) {
+            self.entries.remove(1);
+            swallowed += 1;
+        }
+        swallowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(entries: &[(Awaited, Delivery)]) -> Replies<u8> {
+        let mut replies = Replies::default();
+        for (n, (awaited, delivery)) in (0..).zip(entries) {
+            replies.push(*awaited, *delivery, n);
+        }
+        replies
+    }
+
+    #[test]
+    fn answers_come_in_order() {
+        let mut q = queue(&[
+            (Awaited::Bind, Delivery::Hide),
+            (Awaited::Execution, Delivery::Hide),
+            (Awaited::StatementDescription, Delivery::Forward),
+            (Awaited::Ready, Delivery::Forward),
+        ]);
+        assert_eq!(q.advance(b'2').unwrap().done, Some(0));
+        assert_eq!(q.advance(b'D').unwrap().done, None);
+        assert_eq!(q.advance(b'C').unwrap().done, Some(1));
+        assert_eq!(q.advance(b't').unwrap().done, None);
+        assert_eq!(q.advance(b'n').unwrap().done, Some(2));
+        assert_eq!(q.advance(b'Z').unwrap().done, Some(3));
+        assert!(q.is_empty());
+    }
+
+    #[test]
+    fn a_surprise_is_an_error_that_says_what_was_expected() {
+        let mut q = queue(&[(Awaited::Bind, Delivery::Hide)]);
+        assert_eq!(
+            q.advance(b'Z').unwrap_err(),
+            Unexpected {
+                got: b'Z',
+                expected: Some(Awaited::Bind)
+            }
+        );
+        assert!(queue(&[]).advance(b'C').is_err());
+    }
+
+    #[test]
+    fn an_error_skips_to_the_sync() {
+        let mut q = queue(&[
+            (Awaited::Parse, Delivery::Forward),
+            (Awaited::Own(Own::CloseComplete), Delivery::Forward),
+            (Awaited::Ready, Delivery::Forward),
+        ]);
+        assert_eq!(q.fail().len(), 2);
+        assert!(q.fail().is_empty(), "an error at the Sync itself skips nothing");
+        assert_eq!(q.advance(b'Z').unwrap().done, Some(2));
+    }
+
+    #[test]
+    fn no_data_is_hidden_from_simple_queries() {
+        let mut q = queue(&[(Awaited::PortalDescription, Delivery::ForwardRows)]);
+        assert_eq!(q.advance(b'n').unwrap().delivery, Delivery::Hide);
+        let mut q = queue(&[(Awaited::PortalDescription, Delivery::ForwardRows)]);
+        assert_eq!(q.advance(b'T').unwrap().delivery, Delivery::Forward);
+    }
+
+    #[test]
+    fn copy_in_swallows_the_syncs_behind_it() {
+        let mut q = queue(&[
+            (Awaited::Execution, Delivery::Forward),
+            (Awaited::Ready, Delivery::Forward),
+            (Awaited::Ready, Delivery::Forward),
+        ]);
+        q.advance(b'G').unwrap();
+        assert_eq!(q.swallow_syncs(), 2);
+        assert_eq!(q.advance(b'C').unwrap().done, Some(0));
+        assert!(q.is_empty());
+    }
+}
