@@ -320,7 +320,7 @@ fn statements_deallocated_by_sql() {
         "DEALLOCATE ALL",
         "DISCARD ALL",
     ] {
-        let tag = if deallocate.contains("ALL") {
+        let tag = if deallocate.ends_with(" ALL") {
             deallocate
         } else {
             "DEALLOCATE"

@@ -28,7 +28,6 @@ fn several_syncs_in_one_packet() {
         B CommandComplete "SELECT 1"
         B ReadyForQuery I
         B ParseComplete
-        B BindComplete
         B ErrorResponse ERROR 22012
         B ReadyForQuery I
         B ParseComplete
@@ -66,7 +65,6 @@ fn an_error_skips_to_the_sync_and_undoes_the_batch() {
         B BindComplete
         B CommandComplete "INSERT 0 1"
         B ParseComplete
-        B BindComplete
         B ErrorResponse ERROR 22012
         B ReadyForQuery I
         B ParseComplete
