@@ -90,7 +90,10 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     gateway.serve(listener, drain).await;
     after_sessions.advance(Phase::Stopping);
     refresher.abort();
-    for task in [Some(reaper), admin.map(|admin| tokio::spawn(ended(admin)))].into_iter().flatten() {
+    for task in [Some(reaper), admin.map(|admin| tokio::spawn(ended(admin)))]
+        .into_iter()
+        .flatten()
+    {
         let _ = timeout(ADMIN_LIMIT, task).await;
     }
     Ok(())

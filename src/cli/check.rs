@@ -115,7 +115,9 @@ async fn check_logins(config: &Config, findings: &mut Findings) {
                 let driver = tokio::spawn(connection);
                 findings.good(&format!("{place}: connects"));
                 let roles = config.tenants.roles.iter();
-                let roles = roles.filter(|(_, role)| role.login == spot.login).map(|(name, _)| name);
+                let roles = roles
+                    .filter(|(_, role)| role.login == spot.login)
+                    .map(|(name, _)| name);
                 for role in roles {
                     check_role(&client, &place, role, findings).await;
                 }
@@ -176,7 +178,9 @@ async fn check_role(client: &tokio_postgres::Client, place: &str, role: &RoleNam
         .await;
     match asked {
         Ok(row) if row.get::<_, bool>(1) => {
-            findings.bad(&format!("{place}: role {role} is a superuser, whom no policy binds"));
+            findings.bad(&format!(
+                "{place}: role {role} is a superuser, whom no policy binds"
+            ));
         }
         Ok(_) => findings.good(&format!("{place}: may become {role}")),
         Err(error) => findings.bad(&format!("{place}: cannot become {role}: {}", reason(&error))),
@@ -206,7 +210,9 @@ async fn check_login_role(client: &tokio_postgres::Client, place: &str, findings
         findings.warning(&format!("{place}: inherits its roles' rights; make it NOINHERIT"));
     }
     if row.get(1) {
-        findings.bad(&format!("{place}: has an attribute that RLS or policies do not bind"));
+        findings.bad(&format!(
+            "{place}: has an attribute that RLS or policies do not bind"
+        ));
     }
     match row.get::<_, i64>(2) {
         0 => findings.good(&format!("{place}: sees no table without identity")),

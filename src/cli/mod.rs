@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod dev;
+pub mod guard;
 pub mod serve;
 pub mod token;
 
@@ -24,6 +25,8 @@ enum Command {
     Serve(serve::ServeOptions),
     /// Lists every mistake in the configuration, and whether servers, roles and key sets can be reached
     Check(check::CheckOptions),
+    /// Says what the guard thinks of a statement, and why
+    Guard(guard::GuardOptions),
     /// Signs a token for development and tests
     Token(token::TokenArguments),
     /// Starts a private Postgres, two demo tenants and the proxy, and prints lines to paste
@@ -46,6 +49,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Serve(options) => runtime.block_on(serve::run(options)),
         Command::Check(options) => runtime.block_on(check::run(options)),
+        Command::Guard(options) => guard::main(&options),
         Command::Token(arguments) => token::run(&arguments),
         Command::Dev(options) => runtime.block_on(dev::run(options, serve::run_quietly)),
         Command::DevWatchdog(options) => runtime.block_on(dev::watch(options)),

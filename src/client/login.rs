@@ -162,7 +162,10 @@ impl Desk {
         settings: &mut [(String, String)],
     ) -> Result<(), LoginError> {
         let key = |(name, value): &(String, String)| (pool.key().clone(), name.clone(), value.clone());
-        if settings.iter().any(|pair| !self.canonical.contains_key(&key(pair))) {
+        if settings
+            .iter()
+            .any(|pair| !self.canonical.contains_key(&key(pair)))
+        {
             let lease = pool.checkout(principal.role()).await?;
             let values = canonical_settings(lease, settings).await?;
             for (pair, value) in settings.iter().zip(values) {

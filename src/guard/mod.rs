@@ -1,1 +1,278 @@
 //! Is this statement allowed? Two layers: our own lexer, then facts from the grammar.
+//!
+//! 1. `lexer` reads text exactly as PostgreSQL does; `split`, `classify` and `query` find the statements, what
+//!    each is and what it writes; `calls` sees every name, decoded. This layer decides, and it fails closed:
+//!    what it does not know is refused.
+//! 2. `facts` runs `sqlparser`'s grammar over the same tokens. It refines what a policy's lists deny.
+//!
+//! Nothing here does I/O or waits. A verdict is cached by policy and text.
+
+mod cache;
+mod calls;
+mod class;
+mod classify;
+mod copy;
+mod denial;
+mod facts;
+mod lexer;
+mod policy;
+mod query;
+mod reserved;
+mod rules;
+mod setting;
+mod settings;
+mod split;
+mod statement;
+mod transaction;
+mod verdict;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use class::StatementClass;
+pub use facts::Facts;
+pub use policy::{Policy, PolicyMistake};
+pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue};
+
+use crate::base::RoleName;
+use cache::VerdictCache;
+use calls::MakeLocal;
+use denial::Denial;
+use lexer::Token;
+use rules::Rules;
+use settings::Settable;
+use split::SplitError;
+use statement::Statement;
+
+/// What the guard is made from.
+#[derive(Debug)]
+pub struct Settings {
+    /// Every policy that may be named.
+    pub policies: Vec<Policy>,
+    /// The policy of each role that does not have the default.
+    pub by_role: HashMap<RoleName, String>,
+    /// The policy of every other role. If it is not among `policies`, those roles may do nothing.
+    pub default_policy: String,
+    /// Settings that carry the caller's identity; one that ends in `*` stands for all that begin so.
+    pub identity_settings: Vec<String>,
+    /// Memory for the verdict cache, in bytes; 0 for none.
+    pub cache_bytes: u64,
+    /// Bounds on texts.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    /// The built-in policies, `end_user` for every role, 32 MiB of verdicts.
+    fn default() -> Self {
+        Self {
+            policies: vec![Policy::end_user(), Policy::read_only(), Policy::trusted()],
+            by_role: HashMap::new(),
+            default_policy: "end_user".to_owned(),
+            identity_settings: Vec::new(),
+            cache_bytes: 32 << 20,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Bounds on texts, checked before any work that grows faster than the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest text, in bytes. At most 1 GiB has effect.
+    pub text_bytes: usize,
+    /// Most tokens in one text; each takes 32 bytes while it is judged.
+    pub tokens: usize,
+    /// Most statements in one text.
+    pub statements: usize,
+    /// Deepest nesting of parentheses and brackets. The server's own parser gives up near 10,000.
+    pub nesting: usize,
+    /// Deepest nesting of comments: the server reads nested ones in quadratic time.
+    pub comment_depth: usize,
+    /// Bytes that the server's lexer may read twice, on top of twice the length of the text.
+    pub lookahead_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            text_bytes: 64 << 20,
+            tokens: 2_000_000,
+            statements: 1_000,
+            nesting: 1_000,
+            comment_depth: 64,
+            lookahead_bytes: 64 << 10,
+        }
+    }
+}
+
+/// Judges statements. Shared by all sessions.
+#[derive(Debug)]
+pub struct Guard {
+    policies: HashMap<String, Arc<Policy>>,
+    by_role: HashMap<RoleName, Arc<Policy>>,
+    default_policy: Arc<Policy>,
+    settable: Settable,
+    cache: VerdictCache,
+    limits: Limits,
+}
+
+impl Guard {
+    /// Makes a guard. A policy that is named but missing is replaced by one that allows nothing.
+    pub fn new(settings: Settings) -> Self {
+        let policies: HashMap<String, Arc<Policy>> = settings
+            .policies
+            .into_iter()
+            .map(|policy| (policy.name().to_owned(), Arc::new(policy)))
+            .collect();
+        let named = |name: &str| match policies.get(name) {
+            Some(policy) => Arc::clone(policy),
+            None => Arc::new(Policy::nothing(name)),
+        };
+        Self {
+            by_role: settings
+                .by_role
+                .into_iter()
+                .map(|(role, name)| (role, named(&name)))
+                .collect(),
+            default_policy: named(&settings.default_policy),
+            settable: Settable::new(&settings.identity_settings),
+            cache: VerdictCache::new(settings.cache_bytes),
+            limits: settings.limits,
+            policies,
+        }
+    }
+
+    /// The policy of a role: its own, or the default.
+    pub fn policy_for(&self, role: &RoleName) -> Arc<Policy> {
+        Arc::clone(self.by_role.get(role).unwrap_or(&self.default_policy))
+    }
+
+    /// The policy of that name.
+    pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
+        self.policies.get(name).cloned()
+    }
+
+    /// Judges a whole simple-Query string or the text of one Parse. The text may hold several statements.
+    ///
+    /// # Errors
+    ///
+    /// The refusal of the first statement that may not run; then none of the text may.
+    pub fn judge(&self, policy: &Arc<Policy>, text: &[u8]) -> Result<Arc<Script>, Arc<Refusal>> {
+        if text.len() > self.limits.text_bytes.min(1 << 30) {
+            return Err(Arc::new(self.too_long(text.len())));
+        }
+        if let Some(verdict) = self.cache.get(policy.id(), text) {
+            return verdict;
+        }
+        let verdict = match self.read(text) {
+            Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
+            Ok(text) => match self.judge_text(policy, text) {
+                Ok(script) => Ok(Arc::new(script)),
+                Err(denial) => Err(Arc::new(denial.refusal(text))),
+            },
+        };
+        self.cache.put(policy.id(), text, &verdict);
+        verdict
+    }
+
+    /// The finer facts of each statement of a text, for people; `None` for a statement that the grammar does
+    /// not know or that is too large to parse. Empty if the text cannot be read at all.
+    pub fn facts(&self, text: &[u8]) -> Vec<Option<Facts>> {
+        let Ok(text) = self.read(text) else {
+            return Vec::new();
+        };
+        let Ok(tokens) = lexer::lex(text, &self.limits) else {
+            return Vec::new();
+        };
+        let Ok(ranges) = split::split(&tokens, &self.limits) else {
+            return Vec::new();
+        };
+        let statement = |range| Statement {
+            text,
+            tokens: tokens.get(range).unwrap_or_default(),
+        };
+        ranges
+            .into_iter()
+            .map(|range| facts::read(&statement(range)))
+            .collect()
+    }
+
+    fn too_long(&self, bytes: usize) -> Refusal {
+        let message = format!(
+            "statement of {bytes} bytes is longer than the limit of {}",
+            self.limits.text_bytes
+        );
+        Denial::limit(message)
+            .hint("Send large values as parameters or by COPY.")
+            .refusal("")
+    }
+
+    /// The text as UTF-8 without NUL, within the limit on length.
+    fn read<'t>(&self, text: &'t [u8]) -> Result<&'t str, Denial> {
+        let read = std::str::from_utf8(text).map_err(|error| {
+            Denial::encoding("invalid byte sequence for encoding \"UTF8\"").at(error.valid_up_to())
+        })?;
+        match read.find('\0') {
+            Some(at) => Err(Denial::encoding("invalid byte sequence for encoding \"UTF8\": 0x00").at(at)),
+            None => Ok(read),
+        }
+    }
+
+    fn judge_text(&self, policy: &Policy, text: &str) -> Result<Script, Denial> {
+        let tokens = lexer::lex(text, &self.limits)?;
+        let start = |at: usize| {
+            tokens
+                .get(at)
+                .map_or(text.len(), |token: &Token| token.range().start)
+        };
+        let ranges = split::split(&tokens, &self.limits).map_err(|error| match error {
+            SplitError::TooDeep(at) => Denial::nesting("parentheses nest too deeply").at(start(at)),
+            SplitError::TooMany(at) => Denial::limit(format!(
+                "more than {} statements in one text",
+                self.limits.statements
+            ))
+            .at(start(at)),
+        })?;
+        let rules = Rules {
+            policy,
+            settable: &self.settable,
+        };
+        let mut allowed = Vec::with_capacity(ranges.len());
+        let mut edits = Vec::new();
+        for range in &ranges {
+            let statement = Statement {
+                text,
+                tokens: tokens.get(range.clone()).unwrap_or_default(),
+            };
+            let mut verdict = rules.judge(&statement)?;
+            if verdict.action == Action::Utility && ranges.len() > 1 {
+                return Err(Denial::unsupported(
+                    "statement.sole",
+                    format!("{} must be sent by itself", verdict.class),
+                )
+                .class(verdict.class)
+                .at(statement.offset(0)));
+            }
+            edits.append(&mut verdict.edits);
+            allowed.push((statement.range(), verdict));
+        }
+        let text: Arc<str> = edited(text, &edits).into();
+        let cleared = allowed
+            .into_iter()
+            .map(|(range, verdict)| Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class))
+            .collect();
+        Ok(Script::new(text, cleared))
+    }
+}
+
+/// The text with its edits, none of which changes its length.
+fn edited(text: &str, edits: &[MakeLocal]) -> String {
+    let mut edited = text.to_owned();
+    for MakeLocal(at) in edits {
+        edited.replace_range(*at..*at + "false".len(), "true ");
+    }
+    edited
+}
+
+#[cfg(test)]
+mod tests;

@@ -115,6 +115,10 @@ mod tests {
             identity: &[],
             role: &RoleName::new("r"),
         });
-        assert!(binding.sql().starts_with("SELECT pg_catalog.set_config('a''b', $1, true)"));
+        assert!(
+            binding
+                .sql()
+                .starts_with("SELECT pg_catalog.set_config('a''b', $1, true)")
+        );
     }
 }

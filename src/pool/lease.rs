@@ -89,11 +89,21 @@ impl Lease {
         let (pooled, slot) = self.end();
         let key = Arc::clone(pooled.server.cancel_key());
         match reason {
-            DiscardReason::ClientGone | DiscardReason::Timeout | DiscardReason::Dropped => {
+            // Idle, gone, or cancelled already.
+            DiscardReason::ServerGone
+            | DiscardReason::Lifetime
+            | DiscardReason::Idle
+            | DiscardReason::Cancelled => pooled.server.close(),
+            // A statement may still run, for nobody.
+            DiscardReason::ClientGone
+            | DiscardReason::ProtocolViolation
+            | DiscardReason::PinnedSetting
+            | DiscardReason::Timeout
+            | DiscardReason::Dropped
+            | DiscardReason::Shutdown => {
                 drop(pooled);
                 cancel_soon(key);
             }
-            _ => pooled.server.close(),
         }
         slot.pool.forget(reason);
     }

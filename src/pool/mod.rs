@@ -1,6 +1,7 @@
 //! Who may use which server connection: accounting, checkout, lease, reaper.
 
 mod accounting;
+mod attempt;
 mod backoff;
 mod error;
 mod lease;

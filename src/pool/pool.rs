@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::timeout;
 
@@ -14,6 +13,7 @@ use crate::base::{DatabaseName, DiscardReason, Event, Events, LoginName, RoleNam
 use crate::server::{Parameters, ServerConn, ServerError, Target};
 
 use super::accounting::{Accounting, Decision, Follow, Limits, Ticket};
+use super::attempt::Attempt;
 use super::lease::Pooled;
 use super::waiting::{Waiter, Waiting};
 use super::{Lease, PoolError};
@@ -175,6 +175,10 @@ impl Pool {
         &self.events
     }
 
+    pub(super) fn target(&self) -> &Target {
+        &self.plan.target
+    }
+
     /// Hands a connection that is counted as leased to the first waiter, or makes it idle.
     pub(super) fn give(self: &Arc<Self>, mut pooled: Pooled) {
         loop {
@@ -305,18 +309,12 @@ impl Pool {
             turn_away(waiters, &PoolError::Server(error));
         }
         for _ in 0..follow.connects {
-            let attempt = Attempt {
-                pool: Arc::clone(self),
-                state: AttemptState::Open,
-            };
-            // A task of its own: a client that goes away does not waste the login.
-            if let Ok(runtime) = Handle::try_current() {
-                runtime.spawn(attempt.run());
-            }
+            Attempt::start(Arc::clone(self));
         }
     }
 
-    fn connected(self: &Arc<Self>, server: ServerConn) {
+    /// A login worked.
+    pub(super) fn connected(self: &Arc<Self>, server: ServerConn) {
         let PoolKey {
             server: name,
             database,
@@ -338,7 +336,8 @@ impl Pool {
         self.give(Pooled { server, retire_at });
     }
 
-    fn connect_failed(self: &Arc<Self>, error: ServerError) {
+    /// A login failed.
+    pub(super) fn connect_failed(self: &Arc<Self>, error: ServerError) {
         let reason = error.to_string();
         self.events.emit(&Event::ServerConnectFailed {
             server: &self.key.server,
@@ -351,38 +350,6 @@ impl Pool {
         let follow = state.books.settle(now);
         drop(state);
         self.follow(follow);
-    }
-}
-
-/// One login under way. Dropped before its end it counts as failed, so the books stay right.
-struct Attempt {
-    pool: Arc<Pool>,
-    state: AttemptState,
-}
-
-#[derive(PartialEq, Eq)]
-enum AttemptState {
-    Open,
-    Ended,
-}
-
-impl Attempt {
-    async fn run(mut self) {
-        let outcome = ServerConn::connect(&self.pool.plan.target).await;
-        self.state = AttemptState::Ended;
-        match outcome {
-            Ok(server) => self.pool.connected(server),
-            Err(error) => self.pool.connect_failed(error),
-        }
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if self.state == AttemptState::Open {
-            let aborted = std::io::Error::other("the login was given up");
-            self.pool.connect_failed(ServerError::Lost(aborted));
-        }
     }
 }
 

@@ -154,3 +154,82 @@ impl Pools {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::base::limits::POOL_UNUSED;
+    use crate::net::Endpoint;
+
+    use super::*;
+
+    fn pools(min_pool_size: usize) -> Arc<Pools> {
+        let endpoint = Endpoint::Unix("/nonexistent/.s.PGSQL.1".into());
+        let login = LoginSettings {
+            user: "app".into(),
+            password: None,
+            default_pool_size: Some(3),
+            min_pool_size: None,
+        };
+        let settings = Settings {
+            servers: HashMap::from([("main".into(), ServerSettings { endpoint })]),
+            logins: HashMap::from([("app".into(), login)]),
+            default_pool_size: 20,
+            min_pool_size,
+            query_wait_timeout: Duration::from_secs(1),
+            server_lifetime: Duration::from_secs(60),
+            server_idle_timeout: Duration::ZERO,
+            server_connect_timeout: Duration::from_secs(1),
+            server_login_retry: Duration::MAX,
+            server_prepared_statements: 1,
+        };
+        Pools::new(settings, Events::none())
+    }
+
+    fn key(database: &str) -> PoolKey {
+        PoolKey {
+            server: "main".into(),
+            database: database.into(),
+            login: "app".into(),
+        }
+    }
+
+    #[test]
+    fn one_pool_per_key() {
+        let pools = pools(0);
+        let (one, same) = (pools.get(&key("a")).unwrap(), pools.get(&key("a")).unwrap());
+        assert!(Arc::ptr_eq(&one, &same));
+        assert!(!Arc::ptr_eq(&one, &pools.get(&key("b")).unwrap()));
+        assert_eq!(pools.snapshot().len(), 2);
+        assert!(pools.snapshot().iter().all(|pool| pool.max == 3));
+    }
+
+    #[test]
+    fn an_empty_pool_is_dropped_unless_it_is_held() {
+        // Outside a runtime no login can be started, so the minimum cannot keep a pool alive by itself.
+        for min_pool_size in [0, 2] {
+            let pools = pools(min_pool_size);
+            let held = pools.get(&key("held")).unwrap();
+            pools.get(&key("forgotten")).unwrap();
+            let now = Instant::now();
+            pools.tick(now);
+            assert_eq!(pools.snapshot().len(), 2);
+            pools.tick(now + POOL_UNUSED + Duration::from_secs(1));
+            assert_eq!(pools.snapshot().len(), 1);
+            assert!(Arc::ptr_eq(&held, &pools.get(&key("held")).unwrap()));
+        }
+    }
+
+    #[test]
+    fn the_number_of_pools_is_bounded() {
+        let pools = pools(0);
+        for number in 0..POOLS {
+            pools.get(&key(&number.to_string())).unwrap();
+        }
+        assert!(matches!(
+            pools.get(&key("one more")),
+            Err(PoolError::TooManyPools)
+        ));
+        assert!(pools.get(&key("0")).is_ok());
+        assert!(size_of::<Pool>() <= 1024, "{}", size_of::<Pool>());
+    }
+}

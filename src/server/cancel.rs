@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::base::limits::CANCEL_TIMEOUT;
+use crate::base::limits::{CANCEL_KEY_BYTES, CANCEL_TIMEOUT};
 use crate::net::{Endpoint, Stream};
 
 /// The key with which one server connection's query can be cancelled, and where to send it.
@@ -19,8 +19,8 @@ pub struct CancelKey {
 }
 
 impl CancelKey {
-    /// A key as BackendKeyData carries it, for the server at `endpoint`.
-    pub(super) fn new(endpoint: Endpoint, pid: i32, secret: Bytes) -> Self {
+    /// A key as BackendKeyData carries it (at most [`CANCEL_KEY_BYTES`]), for the server at `endpoint`.
+    pub fn new(endpoint: Endpoint, pid: i32, secret: Bytes) -> Self {
         Self {
             endpoint,
             pid,
@@ -65,13 +65,14 @@ impl CancelKey {
 
     /// CancelRequest (PostgreSQL manual, 55.7): length, request code, process id, key.
     fn request(&self) -> BytesMut {
-        let length = 12 + self.secret.len();
+        // The login refuses longer keys; cut, an impossible one cannot overflow the length.
+        let secret = self.secret.slice(..self.secret.len().min(CANCEL_KEY_BYTES));
+        let length = 12 + secret.len();
         let mut request = BytesMut::with_capacity(length);
-        // At most 12 + CANCEL_KEY_BYTES: the login refuses longer keys.
         request.put_u32(length as u32);
         request.put_u32(CANCEL_REQUEST_CODE);
         request.put_i32(self.pid);
-        request.put_slice(&self.secret);
+        request.put_slice(&secret);
         request
     }
 }

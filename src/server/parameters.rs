@@ -7,6 +7,11 @@ use super::ServerError;
 pub struct Parameters(Vec<(Box<str>, Box<str>)>);
 
 impl Parameters {
+    /// Takes names and values in the order of their report.
+    pub fn new(pairs: Vec<(Box<str>, Box<str>)>) -> Self {
+        Self(pairs)
+    }
+
     /// The value of one parameter; names are compared as written.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()

@@ -90,7 +90,12 @@ impl Session {
         let startup = self.settings.startup_value(&setting.name).map(str::to_owned);
         let internal = &self.shared.statements.internal;
         let Some(link) = &mut self.link else { return };
-        let tag = if sql.trim_start().as_bytes().get(..5).is_some_and(|w| w.eq_ignore_ascii_case(b"RESET")) {
+        let tag = if sql
+            .trim_start()
+            .as_bytes()
+            .get(..5)
+            .is_some_and(|w| w.eq_ignore_ascii_case(b"RESET"))
+        {
             "RESET"
         } else {
             "SET"

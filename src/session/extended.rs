@@ -252,7 +252,10 @@ impl Session {
         if self.statement(name).is_some() {
             return Err(Fault::error(
                 SqlState::DUPLICATE_PREPARED_STATEMENT,
-                format!("prepared statement \"{}\" already exists", String::from_utf8_lossy(name)),
+                format!(
+                    "prepared statement \"{}\" already exists",
+                    String::from_utf8_lossy(name)
+                ),
             ));
         }
         if self.statements.len() + self.names.len() >= limits::CLIENT_STATEMENTS {
@@ -397,7 +400,10 @@ fn unknown_statement(name: &[u8]) -> Fault {
     let message = if name.is_empty() {
         "unnamed prepared statement does not exist".to_owned()
     } else {
-        format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name))
+        format!(
+            "prepared statement \"{}\" does not exist",
+            String::from_utf8_lossy(name)
+        )
     };
     Fault::error(SqlState::INVALID_STATEMENT_NAME, message)
 }
@@ -414,5 +420,8 @@ fn too_many(what: &'static str) -> Fault {
         SqlState::CONFIGURATION_LIMIT_EXCEEDED,
         format!("too many {what} in one session"),
     )
-    .with_hint(format!("At most {} may exist at a time.", limits::CLIENT_STATEMENTS))
+    .with_hint(format!(
+        "At most {} may exist at a time.",
+        limits::CLIENT_STATEMENTS
+    ))
 }

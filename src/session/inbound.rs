@@ -176,9 +176,14 @@ impl Session {
                 self.fail(
                     Fault::error(
                         SqlState::PROGRAM_LIMIT_EXCEEDED,
-                        format!("statement of {} bytes is longer than max_statement_bytes", head.body_len),
+                        format!(
+                            "statement of {} bytes is longer than max_statement_bytes",
+                            head.body_len
+                        ),
                     )
-                    .with_hint(format!("The limit is {limit} bytes. Pass large values as parameters.")),
+                    .with_hint(format!(
+                        "The limit is {limit} bytes. Pass large values as parameters."
+                    )),
                 );
                 if head.tag == tag::QUERY {
                     self.end_batch();
@@ -215,7 +220,8 @@ impl Session {
         let here = inbox.bytes();
         let take = left.min(here.len());
         if let (BodyGoes::ToServer, Some(link)) = (goes, &mut self.link) {
-            link.upstream.extend_from_slice(here.get(..take).unwrap_or_default());
+            link.upstream
+                .extend_from_slice(here.get(..take).unwrap_or_default());
         }
         let left = left - take;
         self.inbound = match goes {
@@ -232,7 +238,9 @@ impl Session {
     // ---- COPY FROM STDIN ----------------------------------------------------------------------------
 
     pub(super) fn copies(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.copy_in == CopyIn::Running)
+        self.link
+            .as_ref()
+            .is_some_and(|link| link.copy_in == CopyIn::Running)
     }
 
     fn begin_copy_message(&mut self, head: Head) -> Step {

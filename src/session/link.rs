@@ -252,7 +252,11 @@ impl Link {
     pub(crate) fn poison(&mut self, fault: Fault) {
         encode::parse(&mut self.upstream, "", REFUSED, NO_TYPES);
         self.lease.unnamed = None;
-        self.expect(Awaited::Parse, Delivery::Forward, Effect::Refused(Box::new(fault)));
+        self.expect(
+            Awaited::Parse,
+            Delivery::Forward,
+            Effect::Refused(Box::new(fault)),
+        );
     }
 
     /// Ends the batch.

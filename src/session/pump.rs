@@ -132,7 +132,9 @@ impl Session {
             ),
             Some(link)
                 if waits_for_client(link)
-                    && settings.idle_transaction_timeout.is_some_and(|limit| idle >= limit) =>
+                    && settings
+                        .idle_transaction_timeout
+                        .is_some_and(|limit| idle >= limit) =>
             {
                 Fault::fatal(
                     SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
@@ -174,9 +176,11 @@ impl Client {
     pub(super) async fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;
         if self.outbox.is_empty() {
-            poll_fn(|cx| Poll::Ready(write_some(&mut self.stream, bytes, &mut written, cx).map(drop))).await?;
+            poll_fn(|cx| Poll::Ready(write_some(&mut self.stream, bytes, &mut written, cx).map(drop)))
+                .await?;
         }
-        self.outbox.extend_from_slice(bytes.get(written..).unwrap_or_default());
+        self.outbox
+            .extend_from_slice(bytes.get(written..).unwrap_or_default());
         Ok(())
     }
 

@@ -92,7 +92,8 @@ impl Session {
     /// Whether a script needs a server connection: not if it only concerns the session.
     fn needs_server(&self, script: &Script) -> bool {
         script.statements().iter().any(|cleared| {
-            !statement::is_session_command(Some(cleared.action())) || matches!(cleared.action(), Action::Set(_))
+            !statement::is_session_command(Some(cleared.action()))
+                || matches!(cleared.action(), Action::Set(_))
         })
     }
 

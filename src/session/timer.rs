@@ -29,7 +29,6 @@ impl Timer {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

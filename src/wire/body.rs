@@ -65,7 +65,9 @@ pub fn parse(body: &[u8]) -> Result<Parse<'_>, BadBody> {
         return Err(BadBody("Parse has no parameter count"));
     };
     if oids.len() != usize::from(u16::from_be_bytes([*high, *low])) * 4 {
-        return Err(BadBody("Parse has a parameter count that does not match its length"));
+        return Err(BadBody(
+            "Parse has a parameter count that does not match its length",
+        ));
     }
     Ok(Parse { name, sql, types })
 }

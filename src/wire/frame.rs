@@ -50,8 +50,20 @@ mod tests {
     #[test]
     fn reads_a_head_and_waits_for_the_rest_of_one() {
         assert_eq!(head(b"S\0\0\0"), Ok(None));
-        assert_eq!(head(b"S\0\0\0\x04"), Ok(Some(Head { tag: b'S', body_len: 0 })));
-        assert_eq!(head(b"Q\0\0\0\x0aSELECT"), Ok(Some(Head { tag: b'Q', body_len: 6 })));
+        assert_eq!(
+            head(b"S\0\0\0\x04"),
+            Ok(Some(Head {
+                tag: b'S',
+                body_len: 0
+            }))
+        );
+        assert_eq!(
+            head(b"Q\0\0\0\x0aSELECT"),
+            Ok(Some(Head {
+                tag: b'Q',
+                body_len: 6
+            }))
+        );
     }
 
     #[test]

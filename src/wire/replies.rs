@@ -207,7 +207,11 @@ impl<E> Replies<E> {
     /// (`CopyGetData`, copyfromparse.c). Returns how many.
     pub fn swallow_syncs(&mut self) -> usize {
         let mut swallowed = 0;
-        while self.entries.get(1).is_some_and(|entry| entry.awaited == Awaited::Ready) {
+        while self
+            .entries
+            .get(1)
+            .is_some_and(|entry| entry.awaited == Awaited::Ready)
+        {
             self.entries.remove(1);
             swallowed += 1;
         }

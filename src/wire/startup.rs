@@ -56,7 +56,11 @@ impl Startup {
     /// The version both sides speak.
     pub fn negotiated_minor(&self) -> u16 {
         // 3.1 was never a version; Postgres answers it with 3.0 (`pq_getmsg` of `ProcessStartupPacket`).
-        if self.minor >= NEWEST_MINOR { NEWEST_MINOR } else { 0 }
+        if self.minor >= NEWEST_MINOR {
+            NEWEST_MINOR
+        } else {
+            0
+        }
     }
 
     /// Protocol options we do not know, which NegotiateProtocolVersion lists.

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use parking_lot::Mutex;
 use portcullis::net::Endpoint;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A scripted server: reads the startup packet, says its piece, then what comes after.
+/// A scripted server: reads the startup packet and says its first piece; says the next whenever it hears
+/// something; takes down whatever it hears.
 pub(crate) struct Fake {
     pub(crate) endpoint: Endpoint,
     accepted: Arc<AtomicUsize>,
+    heard: Arc<Mutex<Vec<u8>>>,
 }
 
-/// What a fake server does after its piece.
+/// What a fake server does after its last piece.
 #[derive(Clone, Copy)]
 pub(crate) enum Then {
     Close,
@@ -22,39 +25,59 @@ pub(crate) enum Then {
 
 impl Fake {
     pub(crate) async fn start(piece: Vec<u8>, then: Then) -> Self {
+        Self::start_with(vec![piece], then).await
+    }
+
+    pub(crate) async fn start_with(pieces: Vec<Vec<u8>>, then: Then) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&accepted);
+        let endpoint = Endpoint::Tcp {
+            host: "127.0.0.1".into(),
+            port,
+        };
+        let fake = Self {
+            endpoint,
+            accepted: Arc::default(),
+            heard: Arc::default(),
+        };
+        let (accepted, heard) = (Arc::clone(&fake.accepted), Arc::clone(&fake.heard));
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                counter.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(play(socket, piece.clone(), then));
+                accepted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(play(socket, pieces.clone(), then, Arc::clone(&heard)));
             }
         });
-        Self {
-            endpoint: Endpoint::Tcp {
-                host: "127.0.0.1".into(),
-                port,
-            },
-            accepted,
-        }
+        fake
     }
 
     pub(crate) fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
+
+    /// All it heard after startup packets.
+    pub(crate) fn heard(&self) -> Vec<u8> {
+        self.heard.lock().clone()
+    }
 }
 
-async fn play(mut socket: TcpStream, piece: Vec<u8>, then: Then) {
+async fn play(mut socket: TcpStream, pieces: Vec<Vec<u8>>, then: Then, heard: Arc<Mutex<Vec<u8>>>) {
     let length = socket.read_u32().await.unwrap();
     let mut startup = vec![0; length as usize - 4];
     socket.read_exact(&mut startup).await.unwrap();
-    socket.write_all(&piece).await.unwrap();
-    if matches!(then, Then::Hang) {
-        let mut scrap = Vec::new();
+    let mut pieces = pieces.into_iter();
+    loop {
+        if let Some(piece) = pieces.next() {
+            socket.write_all(&piece).await.unwrap();
+        }
+        if let (Then::Close, 0) = (then, pieces.len()) {
+            return;
+        }
+        let mut bytes = [0; 1024];
         // Until the other side gives up.
-        let _ = socket.read_to_end(&mut scrap).await;
+        let Ok(read @ 1..) = socket.read(&mut bytes).await else {
+            return;
+        };
+        heard.lock().extend_from_slice(&bytes[..read]);
     }
 }
 

@@ -1,14 +1,15 @@
 //! No server connection serves again unless it is clean.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use portcullis::base::{CheckIn, DiscardReason};
 use portcullis::pool::{Lease, Pool, Pools};
-use std::sync::Arc;
 
 use crate::events::Recorder;
+use crate::fake::{self, Fake, Then};
 use crate::wire::{backend, query, send};
-use crate::{cluster, eventually, key, role, settings};
+use crate::{SECOND, cluster, eventually, key, role, settings};
 
 fn recorded(size: usize) -> (Arc<Pool>, Recorder) {
     let recorder = Recorder::default();
@@ -119,7 +120,13 @@ async fn a_backend_killed_under_its_lease_is_replaced_for_those_who_wait() {
 
 #[tokio::test]
 async fn a_dropped_lease_is_closed_and_what_it_ran_is_cancelled() {
-    for end in [None, Some(CheckIn::Discard(DiscardReason::ClientGone))] {
+    let discarded = |reason| Some(CheckIn::Discard(reason));
+    let ends = [
+        None,
+        discarded(DiscardReason::ClientGone),
+        discarded(DiscardReason::Shutdown),
+    ];
+    for end in ends {
         let (pool, recorder) = recorded(1);
         let mut lease = checkout(&pool).await;
         let before = backend(&mut lease).await;
@@ -131,10 +138,8 @@ async fn a_dropped_lease_is_closed_and_what_it_ran_is_cancelled() {
         }
         let mut lease = checkout(&pool).await;
         assert_ne!(backend(&mut lease).await, before);
-        assert_eq!(
-            recorder.count("closed dropped") + recorder.count("closed client_gone"),
-            1
-        );
+        let is_closed = |event: &String| event.starts_with("closed ");
+        assert_eq!(recorder.take().into_iter().filter(is_closed).count(), 1);
         let alive = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {before}");
         let mut rounds = 0;
         while cluster::admin(&alive).await.as_deref() != Some("0") {
@@ -178,15 +183,39 @@ async fn a_cancel_reaches_the_query_and_only_it() {
 
 #[tokio::test]
 async fn an_idle_connection_says_goodbye() {
-    let (pool, _) = recorded(1);
-    let mut lease = checkout(&pool).await;
-    let before = backend(&mut lease).await;
-    lease.check_in(CheckIn::Discard(DiscardReason::Cancelled));
-    let alive = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {before}");
-    let mut rounds = 0;
-    while cluster::admin(&alive).await.as_deref() != Some("0") {
-        rounds += 1;
-        assert!(rounds < 50, "the backend is still there");
-        a_moment().await;
+    let fake = Fake::start(fake::greeting(&fake::PINNED), Then::Hang).await;
+    let pool = crate::pool(settings(fake.endpoint.clone(), "u_trust", 1));
+    checkout(&pool)
+        .await
+        .check_in(CheckIn::Discard(DiscardReason::Cancelled));
+    eventually("Terminate arrives", || fake.heard() == b"X\0\0\0\x04").await;
+}
+
+#[tokio::test]
+async fn a_rollback_that_goes_wrong_closes_the_connection() {
+    let done = [fake::message(b'C', b"ROLLBACK\0"), fake::message(b'Z', b"I")].concat();
+    let late = [done, fake::message(b'C', b"SELECT 1\0")].concat();
+    let fatal = fake::error("57P01", "terminating connection due to administrator command");
+    let endless = fake::message(b'N', &[b'x'; 20_000]).repeat(100);
+    for (answer, reason) in [
+        (late, "protocol_violation"),
+        (fake::message(b'Z', b"I"), "protocol_violation"),
+        (endless, "protocol_violation"),
+        (fatal, "server_gone"),
+        // No answer at all: after five seconds.
+        (Vec::new(), "timeout"),
+    ] {
+        let fake = Fake::start_with(vec![fake::greeting(&fake::PINNED), answer], Then::Hang).await;
+        let recorder = Recorder::default();
+        let pools = Pools::new(settings(fake.endpoint.clone(), "u_trust", 1), recorder.events());
+        let pool = pools.get(&key("postgres")).unwrap();
+        checkout(&pool).await.check_in(CheckIn::Rollback);
+        let began = Instant::now();
+        while recorder.count(&format!("closed {reason}")) == 0 {
+            assert!(began.elapsed() < 7 * SECOND, "not closed as {reason}");
+            a_moment().await;
+        }
+        assert!(fake.heard().starts_with(b"Q\0\0\0\x0dROLLBACK\0"));
+        assert_eq!(pool.snapshot().leased, 0);
     }
 }

@@ -106,7 +106,9 @@ async fn waiting_is_bounded() {
 
 #[tokio::test]
 async fn a_client_that_gives_up_loses_nothing() {
-    let pool = real_pool(1);
+    let recorder = Recorder::default();
+    let pools = Pools::new(settings(cluster::tcp(), "u_trust", 1), recorder.events());
+    let pool = pools.get(&key("postgres")).unwrap();
     let lease = pool.checkout(&role("r")).await.unwrap();
     let mut context = Context::from_waker(Waker::noop());
     let anyone = role("r");
@@ -125,11 +127,7 @@ async fn a_client_that_gives_up_loses_nothing() {
         assert!(matches!(vanishing.as_mut().poll(&mut context), Poll::Pending));
         let other = Arc::clone(&pool);
         let next = tokio::spawn(async move { other.checkout(&role("r")).await });
-        eventually("two wait", || {
-            let counts = pool.snapshot();
-            counts.waiting == 2
-        })
-        .await;
+        eventually("two wait", || pool.snapshot().waiting == 2).await;
         lease.check_in(CheckIn::Reuse);
         assert_eq!(pool.snapshot().waiting, 1);
         next
@@ -138,6 +136,8 @@ async fn a_client_that_gives_up_loses_nothing() {
     assert_eq!(pool.snapshot().leased, 1);
     lease.check_in(CheckIn::Reuse);
     assert_eq!(pool.snapshot().idle, 1);
+    // It was the same connection all the time.
+    assert_eq!(recorder.count("opened"), 1);
 }
 
 #[tokio::test]
@@ -224,6 +224,7 @@ async fn one_login_greets_all_clients() {
         assert_eq!(parameters.get("client_encoding"), Some("UTF8"));
         assert!(parameters.iter().count() > 8);
     }
+    eventually("no login is under way", || pool.snapshot().connecting == 0).await;
     assert_eq!(recorder.count("opened"), 1);
     assert_eq!(pool.snapshot().idle, 1);
 }

@@ -39,7 +39,9 @@ pub(super) fn policies(top: &Section<'_>) -> Policies {
         all,
         default_policy: "end_user".to_owned(),
         cache_bytes: guard.count("cache_bytes", 32 << 20, 0, 1 << 40) as u64,
-        reserved_prefixes: guard.or("reserved_prefixes", Vec::new(), |item| Some(item.texts())),
+        reserved_prefixes: guard.or("reserved_prefixes", Vec::new(), |item| {
+            Some(item.elements().iter().filter_map(prefix).collect())
+        }),
     };
     policies.default_policy = guard.or("default_policy", "end_user".to_owned(), |item| {
         let name = policies.named(item)?;
@@ -58,14 +60,22 @@ pub(super) fn settings(
     statement_bytes: usize,
 ) -> Settings {
     let mut identity_settings: Vec<String> = identity.settings.iter().map(|(name, _)| name.clone()).collect();
-    identity_settings.extend(policies.reserved_prefixes);
+    identity_settings.extend(
+        policies
+            .reserved_prefixes
+            .iter()
+            .map(|prefix| format!("{prefix}*")),
+    );
     Settings {
         policies: policies.all,
         by_role: roles.policies(),
         default_policy: policies.default_policy,
         identity_settings,
         cache_bytes: policies.cache_bytes,
-        limits: Limits { statement_bytes },
+        limits: Limits {
+            text_bytes: statement_bytes,
+            ..Limits::default()
+        },
     }
 }
 
@@ -96,6 +106,18 @@ impl Policies {
         item.mistake(format!("there is no policy {name:?}; {hint}"));
         None
     }
+}
+
+/// What the names of some settings start with; a `*` after it changes nothing.
+fn prefix(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    let prefix = text.strip_suffix('*').unwrap_or(&text);
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.') || !c.is_ascii();
+    if prefix.is_empty() || !prefix.chars().all(named) {
+        item.mistake("must be how names of settings start, such as \"request.\"");
+        return None;
+    }
+    Some(prefix.to_owned())
 }
 
 fn policy_file(item: &Item<'_>) -> Option<Policy> {

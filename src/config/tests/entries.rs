@@ -58,6 +58,21 @@ fn identity_settings() {
 #[test]
 fn guards() {
     added(
+        "[guard]\nreserved_prefixes = [\"a.\", \"b.*\", \"\", \"*\", \"c d\"]",
+        &[
+            "guard.reserved_prefixes[2]: must not be empty",
+            "guard.reserved_prefixes[3]: must be how names",
+            "guard.reserved_prefixes[4]: must be how names",
+        ],
+    );
+    let prefixes = format!(
+        "{SMALL}[guard]\nreserved_prefixes = [\"a.\", \"b.*\"]\n[identity.settings]\n\"c.d\" = {{ role = true }}"
+    );
+    assert_eq!(
+        parse(&prefixes).unwrap().guard.identity_settings,
+        ["c.d", "a.*", "b.*"]
+    );
+    added(
         "[guard]\npolicies = [\"none.toml\"]",
         &["guard.policies[0]: cannot read none.toml"],
     );

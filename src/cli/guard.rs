@@ -1,0 +1,282 @@
+//! `portcullis guard`: says what the guard thinks of a statement, or of many.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::serve;
+use crate::base::RoleName;
+use crate::guard::{Facts, Guard, Limits, Policy, Refusal, Script, Settings};
+
+/// What the command line of `portcullis guard` says.
+#[derive(Clone, Debug, clap::Args)]
+pub struct GuardOptions {
+    /// The configuration whose policies count [default: those built in]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The role; without a configuration, the policy of this name
+    #[arg(long, default_value = "end_user")]
+    role: String,
+    /// Judge NUL-separated statements from standard input, one JSON line each
+    #[arg(long, required_unless_present = "sql", conflicts_with = "sql")]
+    batch: bool,
+    /// The statement
+    sql: Option<String>,
+}
+
+/// Judges what the command line asks for. Exit code 1 means that the one statement is refused.
+pub fn main(options: &GuardOptions) -> ExitCode {
+    let settings = match &options.config {
+        Some(path) => match serve::load(path) {
+            Ok(config) => config.guard,
+            Err(code) => return code,
+        },
+        None => built_in(),
+    };
+    let request = match &options.sql {
+        Some(sql) => Request::Explain(sql),
+        None => Request::Batch,
+    };
+    match run(&Guard::new(settings), &options.role, &request) {
+        Ok(allowed) if allowed || options.batch => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "portcullis guard: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The built-in policies, each under its own name as a role's.
+fn built_in() -> Settings {
+    let policies = vec![Policy::end_user(), Policy::read_only(), Policy::trusted()];
+    let by_role: HashMap<RoleName, String> = policies
+        .iter()
+        .map(|policy| (RoleName::new(policy.name()), policy.name().to_owned()))
+        .collect();
+    Settings {
+        policies,
+        by_role,
+        default_policy: Policy::end_user().name().to_owned(),
+        identity_settings: Vec::new(),
+        cache_bytes: 0,
+        limits: Limits::default(),
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Request<'a> {
+    /// Explain the verdict on one text.
+    Explain(&'a str),
+    /// Judge NUL-separated texts from standard input, one JSON line each.
+    Batch,
+}
+
+/// Runs the command for a role: true if everything asked about is allowed.
+///
+/// # Errors
+///
+/// Standard input or output failed.
+pub(crate) fn run(guard: &Guard, role: &str, request: &Request<'_>) -> io::Result<bool> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let allowed = match request {
+        Request::Explain(sql) => explain(guard, role, sql, &mut out)?,
+        Request::Batch => batch(guard, role, io::stdin().lock(), &mut out)?,
+    };
+    out.flush()?;
+    Ok(allowed)
+}
+
+/// Prints the verdict on one text, with its rule, hint and facts; true if it is allowed.
+///
+/// # Errors
+///
+/// `out` failed.
+pub(crate) fn explain(guard: &Guard, role: &str, sql: &str, out: &mut impl Write) -> io::Result<bool> {
+    let policy = guard.policy_for(&RoleName::new(role));
+    writeln!(out, "policy:   {}", policy.name())?;
+    let verdict = guard.judge(&policy, sql.as_bytes());
+    match &verdict {
+        Ok(script) => explain_allowed(script, out)?,
+        Err(refusal) => explain_refused(refusal, out)?,
+    }
+    for facts in guard.facts(sql.as_bytes()) {
+        explain_facts(facts.as_ref(), out)?;
+    }
+    Ok(verdict.is_ok())
+}
+
+fn explain_allowed(script: &Script, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "verdict:  allow")?;
+    if script.statements().is_empty() {
+        writeln!(out, "class:    (empty query)")?;
+    }
+    for cleared in script.statements() {
+        writeln!(out, "class:    {}", cleared.class())?;
+        writeln!(out, "action:   {:?}", cleared.action())?;
+        writeln!(out, "sql:      {}", cleared.sql())?;
+    }
+    Ok(())
+}
+
+fn explain_refused(refusal: &Refusal, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "verdict:  refuse")?;
+    writeln!(out, "class:    {}", refusal.class)?;
+    writeln!(out, "sqlstate: {}", refusal.sqlstate)?;
+    writeln!(out, "reason:   {}", refusal.message)?;
+    if let Some(hint) = &refusal.hint {
+        writeln!(out, "hint:     {hint}")?;
+    }
+    if let Some(position) = refusal.position {
+        writeln!(out, "position: {position}")?;
+    }
+    writeln!(out, "rule:     {}", refusal.rule)
+}
+
+fn explain_facts(facts: Option<&Facts>, out: &mut impl Write) -> io::Result<()> {
+    let Some(facts) = facts else {
+        return writeln!(out, "parsed:   no (judged by its tokens alone)");
+    };
+    writeln!(out, "parsed:   yes")?;
+    for (label, names) in [
+        ("calls:    ", &facts.functions),
+        ("tables:   ", &facts.relations),
+        ("writes:   ", &facts.written),
+    ] {
+        if !names.is_empty() {
+            writeln!(out, "{label}{}", names.join(", "))?;
+        }
+    }
+    if facts.unfiltered_write {
+        writeln!(out, "note:     an UPDATE or DELETE has no WHERE")?;
+    }
+    Ok(())
+}
+
+/// One line of `--batch`.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// The class of the refused statement, or of the first one; empty for an empty query.
+    class: &'a str,
+    /// `allow` or `refuse`
+    verdict: &'static str,
+    sqlstate: Option<&'a str>,
+    reason: Option<&'a str>,
+    rule: Option<&'a str>,
+    /// Whether the grammar of the second layer knows every statement of the text.
+    parsed: bool,
+}
+
+/// Judges NUL-separated texts, one JSON line each; true if all are allowed. A NUL at the very end closes the
+/// last text and does not open another.
+///
+/// # Errors
+///
+/// `input` or `out` failed.
+pub(crate) fn batch(
+    guard: &Guard,
+    role: &str,
+    mut input: impl BufRead,
+    out: &mut impl Write,
+) -> io::Result<bool> {
+    let policy = guard.policy_for(&RoleName::new(role));
+    let mut all_allowed = true;
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        if input.read_until(0, &mut text)? == 0 {
+            return Ok(all_allowed);
+        }
+        let sql = text.strip_suffix(b"\0").unwrap_or(&text);
+        let verdict = guard.judge(&policy, sql);
+        let facts = guard.facts(sql);
+        let is_empty = matches!(&verdict, Ok(script) if script.statements().is_empty());
+        let parsed = is_empty || (!facts.is_empty() && facts.iter().all(Option::is_some));
+        let line = match &verdict {
+            Ok(script) => Line {
+                class: script
+                    .statements()
+                    .first()
+                    .map_or("", |cleared| cleared.class().as_str()),
+                verdict: "allow",
+                sqlstate: None,
+                reason: None,
+                rule: None,
+                parsed,
+            },
+            Err(refusal) => Line {
+                class: refusal.class.as_str(),
+                verdict: "refuse",
+                sqlstate: Some(refusal.sqlstate.as_str()),
+                reason: Some(&refusal.message),
+                rule: Some(refusal.rule),
+                parsed,
+            },
+        };
+        all_allowed &= verdict.is_ok();
+        serde_json::to_writer(&mut *out, &line)?;
+        out.write_all(b"\n")?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::Settings;
+
+    #[test]
+    fn a_batch_gives_one_line_for_each_text() {
+        let guard = Guard::new(Settings::default());
+        let mut out = Vec::new();
+        let input = &b"SELECT 1\0DROP TABLE t\0\0SELECT a FROM t FOR UPDATE; SELECT +"[..];
+        assert!(!batch(&guard, "web", input, &mut out).unwrap());
+        let lines: Vec<serde_json::Value> = out
+            .split(|b| *b == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        let field = |line: usize, key: &str| lines[line][key].as_str().unwrap_or("-").to_owned();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(
+            (field(0, "class"), field(0, "verdict"), field(0, "sqlstate")),
+            ("SELECT".into(), "allow".into(), "-".into())
+        );
+        assert_eq!(
+            (field(1, "class"), field(1, "sqlstate")),
+            ("DROP".into(), "42501".into())
+        );
+        assert!(field(1, "reason").contains("DROP"));
+        assert_eq!(
+            (field(2, "class"), field(2, "verdict")),
+            (String::new(), "allow".into())
+        );
+        assert_eq!(
+            (lines[0]["parsed"].as_bool(), lines[3]["parsed"].as_bool()),
+            (Some(true), Some(false))
+        );
+    }
+
+    #[test]
+    fn an_explanation_says_why_and_what_to_do() {
+        let guard = Guard::new(Settings::default());
+        let explained = |sql: &str| {
+            let mut out = Vec::new();
+            let allowed = explain(&guard, "web", sql, &mut out).unwrap();
+            (allowed, String::from_utf8(out).unwrap())
+        };
+        let (allowed, text) = explained("DELETE FROM todos");
+        assert!(
+            allowed && text.contains("class:    DELETE") && text.contains("no WHERE"),
+            "{text}"
+        );
+        let (allowed, text) = explained("SELECT set_config('role', 'x', true)");
+        assert!(
+            !allowed && text.contains("42501") && text.contains("hint:") && text.contains("position: 8"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,113 @@
+//! Verdicts by policy and statement text.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use moka::Equivalent;
+use moka::sync::Cache;
+
+use super::{Refusal, Script};
+
+/// A verdict, as the cache keeps it.
+pub(super) type Verdict = Result<Arc<Script>, Arc<Refusal>>;
+
+/// The largest part of the cache that one text may take.
+const SHARE: u64 = 64;
+
+/// Verdicts, bounded by bytes. The texts themselves are compared, so a hash that collides costs time alone.
+pub(super) struct VerdictCache {
+    verdicts: Option<Cache<Key, Verdict>>,
+    text_bytes: u64,
+}
+
+struct Key {
+    policy: u64,
+    text: Box<[u8]>,
+}
+
+/// A key that borrows its text: a look-up allocates nothing.
+struct BorrowedKey<'a> {
+    policy: u64,
+    text: &'a [u8],
+}
+
+impl VerdictCache {
+    /// A cache that takes about `bytes` of memory; none at all for 0.
+    pub(super) fn new(bytes: u64) -> Self {
+        let build = || {
+            Cache::builder()
+                .max_capacity(bytes)
+                .weigher(|key: &Key, verdict: &Verdict| {
+                    let weight = match verdict {
+                        Ok(script) => script.weight() + script.text().len(),
+                        Err(refusal) => refusal.weight(),
+                    };
+                    u32::try_from(weight + key.text.len() + 200).unwrap_or(u32::MAX)
+                })
+                .build()
+        };
+        Self {
+            verdicts: (bytes > 0).then(build),
+            text_bytes: bytes / SHARE,
+        }
+    }
+
+    pub(super) fn get(&self, policy: u64, text: &[u8]) -> Option<Verdict> {
+        self.verdicts.as_ref()?.get(&BorrowedKey { policy, text })
+    }
+
+    /// Keeps a verdict, unless the text is so long that it would push many others out.
+    pub(super) fn put(&self, policy: u64, text: &[u8], verdict: &Verdict) {
+        if let Some(verdicts) = &self.verdicts
+            && text.len() as u64 <= self.text_bytes
+        {
+            verdicts.insert(
+                Key {
+                    policy,
+                    text: text.into(),
+                },
+                verdict.clone(),
+            );
+        }
+    }
+}
+
+impl std::fmt::Debug for VerdictCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let entries = self.verdicts.as_ref().map_or(0, Cache::entry_count);
+        f.debug_struct("VerdictCache")
+            .field("entries", &entries)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        BorrowedKey {
+            policy: self.policy,
+            text: &self.text,
+        }
+        .hash(state);
+    }
+}
+
+impl Hash for BorrowedKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.policy.hash(state);
+        self.text.hash(state);
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.policy == other.policy && self.text == other.text
+    }
+}
+
+impl Eq for Key {}
+
+impl Equivalent<Key> for BorrowedKey<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.policy == key.policy && *self.text == *key.text
+    }
+}

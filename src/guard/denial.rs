@@ -1,0 +1,177 @@
+//! Refusals in the making, and their words.
+
+use super::lexer::{LexError, LexErrorKind};
+use super::policy::Policy;
+use super::reserved::Group;
+use super::{Refusal, StatementClass};
+use crate::base::SqlState;
+
+/// A refusal that does not know the text yet: where it stands is a byte offset.
+#[derive(Debug)]
+pub(super) struct Denial {
+    sqlstate: SqlState,
+    message: String,
+    hint: Option<String>,
+    rule: &'static str,
+    class: StatementClass,
+    at: Option<usize>,
+}
+
+impl Denial {
+    fn new(sqlstate: SqlState, rule: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            sqlstate,
+            message: message.into(),
+            hint: None,
+            rule,
+            class: StatementClass::Unknown,
+            at: None,
+        }
+    }
+
+    /// Something the caller may not do: 42501.
+    pub(super) fn forbidden(rule: &'static str, message: impl Into<String>) -> Self {
+        Self::new(SqlState::INSUFFICIENT_PRIVILEGE, rule, message)
+    }
+
+    /// Something that cannot work in transaction mode: 0A000.
+    pub(super) fn unsupported(rule: &'static str, message: impl Into<String>) -> Self {
+        Self::new(SqlState::FEATURE_NOT_SUPPORTED, rule, message)
+    }
+
+    /// Something that is not formed as PostgreSQL's grammar has it: 42601.
+    pub(super) fn syntax(message: impl Into<String>) -> Self {
+        Self::new(SqlState::SYNTAX_ERROR, "syntax", message)
+    }
+
+    /// More than a limit allows: 54000.
+    pub(super) fn limit(message: impl Into<String>) -> Self {
+        Self::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "limit", message)
+    }
+
+    /// Deeper than a limit allows: 54001.
+    pub(super) fn nesting(message: impl Into<String>) -> Self {
+        Self::new(SqlState::STATEMENT_TOO_COMPLEX, "limit", message)
+    }
+
+    /// Bytes that are no text: 22021.
+    pub(super) fn encoding(message: impl Into<String>) -> Self {
+        Self::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "encoding", message)
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(super) fn at(mut self, offset: usize) -> Self {
+        self.at = Some(offset);
+        self
+    }
+
+    /// States the class, unless a step closer to the matter has done so.
+    pub(super) fn class(mut self, class: StatementClass) -> Self {
+        if self.class == StatementClass::Unknown {
+            self.class = class;
+        }
+        self
+    }
+
+    /// A call or use of a reserved name.
+    pub(super) fn reserved(group: &'static Group, kind: &str, name: &str, at: usize) -> Self {
+        let reason = format!("it {}", group.reason);
+        let denial = if group.is_unsupported() {
+            Self::unsupported(
+                &group.rule,
+                format!("{kind} {name} is not supported in transaction mode: {reason}"),
+            )
+        } else {
+            Self::forbidden(&group.rule, format!("{kind} {name} is not allowed: {reason}"))
+        };
+        let denial = denial.at(at);
+        match &group.hint {
+            Some(hint) => denial.hint(hint.as_str()),
+            None => denial,
+        }
+    }
+
+    /// A class that the policy does not give.
+    pub(super) fn statement(policy: &Policy, class: StatementClass) -> Self {
+        let denial = match class.grant() {
+            super::class::Grant::Never => Self::unsupported(
+                "statement.unsupported",
+                format!("{class} is not supported in transaction mode"),
+            ),
+            super::class::Grant::Trusted if !policy.is_trusted() => Self::forbidden(
+                "statement.trusted",
+                format!("{class} is not allowed for end-user roles"),
+            ),
+            _ => Self::forbidden(
+                "statement.policy",
+                format!("the policy \"{}\" does not allow {class}", policy.name()),
+            ),
+        };
+        denial.hint(hint_for(class)).class(class)
+    }
+
+    /// The refusal as the client gets it.
+    pub(super) fn refusal(self, text: &str) -> Refusal {
+        let position = self.at.map(|at| {
+            let mut end = at.min(text.len());
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            let before = text.get(..end).unwrap_or("").chars().count();
+            u32::try_from(before + 1).unwrap_or(u32::MAX)
+        });
+        Refusal {
+            sqlstate: self.sqlstate,
+            message: self.message,
+            hint: self.hint,
+            class: self.class,
+            rule: self.rule,
+            position,
+        }
+    }
+}
+
+impl From<LexError> for Denial {
+    fn from(error: LexError) -> Self {
+        let denial = match error.kind {
+            LexErrorKind::Syntax => Self::syntax(error.message),
+            LexErrorKind::TooComplex => Self::nesting(error.message),
+        };
+        denial.at(error.at)
+    }
+}
+
+/// What to do instead of a statement of that class.
+fn hint_for(class: StatementClass) -> &'static str {
+    use StatementClass as C;
+    match class {
+        C::Prepare | C::Execute => {
+            "Use your driver's prepared statements: the protocol-level ones work here."
+        }
+        C::Listen => "Poll a table, or connect to the server directly to listen.",
+        C::SetCharacteristics => {
+            "State the mode with each BEGIN, e.g. BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY."
+        }
+        C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared => {
+            "Two-phase commit needs a direct connection to the server."
+        }
+        C::SelectInto => {
+            "Create tables by a migration under a trusted role; use INSERT … SELECT to fill them."
+        }
+        C::Create | C::Alter | C::Drop | C::Comment | C::Refresh | C::Reindex | C::Cluster => {
+            "Schema changes need a role with a trusted policy, or a function that makes them."
+        }
+        C::CopyFile => "COPY … FROM STDIN and COPY … TO STDOUT carry the data over this connection.",
+        C::Do => "Put the code in a function or procedure and call that.",
+        C::Lock => "Use SELECT … FOR UPDATE or pg_advisory_xact_lock.",
+        C::Truncate => "Use DELETE, which row level security applies to.",
+        C::Notify => "Write to a table with a trigger that notifies.",
+        C::Discard => "Use DISCARD ALL.",
+        C::Explain => "The operator can allow EXPLAIN in the role's policy.",
+        _ => "The role's policy decides which statements it may send.",
+    }
+}

@@ -1,0 +1,212 @@
+//! The finer facts of a statement, from `sqlparser`'s grammar over our own tokens.
+//!
+//! They refine what a policy's lists deny: a name that the tokens show may be a column. They never overrule
+//! what the tokens decide, and their absence costs accuracy, never safety.
+
+mod convert;
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    Expr, FromTable, ObjectName, Query, Statement as Ast, TableFactor, TableObject, TableWithJoins, Visit,
+    Visitor,
+};
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+
+use super::statement::Statement;
+
+/// Deepest nesting of parentheses that is parsed: the grammar recurses.
+const PARSED_NESTING: usize = 64;
+
+/// Most tokens that are parsed: a chain of operators becomes a tree as deep as it is long.
+const PARSED_TOKENS: usize = 4_096;
+
+/// Longest statement that is parsed.
+const PARSED_BYTES: usize = 256 * 1024;
+
+/// What a statement reads, writes and calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Functions called, as written, with their schema where one is given.
+    pub functions: Vec<String>,
+    /// Relations named, written ones included.
+    pub relations: Vec<String>,
+    /// Relations written to, also inside a WITH.
+    pub written: Vec<String>,
+    /// Whether some UPDATE or DELETE has no WHERE.
+    pub unfiltered_write: bool,
+}
+
+/// The facts of a statement; `None` if the grammar does not know it or it is too large to parse.
+pub(super) fn read(statement: &Statement<'_>) -> Option<Facts> {
+    if statement.len() > PARSED_TOKENS
+        || statement.range().len() > PARSED_BYTES
+        || nesting(statement) > PARSED_NESTING
+    {
+        return None;
+    }
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(convert::tokens(statement));
+    let ast = parser.parse_statement().ok()?;
+    if parser.peek_token().token != sqlparser::tokenizer::Token::EOF {
+        return None;
+    }
+    let mut collector = Collector::default();
+    let _ = ast.visit(&mut collector);
+    let mut facts = collector.0;
+    for list in [&mut facts.functions, &mut facts.relations, &mut facts.written] {
+        list.sort_unstable();
+        list.dedup();
+    }
+    Some(facts)
+}
+
+fn nesting(statement: &Statement<'_>) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for at in 0..statement.len() {
+        if statement.is_punct(at, b'(') || statement.is_punct(at, b'[') {
+            depth += 1;
+            deepest = deepest.max(depth);
+        } else if statement.is_punct(at, b')') || statement.is_punct(at, b']') {
+            depth = depth.saturating_sub(1);
+        }
+    }
+    deepest
+}
+
+#[derive(Default)]
+struct Collector(Facts);
+
+impl Collector {
+    fn written(&mut self, tables: &[TableWithJoins]) {
+        for table in tables {
+            self.written_factor(&table.relation);
+        }
+    }
+
+    fn written_factor(&mut self, table: &TableFactor) {
+        if let TableFactor::Table { name, .. } = table {
+            self.0.written.push(joined(name));
+        }
+    }
+}
+
+impl Visitor for Collector {
+    type Break = ();
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        self.0.relations.push(joined(relation));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table {
+                name, args: Some(_), ..
+            }
+            | TableFactor::Function { name, .. } => {
+                self.0.functions.push(joined(name));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr {
+            self.0.functions.push(joined(&function.name));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_statement(&mut self, statement: &Ast) -> ControlFlow<()> {
+        match statement {
+            Ast::Insert(insert) => {
+                if let TableObject::TableName(name) = &insert.table {
+                    self.0.written.push(joined(name));
+                }
+            }
+            Ast::Update(update) => {
+                self.written(std::slice::from_ref(&update.table));
+                self.0.unfiltered_write |= update.selection.is_none();
+            }
+            Ast::Delete(delete) => {
+                let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) = &delete.from;
+                self.written(tables);
+                self.0.unfiltered_write |= delete.selection.is_none();
+            }
+            Ast::Merge(merge) => self.written_factor(&merge.table),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// A name's parts joined by points, as the server spells them: the tokens were folded before.
+fn joined(name: &ObjectName) -> String {
+    let parts: Vec<&str> = name
+        .0
+        .iter()
+        .filter_map(|part| part.as_ident())
+        .map(|ident| ident.value.as_str())
+        .collect();
+    parts.join(".")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Limits;
+    use super::super::lexer::lex;
+    use super::*;
+
+    fn facts(text: &str) -> Option<Facts> {
+        let tokens = lex(text, &Limits::default()).unwrap();
+        read(&Statement {
+            text,
+            tokens: &tokens,
+        })
+    }
+
+    #[test]
+    fn reads_writes_and_calls_are_found() {
+        let found =
+            facts("WITH x AS (DELETE FROM app.a RETURNING id) SELECT Count(*) FROM x JOIN \"B\" b ON f(b.y)")
+                .unwrap();
+        assert_eq!(found.functions, ["count", "f"]);
+        assert!(found.relations.contains(&"B".to_owned()) && found.relations.contains(&"app.a".to_owned()));
+        assert_eq!(found.written, ["app.a"]);
+        assert!(found.unfiltered_write);
+        assert_eq!(
+            facts("SELECT 1 FROM generate_series(1, 2)").unwrap().functions,
+            ["generate_series"]
+        );
+        assert!(!facts("UPDATE t SET a = 1 WHERE b").unwrap().unfiltered_write);
+    }
+
+    #[test]
+    fn our_tokens_are_what_is_parsed() {
+        let found =
+            facts("SELECT U&\"set\\005fconfig\"('a', E'b\\'' \n 'c', $1::text, $$d$$, x'1f', 1e3)").unwrap();
+        assert_eq!(found.functions, ["set_config"]);
+    }
+
+    #[test]
+    fn what_is_too_large_or_unknown_has_no_facts() {
+        assert_eq!(facts("SELECT 1 +"), None);
+        assert_eq!(
+            facts(&format!("SELECT {}1{}", "(".repeat(65), ")".repeat(65))),
+            None
+        );
+        assert_eq!(facts(&format!("SELECT 1{}", "+1".repeat(4_000))), None);
+        // A deep tree within the limits needs no more stack than a small thread has.
+        let _ = facts(&format!("SELECT 1{}", "+1".repeat(2_000)));
+        let _ = facts(&format!("SELECT {}1", "- ".repeat(4_000)));
+        let _ = facts(&format!("SELECT {}true", "NOT ".repeat(4_000)));
+        let _ = facts(&format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(1_000)));
+    }
+}

@@ -1,0 +1,229 @@
+//! Functions and relations reserved for nobody, or for trusted roles: the reviewed list in `policies/`.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+/// The reviewed list, with the reason beside each group.
+const SOURCE: &str = include_str!("../../policies/reserved_functions.toml");
+
+/// Some functions that are reserved for one reason.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Group {
+    /// The rule's name, as refusals carry it.
+    pub(super) rule: String,
+    /// What is wrong with them, to follow "because it".
+    pub(super) reason: String,
+    /// What to do instead.
+    pub(super) hint: Option<String>,
+    /// The SQLSTATE of the refusal where it is not 42501.
+    code: Option<String>,
+    /// Whether trusted roles are bound as well.
+    #[serde(default)]
+    pub(super) everyone: bool,
+    functions: Vec<String>,
+    #[serde(default)]
+    relations: Vec<String>,
+}
+
+impl Group {
+    /// Whether the refusal says "not supported" rather than "not allowed".
+    pub(super) fn is_unsupported(&self) -> bool {
+        self.code.as_deref() == Some("0A000")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    group: Vec<Group>,
+}
+
+/// The list, ready to be asked.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    groups: Vec<Group>,
+    functions: HashMap<Box<str>, usize>,
+    prefixes: Vec<(Box<str>, usize)>,
+    relations: HashMap<Box<str>, usize>,
+}
+
+impl Reserved {
+    /// The list built into the program.
+    pub(super) fn list() -> &'static Self {
+        static LIST: LazyLock<Reserved> = LazyLock::new(|| {
+            // A list that does not parse reserves everything; a test sees to it that it does parse.
+            Reserved::parse(SOURCE).unwrap_or_else(|_| Reserved::everything())
+        });
+        &LIST
+    }
+
+    fn parse(source: &str) -> Result<Self, toml::de::Error> {
+        let File { group } = toml::from_str(source)?;
+        Ok(Self::new(group))
+    }
+
+    fn new(groups: Vec<Group>) -> Self {
+        let mut list = Self {
+            groups: Vec::new(),
+            functions: HashMap::new(),
+            prefixes: Vec::new(),
+            relations: HashMap::new(),
+        };
+        for (index, group) in groups.iter().enumerate() {
+            for name in &group.functions {
+                match name.strip_suffix('*') {
+                    Some(prefix) => list.prefixes.push((prefix.into(), index)),
+                    None => {
+                        list.functions.insert(name.as_str().into(), index);
+                    }
+                }
+            }
+            for name in &group.relations {
+                list.relations.insert(name.as_str().into(), index);
+            }
+        }
+        // First match wins: the longer prefix is the more exact one.
+        list.prefixes
+            .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        list.groups = groups;
+        list
+    }
+
+    fn everything() -> Self {
+        Self::new(vec![Group {
+            rule: "reserved.everything".to_owned(),
+            reason: "is not on any list".to_owned(),
+            hint: None,
+            code: None,
+            everyone: true,
+            functions: vec!["*".to_owned()],
+            relations: Vec::new(),
+        }])
+    }
+
+    /// The group that reserves a function of that name, whatever its schema.
+    pub(super) fn function(&self, name: &str) -> Option<&Group> {
+        let by_prefix = || {
+            let prefix = self
+                .prefixes
+                .iter()
+                .find(|(prefix, _)| name.starts_with(&**prefix));
+            prefix.map(|(_, index)| index)
+        };
+        let index = self.functions.get(name).or_else(by_prefix)?;
+        self.groups.get(*index)
+    }
+
+    /// The group that reserves a relation of that name.
+    pub(super) fn relation(&self, name: &str) -> Option<&Group> {
+        // Nearly every name fails here, so most never reach the hash.
+        if !name.starts_with("pg_") {
+            return None;
+        }
+        self.groups.get(*self.relations.get(name)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_list_parses_and_is_well_formed() {
+        let list = Reserved::parse(SOURCE).unwrap();
+        assert!(list.groups.len() > 8);
+        for group in &list.groups {
+            assert!(
+                group.rule.starts_with("reserved.") && !group.reason.is_empty(),
+                "{}",
+                group.rule
+            );
+            assert!(
+                matches!(group.code.as_deref(), None | Some("0A000")),
+                "{}",
+                group.rule
+            );
+            for name in group.functions.iter().chain(&group.relations) {
+                assert!(name.len() > 2 && *name == name.to_ascii_lowercase(), "{name}");
+            }
+        }
+        assert!(list.relations.keys().all(|name| name.starts_with("pg_")));
+    }
+
+    #[test]
+    fn names_and_prefixes_match_and_ordinary_ones_do_not() {
+        let list = Reserved::list();
+        for name in [
+            "query_to_xml",
+            "query_to_xml_and_xmlschema",
+            "cursor_to_xmlschema",
+            "ts_stat",
+            "dblink",
+            "dblink_exec",
+            "crosstab4",
+            "connectby",
+            "xpath_table",
+            "lo_import",
+            "lo_get",
+            "loread",
+            "lowrite",
+            "setval",
+            "setseed",
+            "pg_notify",
+            "pg_export_snapshot",
+            "pg_logical_emit_message",
+            "pg_read_file",
+            "pg_read_binary_file",
+            "pg_ls_dir",
+            "pg_stat_file",
+            "pg_terminate_backend",
+            "pg_cancel_backend",
+            "pg_reload_conf",
+            "pg_rotate_logfile",
+            "pg_switch_wal",
+            "pg_create_restore_point",
+            "pg_drop_replication_slot",
+            "pg_replication_slot_advance",
+            "pg_promote",
+            "pg_backup_start",
+            "binary_upgrade_set_next_pg_type_oid",
+            "pg_import_system_collations",
+            "pg_stat_reset_shared",
+            "brin_summarize_range",
+            "gin_clean_pending_list",
+            "pg_advisory_lock",
+            "pg_prepared_statement",
+        ] {
+            assert!(list.function(name).is_some(), "{name}");
+        }
+        for name in [
+            "count",
+            "lower",
+            "log",
+            "pg_advisory_xact_lock",
+            "pg_try_advisory_xact_lock_shared",
+            "pg_sleep",
+            "pg_get_viewdef",
+            "current_setting",
+            "pg_stat_get_activity",
+            "nextval",
+            "currval",
+            "ts_rank",
+            "pg_relation_size",
+            "pg_table_is_visible",
+            "logout",
+            "create_table",
+        ] {
+            assert!(list.function(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_broken_list_reserves_everything() {
+        assert!(Reserved::parse("group = 3").is_err());
+        assert!(Reserved::everything().function("count").is_some());
+    }
+}

@@ -1,0 +1,161 @@
+//! Which settings a session may change.
+
+use std::collections::HashSet;
+
+use super::denial::Denial;
+use super::policy::{NameSet, Policy};
+use super::{SetSetting, SetValue};
+
+/// Settings by which the server knows who the caller is.
+const IDENTITY: &[&str] = &["role", "session_authorization"];
+
+/// Prefixes that PostgREST and its kin keep claims under; helper functions still read the old names.
+const LEGACY_CLAIMS: &str = "request.jwt.";
+
+/// Settings that hold for transactions to come, which then run on other server connections.
+const DEFAULTS: &[&str] = &[
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "default_transaction_deferrable",
+];
+
+/// Settings of the running transaction: SET sends them ahead of the identity.
+const CHARACTERISTICS: &[&str] = &[
+    "transaction_isolation",
+    "transaction_read_only",
+    "transaction_deferrable",
+];
+
+/// Settings that are pinned because the guard reads text by them, and the one value that may be set.
+const ENCODING: &str = "client_encoding";
+const STRINGS: &str = "standard_conforming_strings";
+
+/// Knows the settings that carry the caller's identity.
+#[derive(Debug)]
+pub(super) struct Settable {
+    identity: NameSet,
+    identity_names: HashSet<Box<str>>,
+}
+
+/// What becomes of a SET that is allowed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum SetKind {
+    /// The session keeps it.
+    Setting(SetSetting),
+    /// It is a characteristic of the transaction.
+    Transaction,
+}
+
+impl Settable {
+    /// Takes the names of the identity settings; one that ends in `*` reserves every name that begins so.
+    pub(super) fn new(identity_settings: &[String]) -> Self {
+        let names: Vec<String> = identity_settings
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect();
+        let (identity, bad) = NameSet::parse(&names);
+        // Whatever is no name at all is still compared as it stands.
+        let identity_names = bad.into_iter().map(|name| name.as_str().into()).collect();
+        Self {
+            identity,
+            identity_names,
+        }
+    }
+
+    /// Whether the setting changes how the guard has to read text.
+    pub(super) fn is_pinned(&self, name: &str) -> bool {
+        name == ENCODING || name == STRINGS
+    }
+
+    /// Judges a SET or RESET of one setting.
+    pub(super) fn judge(
+        &self,
+        policy: &Policy,
+        mut setting: SetSetting,
+        value: Option<&str>,
+    ) -> Result<SetKind, Denial> {
+        if CHARACTERISTICS.contains(&&*setting.name) {
+            return Ok(SetKind::Transaction);
+        }
+        self.judge_name(policy, &setting.name)?;
+        if &*setting.name == ENCODING {
+            pin(
+                &mut setting,
+                value.is_some_and(is_utf8),
+                "client_encoding TO 'UTF8'",
+                "UTF8",
+            )?;
+        } else if &*setting.name == STRINGS {
+            pin(
+                &mut setting,
+                value.is_some_and(is_on),
+                "standard_conforming_strings TO on",
+                "on",
+            )?;
+        }
+        Ok(SetKind::Setting(setting))
+    }
+
+    /// Judges the name of a setting, in lower case.
+    pub(super) fn judge_name(&self, policy: &Policy, name: &str) -> Result<(), Denial> {
+        let is_identity = IDENTITY.contains(&name)
+            || self.identity.has_whole(name)
+            || self.identity_names.contains(name)
+            || (name.starts_with(LEGACY_CLAIMS) && !policy.is_trusted());
+        if is_identity {
+            return Err(Denial::forbidden(
+                "setting.identity",
+                format!("parameter \"{name}\" cannot be changed"),
+            )
+            .hint("Who you are is set by your token alone; log in with another token to be someone else."));
+        }
+        if DEFAULTS.contains(&name) {
+            return Err(Denial::unsupported(
+                "setting.default_transaction",
+                format!("parameter \"{name}\" is not supported in transaction mode"),
+            )
+            .hint("State the mode with each BEGIN, e.g. BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY."));
+        }
+        if !policy.may_set(name) {
+            let message = format!(
+                "the policy \"{}\" does not let sessions change parameter \"{name}\"",
+                policy.name()
+            );
+            return Err(Denial::forbidden("setting.policy", message).hint(
+                "The operator can add it to \"settable\" in the role's policy, or set it on the role.",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Allows the pinned value alone; RESET sets that value, whatever the server's own default is.
+fn pin(setting: &mut SetSetting, is_pinned: bool, assign: &str, value: &str) -> Result<(), Denial> {
+    if setting.value == SetValue::Default || is_pinned {
+        setting.value = SetValue::Assign(assign.into());
+        return Ok(());
+    }
+    Err(Denial::forbidden(
+        "setting.pinned",
+        format!("parameter \"{}\" can only be set to {value}", setting.name),
+    )
+    .hint("Statements are read by this setting before they reach the server."))
+}
+
+/// Names of UTF-8 as `pg_char_to_encoding` reads them: case and punctuation do not matter.
+fn is_utf8(value: &str) -> bool {
+    let plain: String = value
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    plain == "utf8" || plain == "unicode"
+}
+
+/// Spellings of a true boolean (`parse_bool`).
+fn is_on(value: &str) -> bool {
+    matches!(
+        value.to_ascii_lowercase().as_str(),
+        "on" | "true" | "yes" | "1" | "t" | "y"
+    )
+}

@@ -1,0 +1,179 @@
+//! What the guard answers: proof that a text may run, or why it may not.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::StatementClass;
+use crate::base::SqlState;
+
+/// A whole text that the guard has allowed. Only the guard makes one:
+///
+/// ```compile_fail
+/// let forged = portcullis::guard::Script { text: "DROP TABLE t".into(), statements: Box::new([]) };
+/// ```
+#[derive(Debug)]
+pub struct Script {
+    text: Arc<str>,
+    statements: Box<[Cleared]>,
+}
+
+impl Script {
+    pub(super) fn new(text: Arc<str>, statements: Vec<Cleared>) -> Self {
+        Self {
+            text,
+            statements: statements.into(),
+        }
+    }
+
+    /// The text to send where the whole text is sent. It can differ from what the client wrote in the third
+    /// argument of `set_config`, never in length.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its statements in order; none if the text is empty or holds only white space, comments and `;`.
+    pub fn statements(&self) -> &[Cleared] {
+        &self.statements
+    }
+
+    /// About how much memory it takes, in bytes, its text left out.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.statements.len() * (size_of::<Cleared>() + 64)
+    }
+}
+
+/// One statement that the guard has allowed. Only the guard makes one.
+#[derive(Debug)]
+pub struct Cleared {
+    text: Arc<str>,
+    range: Range<usize>,
+    action: Action,
+    class: StatementClass,
+}
+
+impl Cleared {
+    pub(super) fn new(text: Arc<str>, range: Range<usize>, action: Action, class: StatementClass) -> Self {
+        Self {
+            text,
+            range,
+            action,
+            class,
+        }
+    }
+
+    /// The statement's own text, from its first token to its last, without the `;`.
+    pub fn sql(&self) -> &str {
+        self.text.get(self.range.clone()).unwrap_or("")
+    }
+
+    /// What the session has to do with it.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// What kind of statement it is.
+    pub fn class(&self) -> StatementClass {
+        self.class
+    }
+}
+
+/// What the session has to do with an allowed statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Runs under the caller's identity.
+    Query,
+    /// `COPY … FROM STDIN`: runs under the caller's identity, then takes data from the client.
+    CopyIn,
+    /// `CALL` or `DO`: must run inside a transaction block, so that a COMMIT inside it fails.
+    Call,
+    /// `BEGIN` or `START TRANSACTION`, with any options.
+    Begin,
+    /// Sets a characteristic of the transaction: must go ahead of the identity, which takes a snapshot.
+    SetTransaction,
+    /// `COMMIT` or `END`.
+    Commit {
+        /// `AND CHAIN`: a new transaction begins at once, without identity.
+        chain: bool,
+    },
+    /// `ROLLBACK` or `ABORT`.
+    Rollback {
+        /// `AND CHAIN`: a new transaction begins at once, without identity.
+        chain: bool,
+    },
+    /// `SAVEPOINT name`
+    Savepoint,
+    /// `RELEASE [SAVEPOINT] name`
+    Release,
+    /// `ROLLBACK TO [SAVEPOINT] name`
+    RollbackTo,
+    /// `SET` or `RESET` of one setting that the role may change.
+    Set(SetSetting),
+    /// `RESET ALL`
+    ResetAll,
+    /// `DISCARD ALL`
+    DiscardAll,
+    /// `UNLISTEN`, of one channel or all: nothing is ever listened to.
+    UnlistenAll,
+    /// `CLOSE ALL`
+    CloseAll,
+    /// `DEALLOCATE name`, the name as the server sees it, or `DEALLOCATE ALL` as `None`.
+    Deallocate(Option<Box<str>>),
+    /// Refuses to run in a transaction block (`VACUUM`, `CREATE DATABASE`, …): trusted roles alone, and
+    /// always the sole statement of its text.
+    Utility,
+}
+
+/// A change to one setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetSetting {
+    /// The setting's name in lower case, as the server compares names without regard to case.
+    pub name: Box<str>,
+    /// How long it lasts.
+    pub scope: SetScope,
+    /// What it becomes.
+    pub value: SetValue,
+}
+
+/// How long a `SET` lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetScope {
+    /// For the session: `SET`, `SET SESSION`, `RESET`.
+    Session,
+    /// To the end of the transaction: `SET LOCAL`.
+    Local,
+}
+
+/// What a `SET` sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetValue {
+    /// SQL text that can follow `SET LOCAL `, such as `"timezone" TO 'UTC'` or `TIME ZONE 'UTC'`. It holds
+    /// no comment outside a literal and is made of whole tokens.
+    Assign(Box<str>),
+    /// `RESET x` or `SET x TO DEFAULT`.
+    Default,
+}
+
+/// Why a text may not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// 42501 what is forbidden, 0A000 what cannot work in transaction mode, 42601 and 22021 what cannot be
+    /// read, 54000 and 54001 what is beyond a limit.
+    pub sqlstate: SqlState,
+    /// What happened, for the client.
+    pub message: String,
+    /// What to do instead, where there is something.
+    pub hint: Option<String>,
+    /// The class of the refused statement.
+    pub class: StatementClass,
+    /// The rule that refused it, as a short name that does not change.
+    pub rule: &'static str,
+    /// Where in the text: in characters, from 1 (PostgreSQL manual, 53.8, field `P`).
+    pub position: Option<u32>,
+}
+
+impl Refusal {
+    /// About how much memory it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + self.message.len() + self.hint.as_ref().map_or(0, String::len)
+    }
+}
