@@ -1,0 +1,130 @@
+//! CancelRequest: it reaches the query it is meant for and no other.
+
+use std::time::{Duration, Instant};
+
+use crate::support::people::{alice, bob};
+use crate::support::proxy::{Stack, StackOptions};
+use crate::support::raw::{RawClient, VERSION_3_0, VERSION_3_2, cancel, query, startup};
+use crate::{ALICE, BOB};
+
+fn sqlstate_of_the_answer(client: &mut RawClient) -> Option<String> {
+    let frames = client.until_ready();
+    assert_eq!(
+        frames.last().map(|frame| frame.tag),
+        Some(b'Z'),
+        "the session ended: {frames:?}"
+    );
+    frames
+        .iter()
+        .find(|frame| frame.tag == b'E')
+        .map(|frame| frame.sqlstate())
+}
+
+#[test]
+fn a_running_query_is_cancelled() {
+    for pool_size in [1, 4] {
+        let stack = Stack::start(&StackOptions::pool(pool_size));
+        for version in [VERSION_3_0, VERSION_3_2] {
+            let mut client = RawClient::connect(stack.port());
+            client.send(&startup(version, &[("user", "alice"), ("database", "acme")]));
+            client
+                .finish_login(Some(&alice().token()))
+                .unwrap_or_else(|why| panic!("{}", why.describe()));
+            // Twice: the first must leave nothing that hits the second.
+            for _ in 0..2 {
+                client.send(&query("SELECT pg_sleep(30)"));
+                std::thread::sleep(Duration::from_millis(300));
+                let start = Instant::now();
+                cancel(stack.port(), &client.cancel_key);
+                assert_eq!(sqlstate_of_the_answer(&mut client).as_deref(), Some("57014"));
+                assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+                assert_eq!(client.value("SELECT who()"), ALICE);
+            }
+            assert_eq!(client.values("BEGIN"), Vec::<String>::new());
+            client.send(&query("SELECT pg_sleep(30)"));
+            std::thread::sleep(Duration::from_millis(300));
+            cancel(stack.port(), &client.cancel_key);
+            assert_eq!(sqlstate_of_the_answer(&mut client).as_deref(), Some("57014"));
+            assert_eq!(client.sqlstate("SELECT 1"), "25P02");
+            client.values("ROLLBACK");
+        }
+    }
+}
+
+/// The key of a client whose transaction is over must not reach whoever has the server connection now.
+#[test]
+fn an_old_key_cancels_nobody() {
+    let stack = Stack::start(&StackOptions::pool(1));
+    let mut hers = stack.login(&alice());
+    let mut his = stack.login(&bob());
+    for _ in 0..3 {
+        assert_eq!(hers.value("SELECT who()"), ALICE);
+        his.send(&query("SELECT who() FROM pg_sleep(0.8)"));
+        std::thread::sleep(Duration::from_millis(200));
+        for _ in 0..10 {
+            cancel(stack.port(), &hers.cancel_key);
+        }
+        let rows: Vec<_> = his
+            .until_ready()
+            .into_iter()
+            .filter(|frame| frame.tag == b'D')
+            .collect();
+        assert_eq!(rows.len(), 1, "bob's query was hit");
+        assert_eq!(rows[0].row(), [Some(BOB.to_owned())]);
+    }
+}
+
+/// A client that waits for a server connection and gives up: its wait ends, the holder is not hit.
+#[test]
+fn a_waiting_query_is_cancelled() {
+    let stack = Stack::start(&StackOptions::pool(1));
+    let mut holder = stack.login(&bob());
+    let mut waiter = stack.login(&alice());
+    holder.send(&query("SELECT who() FROM pg_sleep(2)"));
+    std::thread::sleep(Duration::from_millis(300));
+    waiter.send(&query("SELECT who()"));
+    std::thread::sleep(Duration::from_millis(300));
+    let start = Instant::now();
+    cancel(stack.port(), &waiter.cancel_key);
+    assert_eq!(sqlstate_of_the_answer(&mut waiter).as_deref(), Some("57014"));
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(sqlstate_of_the_answer(&mut holder), None, "the holder was hit");
+    assert_eq!(waiter.value("SELECT who()"), ALICE);
+}
+
+#[test]
+fn wrong_keys_are_ignored() {
+    let mut stack = Stack::start(&StackOptions::pool(1));
+    let mut client = stack.login(&alice());
+    client.send(&query("SELECT 'unharmed' FROM pg_sleep(1)"));
+    std::thread::sleep(Duration::from_millis(200));
+    let right = client.cancel_key.clone();
+    let mut flipped = right.clone();
+    flipped[5] ^= 1;
+    let longer = [&right[..], &[0; 4]].concat();
+    let keys: [&[u8]; 7] = [
+        &flipped,
+        &longer,
+        &right[..7],
+        &right[..4],
+        &[],
+        &[0; 8],
+        &[0xff; 300],
+    ];
+    for key in keys {
+        cancel(stack.port(), key);
+    }
+    assert_eq!(sqlstate_of_the_answer(&mut client), None);
+    stack.assert_well();
+}
+
+/// Keys are the proxy's own: the server's process numbers and secrets stay inside.
+#[test]
+fn keys_are_not_the_servers() {
+    let stack = Stack::start(&StackOptions::pool(1));
+    let mut first = stack.login(&alice());
+    let second = stack.login(&alice());
+    assert_ne!(first.cancel_key, second.cancel_key);
+    let pid: u32 = first.value("SELECT pg_backend_pid()").parse().unwrap();
+    assert_ne!(first.cancel_key[..4], pid.to_be_bytes());
+}

@@ -1,0 +1,433 @@
+//! The extended protocol: statements, portals, Describe, Close, Flush.
+
+use crate::support::people::{alice, bob};
+use crate::support::proxy::{Stack, StackOptions};
+use crate::support::raw::{bind, execute, parse, sync};
+use crate::support::trace::play;
+use crate::{ALICE, BOB, proxied, same_as_postgres};
+
+#[test]
+fn a_statement_with_parameters() {
+    same_as_postgres(
+        "parameters",
+        r#"
+        F Parse s "SELECT $1::text AS a, $2 AS b, who()" 0 23
+        F Describe S s
+        F Bind "" s "x y" NULL
+        F Describe P ""
+        F Execute "" 0
+        F Sync
+        B ParseComplete
+        B ParameterDescription 25 23
+        B RowDescription a b who
+        B BindComplete
+        B RowDescription a b who
+        B DataRow "x y" NULL authenticated|alice|acme
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        F Parse i "INSERT INTO scratch (run, n) VALUES ('$RUN', $1)"
+        F Describe S i
+        F Bind "" i 7
+        F Describe P ""
+        F Execute "" 0
+        F Close S i
+        F Sync
+        B ParseComplete
+        B ParameterDescription 23
+        B NoData
+        B BindComplete
+        B NoData
+        B CommandComplete "INSERT 0 1"
+        B CloseComplete
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn the_unnamed_statement_outlives_its_transaction() {
+    same_as_postgres(
+        "unnamed",
+        r#"
+        F Parse "" "SELECT $1::int + 1"
+        F Sync
+        B ParseComplete
+        B ReadyForQuery I
+        F Describe S ""
+        F Sync
+        B ParameterDescription 23
+        B RowDescription ?column?
+        B ReadyForQuery I
+        F Bind "" "" 1
+        F Execute "" 0
+        F Sync
+        B BindComplete
+        B DataRow 2
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        F Bind "" "" 41
+        F Execute "" 0
+        F Sync
+        B BindComplete
+        B DataRow 42
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        F Query "SELECT 'a simple query takes the unnamed statement away'"
+        B RowDescription ?column?
+        B DataRow "a simple query takes the unnamed statement away"
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        F Bind "" "" 1
+        F Sync
+        B ErrorResponse ERROR 26000
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn names_that_do_not_exist() {
+    same_as_postgres(
+        "unknown",
+        r#"
+        F Bind "" nothing
+        F Sync
+        B ErrorResponse ERROR 26000
+        B ReadyForQuery I
+        F Describe S nothing
+        F Sync
+        B ErrorResponse ERROR 26000
+        B ReadyForQuery I
+        F Describe P nothing
+        F Sync
+        B ErrorResponse ERROR 34000
+        B ReadyForQuery I
+        F Execute nothing 0
+        F Sync
+        B ErrorResponse ERROR 34000
+        B ReadyForQuery I
+        F Close S nothing
+        F Close P nothing
+        F Close S ""
+        F Close P ""
+        F Sync
+        B CloseComplete
+        B CloseComplete
+        B CloseComplete
+        B CloseComplete
+        B ReadyForQuery I
+        F Parse twice "SELECT 1"
+        F Parse twice "SELECT 2"
+        F Sync
+        B ParseComplete
+        B ErrorResponse ERROR 42P05
+        B ReadyForQuery I
+        F Bind "" twice
+        F Execute "" 0
+        F Close S twice
+        F Bind "" twice
+        F Sync
+        B BindComplete
+        B DataRow 1
+        B CommandComplete "SELECT 1"
+        B CloseComplete
+        B ErrorResponse ERROR 26000
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn statements_that_are_wrong() {
+    same_as_postgres(
+        "wrong",
+        r#"
+        F Parse s "SELEC 1"
+        F Sync
+        B ErrorResponse ERROR 42601
+        B ReadyForQuery I
+        F Bind "" s
+        F Sync
+        B ErrorResponse ERROR 26000
+        B ReadyForQuery I
+        F Parse s "SELECT * FROM nothing"
+        F Sync
+        B ErrorResponse ERROR 42P01
+        B ReadyForQuery I
+        F Parse s "SELECT 1; SELECT 2"
+        F Sync
+        B ErrorResponse ERROR 42601
+        B ReadyForQuery I
+        F Parse s "SELECT $1::int"
+        F Bind "" s
+        F Sync
+        B ParseComplete
+        B ErrorResponse ERROR 08P01
+        B ReadyForQuery I
+        F Bind "" s "no number"
+        F Sync
+        B ErrorResponse ERROR 22P02
+        B ReadyForQuery I
+        F Bind "" s 5
+        F Execute "" 0
+        F Sync
+        B BindComplete
+        B DataRow 5
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn empty_queries() {
+    same_as_postgres(
+        "empty",
+        r#"
+        F Query ""
+        B EmptyQueryResponse
+        B ReadyForQuery I
+        F Query " ; ; -- nothing"
+        B EmptyQueryResponse
+        B ReadyForQuery I
+        F Query "SELECT 1;;"
+        B RowDescription ?column?
+        B DataRow 1
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        F Parse "" ""
+        F Bind "" ""
+        F Describe P ""
+        F Execute "" 0
+        F Sync
+        B ParseComplete
+        B BindComplete
+        B NoData
+        B EmptyQueryResponse
+        B ReadyForQuery I
+        F Sync
+        F Sync
+        B ReadyForQuery I
+        B ReadyForQuery I
+        F Flush
+        F Sync
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn portals_with_row_limits() {
+    same_as_postgres(
+        "portals",
+        r#"
+        F Query "BEGIN"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Parse s "SELECT generate_series(1, $1::int) AS n"
+        F Bind p s 5
+        F Execute p 2
+        F Sync
+        B ParseComplete
+        B BindComplete
+        B DataRow 1
+        B DataRow 2
+        B PortalSuspended
+        B ReadyForQuery T
+        F Bind q s 1
+        F Describe P p
+        F Execute p 2
+        F Execute q 10
+        F Sync
+        B BindComplete
+        B RowDescription n
+        B DataRow 3
+        B DataRow 4
+        B PortalSuspended
+        B DataRow 1
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery T
+        F Bind p s 5
+        F Sync
+        B ErrorResponse ERROR 42P03
+        B ReadyForQuery E
+        F Query "ROLLBACK"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        F Bind p s 3
+        F Execute p 1
+        F Execute p 1
+        F Close P p
+        F Sync
+        B BindComplete
+        B DataRow 1
+        B PortalSuspended
+        B DataRow 2
+        B PortalSuspended
+        B CloseComplete
+        B ReadyForQuery I
+        F Bind p s 3
+        F Execute p 1
+        F Sync
+        B BindComplete
+        B DataRow 1
+        B PortalSuspended
+        B ReadyForQuery I
+        F Execute p 1
+        F Sync
+        B ErrorResponse ERROR 34000
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn flush_without_sync() {
+    same_as_postgres(
+        "flush",
+        r#"
+        F Parse s "SELECT who()"
+        F Flush
+        B ParseComplete
+        F Describe S s
+        F Flush
+        B ParameterDescription
+        B RowDescription who
+        F Bind "" s
+        F Flush
+        B BindComplete
+        F Execute "" 0
+        F Flush
+        B DataRow authenticated|alice|acme
+        B CommandComplete "SELECT 1"
+        F Bind "" s
+        F Execute "" 0
+        F Flush
+        B BindComplete
+        B DataRow authenticated|alice|acme
+        B CommandComplete "SELECT 1"
+        F Sync
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn statements_deallocated_by_sql() {
+    for deallocate in [
+        "DEALLOCATE s",
+        "DEALLOCATE PREPARE s",
+        "DEALLOCATE ALL",
+        "DISCARD ALL",
+    ] {
+        let tag = if deallocate.ends_with(" ALL") {
+            deallocate
+        } else {
+            "DEALLOCATE"
+        };
+        let trace = r#"
+            F Parse s "SELECT 1"
+            F Sync
+            B ParseComplete
+            B ReadyForQuery I
+            F Query "$DEALLOCATE"
+            B CommandComplete "$TAG"
+            B ReadyForQuery I
+            F Bind "" s
+            F Sync
+            B ErrorResponse ERROR 26000
+            B ReadyForQuery I
+            F Parse s "SELECT 2"
+            F Bind "" s
+            F Execute "" 0
+            F Sync
+            B ParseComplete
+            B BindComplete
+            B DataRow 2
+            B CommandComplete "SELECT 1"
+            B ReadyForQuery I
+            "#;
+        let trace = trace.replace("$DEALLOCATE", deallocate).replace("$TAG", tag);
+        if deallocate == "DISCARD ALL" {
+            // Straight on Postgres it would discard the identity of the control's login as well.
+            proxied("deallocate", &trace);
+        } else {
+            same_as_postgres("deallocate", &trace);
+        }
+    }
+}
+
+#[test]
+fn names_are_private_to_a_client() {
+    let stack = Stack::start(&StackOptions::pool(1));
+    let (mut hers, mut his) = (stack.login(&alice()), stack.login(&bob()));
+    let prepare = |text: &str| format!("F Parse s \"{text}\"\nF Sync\nB ParseComplete\nB ReadyForQuery I");
+    play(&mut hers, &prepare("SELECT 'hers ' || who()"));
+    play(&mut his, &prepare("SELECT 'his ' || who()"));
+    for _ in 0..3 {
+        for (client, answer) in [
+            (&mut hers, format!("hers {ALICE}")),
+            (&mut his, format!("his {BOB}")),
+        ] {
+            let trace = format!(
+                "F Bind \"\" s\nF Execute \"\" 0\nF Sync\nB BindComplete\nB DataRow \"{answer}\"\n\
+                 B CommandComplete \"SELECT 1\"\nB ReadyForQuery I"
+            );
+            play(client, &trace);
+        }
+    }
+    // What one closes the other still has.
+    play(
+        &mut hers,
+        "F Close S s\nF Sync\nB CloseComplete\nB ReadyForQuery I",
+    );
+    play(
+        &mut his,
+        "F Bind \"\" s\nF Sync\nB BindComplete\nB ReadyForQuery I",
+    );
+    assert_eq!(
+        stack
+            .try_login(&alice().token(), "acme")
+            .map(|_| ())
+            .map_err(|why| why.describe()),
+        Ok(())
+    );
+}
+
+/// More statements than one server connection keeps: evicted ones come back by themselves.
+#[test]
+fn evicted_statements_are_prepared_again() {
+    let stack = Stack::start(&StackOptions::pool(1).with("pool.server_prepared_statements = 10"));
+    let mut client = stack.login(&alice());
+    for n in 0..100 {
+        client.send(
+            &[
+                parse(&format!("s{n}"), &format!("SELECT {n} || who()"), &[]),
+                sync(),
+            ]
+            .concat(),
+        );
+        assert!(client.until_ready().iter().all(|frame| frame.tag != b'E'));
+    }
+    for n in (0..100).chain((0..100).rev()) {
+        client.send(&[bind("", &format!("s{n}"), &[]), execute("", 0), sync()].concat());
+        let frames = client.until_ready();
+        assert_eq!(frames[1].row(), [Some(format!("{n}{ALICE}"))]);
+    }
+    // All in one batch: more than fit at once.
+    let batch: Vec<u8> = (0..100)
+        .flat_map(|n| [bind("", &format!("s{n}"), &[]), execute("", 0)].concat())
+        .collect();
+    client.send(&[batch, sync()].concat());
+    let rows: Vec<_> = client
+        .until_ready()
+        .into_iter()
+        .filter(|frame| frame.tag == b'D')
+        .collect();
+    let expected: Vec<_> = (0..100).map(|n| vec![Some(format!("{n}{ALICE}"))]).collect();
+    assert_eq!(rows.iter().map(|frame| frame.row()).collect::<Vec<_>>(), expected);
+    let held = stack
+        .postgres()
+        .ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'portcullis_app'");
+    assert_ne!(held, ["0"]);
+}

@@ -1,0 +1,75 @@
+//! Sessions message by message: a raw client says exact bytes and checks every answer. Traces that a plain
+//! Postgres would answer alike are played against one as well, so that they cannot be wrong in themselves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cancel;
+mod copy;
+mod extended;
+mod hostile;
+mod limits;
+mod login;
+mod pipelines;
+mod server_loss;
+mod settings;
+mod shutdown;
+mod startup;
+mod transactions;
+mod vanishing;
+
+use support::people::alice;
+use support::postgres::{Version, cluster};
+use support::proxy::{Stack, StackOptions};
+use support::trace::play;
+
+/// Who a session of alice is, as the schema's `who()` tells it.
+const ALICE: &str = "authenticated|alice|acme";
+const BOB: &str = "authenticated|bob|globex";
+
+/// Every version there is.
+const VERSIONS: [Version; 2] = [Version::Installed, Version::Eighteen];
+
+/// Plays a trace as alice against Postgres itself and against the proxy with a pool of one, on every version;
+/// afterwards the session must be itself. `PORTCULLIS_TEST_DIRECT=1` leaves the proxy out. `$RUN` in the trace becomes a name of its own.
+fn same_as_postgres(name: &str, trace: &str) {
+    for version in VERSIONS {
+        if let Some(postgres) = cluster(version) {
+            play(
+                &mut postgres.direct(&alice()),
+                &trace.replace("$RUN", &format!("{name}-direct")),
+            );
+            if std::env::var_os("PORTCULLIS_TEST_DIRECT").is_none() {
+                play_proxied(version, &trace.replace("$RUN", &format!("{name}-proxied")));
+            }
+        }
+    }
+}
+
+/// Plays a trace as alice against the proxy only.
+fn proxied(name: &str, trace: &str) {
+    for version in VERSIONS {
+        if cluster(version).is_some() {
+            play_proxied(version, &trace.replace("$RUN", name));
+        }
+    }
+}
+
+fn play_proxied(version: Version, trace: &str) {
+    let options = StackOptions {
+        postgres: version,
+        ..StackOptions::pool(1)
+    };
+    let mut stack = Stack::start(&options);
+    let mut client = stack.login(&alice());
+    play(&mut client, trace);
+    assert_eq!(client.value("SELECT who()"), ALICE, "after the trace");
+    stack.assert_well();
+}

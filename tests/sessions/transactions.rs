@@ -1,0 +1,355 @@
+//! Transaction blocks: what a client may do with them, and that the identity holds through all of it.
+
+use crate::{proxied, same_as_postgres};
+
+#[test]
+fn blocks_and_savepoints() {
+    same_as_postgres(
+        "savepoints",
+        r#"
+        F Query "BEGIN"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Query "SAVEPOINT a"
+        B CommandComplete SAVEPOINT
+        B ReadyForQuery T
+        F Query "INSERT INTO scratch (run, n) VALUES ('$RUN', 1)"
+        B CommandComplete "INSERT 0 1"
+        B ReadyForQuery T
+        F Query "SELECT 1/0"
+        B ErrorResponse ERROR 22012
+        B ReadyForQuery E
+        F Query "SELECT 1"
+        B ErrorResponse ERROR 25P02
+        B ReadyForQuery E
+        F Query "ROLLBACK TO SAVEPOINT a"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery T
+        F Query "SELECT who()"
+        B RowDescription who
+        B DataRow authenticated|alice|acme
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery T
+        F Query "ROLLBACK TO a; SELECT who()"
+        B CommandComplete ROLLBACK
+        B RowDescription who
+        B DataRow authenticated|alice|acme
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery T
+        F Query "RELEASE a"
+        B CommandComplete RELEASE
+        B ReadyForQuery T
+        F Query "COMMIT"
+        B CommandComplete COMMIT
+        B ReadyForQuery I
+        F Query "SELECT count(*) FROM scratch WHERE run = '$RUN'"
+        B RowDescription count
+        B DataRow 0
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        F Query "SAVEPOINT a"
+        B ErrorResponse ERROR 25P01
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn a_failed_block_commits_as_rollback() {
+    same_as_postgres(
+        "failed",
+        r#"
+        F Query "BEGIN"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Query "SELECT * FROM nothing"
+        B ErrorResponse ERROR 42P01
+        B ReadyForQuery E
+        F Parse "" "SELECT 1"
+        F Sync
+        B ErrorResponse ERROR 25P02
+        B ReadyForQuery E
+        F Parse "" "COMMIT"
+        F Bind "" ""
+        F Execute "" 0
+        F Sync
+        B ParseComplete
+        B BindComplete
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        F Query "COMMIT"
+        B NoticeResponse WARNING 25P01
+        B CommandComplete COMMIT
+        B ReadyForQuery I
+        F Query "BEGIN"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Query "BEGIN"
+        B NoticeResponse WARNING 25001
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Query "END"
+        B CommandComplete COMMIT
+        B ReadyForQuery I
+        F Query "ABORT"
+        B NoticeResponse WARNING 25P01
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+/// The identity is set by a statement that takes a snapshot, so these must go ahead of it.
+#[test]
+fn isolation_levels() {
+    for begin in [
+        "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        "START TRANSACTION ISOLATION LEVEL SERIALIZABLE, READ ONLY, DEFERRABLE",
+    ] {
+        let tag = if begin.starts_with("BEGIN") {
+            "BEGIN"
+        } else {
+            "START TRANSACTION"
+        };
+        let trace = r#"
+            F Query "$BEGIN"
+            B CommandComplete "$TAG"
+            B ReadyForQuery T
+            F Query "SHOW transaction_isolation"
+            B RowDescription transaction_isolation
+            B DataRow serializable
+            B CommandComplete SHOW
+            B ReadyForQuery T
+            F Query "SELECT who()"
+            B RowDescription who
+            B DataRow authenticated|alice|acme
+            B CommandComplete "SELECT 1"
+            B ReadyForQuery T
+            F Query "ROLLBACK"
+            B CommandComplete ROLLBACK
+            B ReadyForQuery I
+            "#;
+        same_as_postgres("isolation", &trace.replace("$BEGIN", begin).replace("$TAG", tag));
+    }
+    same_as_postgres(
+        "set-transaction",
+        r#"
+        F Query "BEGIN"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Query "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+        B CommandComplete SET
+        B ReadyForQuery T
+        F Query "SET TRANSACTION READ ONLY"
+        B CommandComplete SET
+        B ReadyForQuery T
+        F Query "SELECT who(), current_setting('transaction_isolation'), current_setting('transaction_read_only')"
+        B RowDescription who current_setting current_setting
+        B DataRow authenticated|alice|acme "repeatable read" on
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery T
+        F Query "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"
+        B ErrorResponse ERROR 25001
+        B ReadyForQuery E
+        F Query "ROLLBACK"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        F Query "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT current_setting('transaction_isolation'); COMMIT"
+        B CommandComplete BEGIN
+        B CommandComplete SET
+        B RowDescription current_setting
+        B DataRow serializable
+        B CommandComplete "SELECT 1"
+        B CommandComplete COMMIT
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn chains_keep_the_identity_and_the_level() {
+    same_as_postgres(
+        "chains",
+        r#"
+        F Query "BEGIN ISOLATION LEVEL REPEATABLE READ"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Query "SELECT who()"
+        B RowDescription who
+        B DataRow authenticated|alice|acme
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery T
+        F Query "COMMIT AND CHAIN"
+        B CommandComplete COMMIT
+        B ReadyForQuery T
+        F Query "SELECT who(), current_setting('transaction_isolation')"
+        B RowDescription who current_setting
+        B DataRow authenticated|alice|acme "repeatable read"
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery T
+        F Query "ROLLBACK AND CHAIN"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery T
+        F Query "SELECT who(), current_setting('transaction_isolation')"
+        B RowDescription who current_setting
+        B DataRow authenticated|alice|acme "repeatable read"
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery T
+        F Query "COMMIT"
+        B CommandComplete COMMIT
+        B ReadyForQuery I
+        F Query "COMMIT AND CHAIN"
+        B ErrorResponse ERROR 25P01
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn a_refused_statement_fails_its_block() {
+    proxied(
+        "refused-block",
+        r#"
+        F Query "BEGIN"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Query "INSERT INTO scratch (run, n) VALUES ('$RUN', 1)"
+        B CommandComplete "INSERT 0 1"
+        B ReadyForQuery T
+        F Query "SET ROLE service_role"
+        B ErrorResponse ERROR 42501
+        B ReadyForQuery E
+        F Query "SELECT who()"
+        B ErrorResponse ERROR 25P02
+        B ReadyForQuery E
+        F Parse "" "SELECT who()"
+        F Sync
+        B ErrorResponse ERROR 25P02
+        B ReadyForQuery E
+        F Query "COMMIT"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        F Query "SELECT count(*) FROM scratch WHERE run = '$RUN'"
+        B RowDescription count
+        B DataRow 0
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        F Query "BEGIN; SAVEPOINT a"
+        B CommandComplete BEGIN
+        B CommandComplete SAVEPOINT
+        B ReadyForQuery T
+        F Parse "" "DROP TABLE todos"
+        F Sync
+        B ErrorResponse ERROR 42501
+        B ReadyForQuery E
+        F Query "ROLLBACK TO a"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery T
+        F Query "SELECT who()"
+        B RowDescription who
+        B DataRow authenticated|alice|acme
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery T
+        F Query "ROLLBACK"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+/// A refusal as the first thing in a block, before any server connection was needed.
+#[test]
+fn a_refused_statement_right_after_begin() {
+    proxied(
+        "refused-first",
+        r#"
+        F Query "BEGIN"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Query "TRUNCATE todos"
+        B ErrorResponse ERROR 42501
+        B ReadyForQuery E
+        F Query "SELECT 1"
+        B ErrorResponse ERROR 25P02
+        B ReadyForQuery E
+        F Query "ROLLBACK"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn procedures() {
+    proxied(
+        "procedures",
+        r#"
+        F Query "CALL keep('$RUN', 'kept')"
+        B CommandComplete CALL
+        B ReadyForQuery I
+        F Parse "" "CALL commits('$RUN')"
+        F Bind "" ""
+        F Execute "" 0
+        F Sync
+        B ParseComplete
+        B BindComplete
+        B ErrorResponse ERROR 2D000
+        B ReadyForQuery I
+        F Query "CALL commits('$RUN')"
+        B ErrorResponse ERROR 2D000
+        B ReadyForQuery I
+        F Query "SELECT string_agg(n::text, ',') FROM scratch WHERE run = '$RUN'"
+        B RowDescription string_agg
+        B DataRow 0
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        F Query "BEGIN"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Query "CALL commits('$RUN')"
+        B ErrorResponse ERROR 2D000
+        B ReadyForQuery E
+        F Query "ROLLBACK"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        F Query "SELECT 1; CALL keep('$RUN-2', 'x'); SELECT who()"
+        B RowDescription ?column?
+        B DataRow 1
+        B CommandComplete "SELECT 1"
+        B CommandComplete CALL
+        B RowDescription who
+        B DataRow authenticated|alice|acme
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
+fn sql_cursors() {
+    same_as_postgres(
+        "cursors",
+        r#"
+        F Query "BEGIN; DECLARE c CURSOR FOR SELECT generate_series(1, 5) AS n"
+        B CommandComplete BEGIN
+        B CommandComplete "DECLARE CURSOR"
+        B ReadyForQuery T
+        F Query "FETCH 2 FROM c"
+        B RowDescription n
+        B DataRow 1
+        B DataRow 2
+        B CommandComplete "FETCH 2"
+        B ReadyForQuery T
+        F Query "MOVE 1 IN c"
+        B CommandComplete "MOVE 1"
+        B ReadyForQuery T
+        F Query "FETCH c; CLOSE c; COMMIT"
+        B RowDescription n
+        B DataRow 4
+        B CommandComplete "FETCH 1"
+        B CommandComplete "CLOSE CURSOR"
+        B CommandComplete COMMIT
+        B ReadyForQuery I
+        "#,
+    );
+}

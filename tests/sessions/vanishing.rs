@@ -1,0 +1,152 @@
+//! Clients that vanish in the middle of something, with a pool of one: whoever comes next must find a clean
+//! server connection, and soon.
+
+use std::time::Duration;
+
+use crate::support::people::{alice, bob};
+use crate::support::proxy::{Stack, StackOptions};
+use crate::support::raw::{RawClient, bind, execute, flush, message, parse, query, sync};
+use crate::support::wait_until;
+use crate::{ALICE, BOB, VERSIONS};
+
+/// Lets alice do something and vanish, then asks as bob and as another alice.
+fn after(run: &str, act: impl Fn(&mut RawClient)) {
+    for postgres in VERSIONS {
+        let options = StackOptions {
+            postgres,
+            ..StackOptions::pool(1)
+        };
+        let Some(mut stack) = Stack::try_start(&options) else {
+            continue;
+        };
+        for round in 0..3 {
+            let mut client = stack.login(&alice());
+            act(&mut client);
+            client.vanish();
+            let mut next = stack.login(&bob());
+            next.set_patience(Duration::from_secs(15));
+            let what = format!("{run}, round {round}, {postgres:?}");
+            assert_eq!(next.value("SELECT who()"), BOB, "{what}");
+            assert_eq!(
+                next.values("SELECT title FROM todos ORDER BY title")[0],
+                "bob one",
+                "{what}"
+            );
+            assert_eq!(next.value("SELECT residue()"), "", "{what}");
+            assert_eq!(next.value("SHOW statement_timeout"), "0", "{what}");
+            // Outside a block: two statements have two transactions.
+            let first = next.value("SELECT now()");
+            assert_ne!(next.value("SELECT now()"), first, "{what}");
+            let mut again = stack.login(&alice());
+            assert_eq!(again.value("SELECT who()"), ALICE, "{what}");
+            let left = format!("SELECT count(*) FROM scratch WHERE run = '{run}'");
+            assert_eq!(again.value(&left), "0", "{what}");
+        }
+        // Nobody holds a transaction or a lock open on the server.
+        wait_until("no transaction is left", Duration::from_secs(5), || {
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'portcullis_app' AND xact_start IS NOT NULL \
+                       AND state LIKE 'idle in transaction%' AND query LIKE '%vanishing%'";
+            stack.postgres().ask(sql) == ["0"]
+        });
+        stack.assert_well();
+    }
+}
+
+#[test]
+fn in_a_transaction() {
+    after("vanishing-block", |client| {
+        client.values("BEGIN");
+        client.values("SET LOCAL statement_timeout = '77s'");
+        client.values("INSERT INTO scratch (run, n) VALUES ('vanishing-block', 1)");
+    });
+}
+
+#[test]
+fn in_a_failed_transaction() {
+    after("vanishing-failed", |client| {
+        client.values("BEGIN; INSERT INTO scratch (run, n) VALUES ('vanishing-failed', 1)");
+        assert_eq!(client.sqlstate("SELECT 1/0"), "22012");
+    });
+}
+
+#[test]
+fn during_a_query() {
+    after("vanishing-query", |client| {
+        client.send(&query(
+            "INSERT INTO scratch (run, n) SELECT 'vanishing-query', 1 FROM pg_sleep(20)",
+        ));
+        std::thread::sleep(Duration::from_millis(200));
+    });
+}
+
+#[test]
+fn in_a_copy_in() {
+    after("vanishing-copy", |client| {
+        client.send(&query("COPY scratch_in (run, n) FROM STDIN"));
+        assert_eq!(client.read().tag, b'G');
+        client.send(&message(b'd', b"vanishing-copy\t1\n"));
+        // Half a frame as well.
+        client.send(&message(b'd', b"vanishing-copy\t2\n")[..9]);
+    });
+}
+
+#[test]
+fn with_unread_rows() {
+    after("vanishing-rows", |client| {
+        client.send(&query("SELECT repeat('x', 1000) FROM generate_series(1, 100000)"));
+        assert_eq!(client.read().tag, b'T');
+        assert_eq!(client.read().tag, b'D');
+    });
+}
+
+#[test]
+fn with_an_unread_copy() {
+    after("vanishing-copy-out", |client| {
+        client.send(&query(
+            "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT",
+        ));
+        assert_eq!(client.read().tag, b'H');
+    });
+}
+
+#[test]
+fn in_a_batch_without_its_sync() {
+    after("vanishing-batch", |client| {
+        let sql = "INSERT INTO scratch (run, n) VALUES ('vanishing-batch', 1)";
+        client.send(&[parse("", sql, &[]), bind("", "", &[]), execute("", 0), flush()].concat());
+        for tag in [b'1', b'2', b'C'] {
+            assert_eq!(client.read().tag, tag);
+        }
+    });
+}
+
+#[test]
+fn with_a_batch_unanswered() {
+    after("vanishing-unanswered", |client| {
+        let sql = "INSERT INTO scratch (run, n) SELECT 'vanishing-unanswered', 1 FROM pg_sleep(0.5), generate_series(1, 1/0)";
+        client.send(&[parse("", sql, &[]), bind("", "", &[]), execute("", 0), sync()].concat());
+        client.send(&query("BEGIN")[..3]);
+    });
+}
+
+#[test]
+fn with_a_portal_open() {
+    after("vanishing-portal", |client| {
+        client.values("BEGIN");
+        let sql = "SELECT generate_series(1, 1000)";
+        client.send(&[parse("", sql, &[]), bind("p", "", &[]), execute("p", 2), sync()].concat());
+        assert!(client.until_ready().iter().any(|frame| frame.tag == b's'));
+    });
+}
+
+/// Half-closed by the client in the middle of a query: nobody can want the answer's successor.
+#[test]
+fn half_closed() {
+    let mut stack = Stack::start(&StackOptions::pool(1));
+    let mut client = stack.login(&alice());
+    client.send(&query("SELECT pg_sleep(0.3)"));
+    client.half_close();
+    assert!(client.is_closed());
+    assert_eq!(stack.login(&bob()).value("SELECT who()"), BOB);
+    stack.assert_well();
+}

@@ -1,0 +1,48 @@
+//! What the integration tests share: a private Postgres, the proxy as a child process, tokens, a raw
+//! protocol client and the tools the driver suites need. Everything is blocking; tests that want a
+//! runtime build their own. Nothing outlives the test process: each child is on a [`leash::Leash`].
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "each test binary uses its part, and a test stops at the first surprise"
+)]
+
+pub(crate) mod leash;
+pub(crate) mod people;
+pub(crate) mod postgres;
+pub(crate) mod proxy;
+pub(crate) mod raw;
+pub(crate) mod tools;
+pub(crate) mod trace;
+
+use std::time::{Duration, Instant};
+
+/// Asks again and again until the answer is yes; says how long it asked otherwise.
+pub(crate) fn wait_until(what: &str, limit: Duration, mut answer: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !answer() {
+        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Runs a command; false if it fails. One that takes longer than `limit` is killed and panics.
+pub(crate) fn run_within(mut command: std::process::Command, limit: Duration) -> bool {
+    let mut child = command.spawn().expect("the command starts");
+    let _leash = leash::Leash::new(child.id(), "KILL", None);
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.success();
+        }
+        if start.elapsed() > limit {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("{command:?} did not end within {limit:?}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

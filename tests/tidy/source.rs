@@ -1,0 +1,343 @@
+//! Reads a Rust file far enough to judge its shape: comments and literals blanked, test modules cut out.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One file of `src/`.
+pub(crate) struct Source {
+    /// Relative to the repository, e.g. `src/guard/lexer.rs`.
+    pub(crate) path: String,
+    /// As it was written.
+    pub(crate) text: String,
+    /// The same bytes with comments and the insides of literals turned into spaces; line breaks stay.
+    pub(crate) code: String,
+    /// `code` with `#[cfg(test)]` items turned into spaces as well.
+    pub(crate) product: String,
+}
+
+/// A function with a body.
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) line: usize,
+    pub(crate) lines: usize,
+}
+
+impl Source {
+    /// A source from a text, for the tests of this reader.
+    pub(crate) fn new(path: &str, text: &str) -> Self {
+        let code = mask(text);
+        let product = without_tests(&code);
+        Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            code,
+            product,
+        }
+    }
+
+    /// The module path that the file's place gives it: `src/guard/lexer.rs` is `["guard", "lexer"]`.
+    pub(crate) fn module(&self) -> Vec<&str> {
+        let trimmed = self.path.trim_start_matches("src/").trim_end_matches(".rs");
+        trimmed
+            .split('/')
+            .filter(|part| !matches!(*part, "mod" | "lib"))
+            .collect()
+    }
+
+    /// Lines that hold code outside tests.
+    pub(crate) fn code_lines(&self) -> usize {
+        self.product
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .count()
+    }
+
+    /// The functions outside tests.
+    pub(crate) fn functions(&self) -> Vec<Function> {
+        let bytes = self.product.as_bytes();
+        words(&self.product)
+            .filter(|(_, word)| *word == "fn")
+            .filter_map(|(at, _)| {
+                let rest = &self.product[at + 2..];
+                let name: String = rest.trim_start().chars().take_while(|c| is_word(*c)).collect();
+                let open = body_start(bytes, at + 2)?;
+                let close = matching_brace(bytes, open)?;
+                let line = 1 + self.product[..at].matches('\n').count();
+                let lines = 1 + self.product[at..close].matches('\n').count();
+                // `fn(…)` without a name is a type.
+                (!name.is_empty()).then_some(Function { name, line, lines })
+            })
+            .collect()
+    }
+
+    /// Every top-level module that a path in this file reaches through `crate::` (or through enough
+    /// `super::` to come out at the crate's root), with its line.
+    pub(crate) fn arrows(&self) -> Vec<(usize, String)> {
+        let mut found = Vec::new();
+        for (at, word) in words(&self.code) {
+            let line = 1 + self.code[..at].matches('\n').count();
+            if word == "crate" && self.code[at + 5..].trim_start().starts_with("::") {
+                let rest = self.code[at + 5..].trim_start().trim_start_matches("::");
+                found.extend(heads(rest).into_iter().map(|head| (line, head)));
+            }
+        }
+        let depth = self.module().len();
+        for (at, word) in words(&self.product) {
+            let before = self.product[..at].trim_end();
+            if word == "super" && !before.ends_with("::") {
+                let mut rest = &self.product[at..];
+                let mut supers = 0;
+                while let Some(next) = rest.strip_prefix("super::") {
+                    rest = next;
+                    supers += 1;
+                }
+                if supers >= depth {
+                    let line = 1 + self.product[..at].matches('\n').count();
+                    found.extend(heads(rest).into_iter().map(|head| (line, head)));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Every `.rs` file under `src/`, in order.
+pub(crate) fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&root.join("src"), &mut files);
+    files.sort();
+    files
+        .iter()
+        .map(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            let path = file.strip_prefix(root).unwrap().to_str().unwrap();
+            Source::new(path, &text)
+        })
+        .collect()
+}
+
+/// Positions and texts of the identifiers and keywords in masked code.
+pub(crate) fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let start = at + code[at..].find(is_word)?;
+        let length = code[start..].find(|c| !is_word(c)).unwrap_or(code.len() - start);
+        at = start + length;
+        Some((start, &code[start..at]))
+    })
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c == '_' || c.is_alphanumeric()
+}
+
+/// The first names of a path or of a group of paths: `a::b` gives `a`; `{a::b, c}` gives `a` and `c`.
+fn heads(rest: &str) -> Vec<String> {
+    let Some(group) = rest.strip_prefix('{') else {
+        return vec![rest.chars().take_while(|c| is_word(*c)).collect()];
+    };
+    let mut depth = 0_usize;
+    let mut heads = Vec::new();
+    let mut head = String::new();
+    let mut taking = true;
+    for c in group.chars() {
+        match c {
+            '}' if depth == 0 => break,
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                heads.push(std::mem::take(&mut head));
+                taking = true;
+            }
+            ':' => taking = false,
+            c if taking && depth == 0 && is_word(c) => head.push(c),
+            _ => {}
+        }
+    }
+    heads.push(head);
+    heads.retain(|head| !head.is_empty());
+    heads
+}
+
+/// Where the body of a function opens; `None` for a declaration that ends with `;`.
+fn body_start(code: &[u8], from: usize) -> Option<usize> {
+    let mut depth = 0_i32;
+    for (at, byte) in code.iter().enumerate().skip(from) {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth -= 1,
+            b'{' if depth == 0 => return Some(at),
+            b';' if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn matching_brace(code: &[u8], open: usize) -> Option<usize> {
+    let mut depth = 0_i32;
+    for (at, byte) in code.iter().enumerate().skip(open) {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn blank(bytes: &mut [u8]) {
+    for byte in bytes {
+        if *byte != b'\n' {
+            *byte = b' ';
+        }
+    }
+}
+
+/// Cuts each `#[cfg(test)]` item out of masked code.
+fn without_tests(code: &str) -> String {
+    let mut bytes = code.as_bytes().to_vec();
+    for (at, _) in code.match_indices("#[cfg(test)]") {
+        let after = at + "#[cfg(test)]".len();
+        let end = match body_start(code.as_bytes(), after) {
+            Some(open) => matching_brace(code.as_bytes(), open),
+            None => code[after..].find(';').map(|semicolon| after + semicolon),
+        };
+        blank(&mut bytes[at..=end.unwrap_or(code.len() - 1)]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Blanks comments and literals. Bytes that are not ASCII only occur inside those, or are blanked too.
+fn mask(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = bytes.to_vec();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = literal_end(text, at);
+        if end > at {
+            blank(&mut out[at..end]);
+            at = end;
+        } else {
+            if !bytes[at].is_ascii() {
+                out[at] = b' ';
+            }
+            at += 1;
+        }
+    }
+    String::from_utf8(out).unwrap()
+}
+
+/// The end of the comment or literal that starts at `at`; `at` itself if none does.
+fn literal_end(text: &str, at: usize) -> usize {
+    let bytes = text.as_bytes();
+    let rest = &bytes[at..];
+    let starts_word = at == 0 || !(bytes[at - 1] == b'_' || bytes[at - 1].is_ascii_alphanumeric());
+    if rest.starts_with(b"//") {
+        return at + rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+    }
+    if rest.starts_with(b"/*") {
+        return block_comment_end(bytes, at);
+    }
+    match rest {
+        [b'"', ..] => quoted_end(bytes, at + 1),
+        [b'b' | b'c', b'"', ..] if starts_word => quoted_end(bytes, at + 2),
+        [b'r', b'"' | b'#', ..] if starts_word => raw_end(bytes, at, at + 1),
+        [b'b' | b'c', b'r', b'"' | b'#', ..] if starts_word => raw_end(bytes, at, at + 2),
+        [b'b', b'\'', ..] if starts_word => char_end(bytes, at + 1).unwrap_or(at),
+        [b'\'', ..] => char_end(bytes, at).unwrap_or(at),
+        _ => at,
+    }
+}
+
+fn block_comment_end(bytes: &[u8], start: usize) -> usize {
+    let mut depth = 0;
+    let mut at = start;
+    while at < bytes.len() {
+        if bytes[at..].starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if bytes[at..].starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    bytes.len()
+}
+
+fn quoted_end(bytes: &[u8], mut at: usize) -> usize {
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// `r"…"`, `r#"…"#`; a raw identifier (`r#type`) is no literal.
+fn raw_end(bytes: &[u8], start: usize, hashes_at: usize) -> usize {
+    let hashes = bytes[hashes_at..].iter().take_while(|b| **b == b'#').count();
+    let mut at = hashes_at + hashes;
+    if bytes.get(at) != Some(&b'"') {
+        return start;
+    }
+    at += 1;
+    while at < bytes.len() {
+        let closes = bytes[at] == b'"'
+            && bytes[at + 1..]
+                .iter()
+                .take(hashes)
+                .filter(|b| **b == b'#')
+                .count()
+                == hashes;
+        if closes {
+            return at + 1 + hashes;
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+/// The end of a character literal; `None` for a lifetime.
+fn char_end(bytes: &[u8], quote: usize) -> Option<usize> {
+    if bytes.get(quote + 1) == Some(&b'\\') {
+        let close = bytes
+            .get(quote + 3..)?
+            .iter()
+            .take(12)
+            .position(|b| *b == b'\'')?;
+        return Some(quote + 3 + close + 1);
+    }
+    // One character of up to four bytes, then the closing quote; `'a` of a lifetime has none there.
+    let width = match bytes.get(quote + 1)? {
+        0..=0x7f => 1,
+        0x80..=0xdf => 2,
+        0xe0..=0xef => 3,
+        _ => 4,
+    };
+    (bytes.get(quote + 1 + width) == Some(&b'\'')).then_some(quote + 2 + width)
+}
