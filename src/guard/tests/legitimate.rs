@@ -14,11 +14,7 @@ fn set_config_of_a_harmless_setting_ends_with_the_transaction() {
     assert_eq!(state("SELECT set_config('TimeZone', $1, true)"), "ok");
 }
 
-#[test]
-fn the_legitimate_passes() {
-    all(
-        "ok",
-        r#"
+const LEGITIMATE: &str = r#"
         -- empty
         ;
          ; -- x⏎
@@ -88,8 +84,15 @@ fn the_legitimate_passes() {
         SELECT TREAT FROM t
         SELECT a.pg_notify FROM a
         SELECT 1 WHERE x IN (SELECT (1))
-        "#,
-    );
+        "#;
+
+#[test]
+fn the_legitimate_passes() {
+    all("ok", LEGITIMATE);
+    for empty in ["", ";", " ; -- x\n", "/* */"] {
+        let script = judge_as("web", empty).unwrap();
+        assert!(script.statements().is_empty(), "{empty}");
+    }
 }
 
 #[test]
