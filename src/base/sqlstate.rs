@@ -36,8 +36,6 @@ sqlstates! {
     ACTIVE_SQL_TRANSACTION = b"25001";
     /// A transaction sat idle too long.
     IDLE_IN_TRANSACTION_SESSION_TIMEOUT = b"25P03";
-    /// The transaction is aborted until its end.
-    IN_FAILED_SQL_TRANSACTION = b"25P02";
     /// The token or the requested identity does not permit the login.
     INVALID_AUTHORIZATION = b"28000";
     /// The password (token) is wrong.

@@ -29,6 +29,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client that is refused may take to read why.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long sessions may take to say goodbye when the process stops.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
+
 /// Startup settings whose canonical form is remembered.
 const CANONICAL_SETTINGS: u64 = 10_000;
 
@@ -107,7 +110,12 @@ impl Gateway {
         drop(listener);
         tokio::select! {
             () = async { while clients.join_next().await.is_some() {} } => {}
-            () = drain.reached(Phase::Stopping) => clients.shutdown().await,
+            () = drain.reached(Phase::Stopping) => {}
+        }
+        // Sessions say goodbye by themselves; who takes too long is cut off.
+        let goodbyes = async { while clients.join_next().await.is_some() {} };
+        if timeout(GOODBYE_LIMIT, goodbyes).await.is_err() {
+            clients.shutdown().await;
         }
     }
 

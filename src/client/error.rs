@@ -83,7 +83,10 @@ impl LoginError {
     /// What the client is told; `None` if there is nobody to tell.
     pub(super) fn into_fault(self) -> Option<Fault> {
         let sqlstate = match &self {
-            Self::Gone | Self::Io(_) => return None,
+            Self::Gone | Self::Io(_) | Self::FirstPacket(BadFirstPacket::CancelLength) => return None,
+            Self::FirstPacket(BadFirstPacket::Version(..)) | Self::Replication => {
+                SqlState::FEATURE_NOT_SUPPORTED
+            }
             Self::Auth(error) => return Some(Fault::from(error)),
             Self::Route(error) => return Some(Fault::from(error)),
             Self::Pool(error) => return Some(Fault::from(error)),
@@ -100,7 +103,6 @@ impl LoginError {
             | Self::EncryptionLoop => SqlState::PROTOCOL_VIOLATION,
             Self::PasswordTooLong(_) => SqlState::INVALID_PASSWORD,
             Self::NoUser | Self::Plaintext => SqlState::INVALID_AUTHORIZATION,
-            Self::Replication => SqlState::FEATURE_NOT_SUPPORTED,
             Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
         };
         let fault = Fault::fatal(sqlstate, self.to_string());
@@ -118,8 +120,9 @@ impl LoginError {
                 "Connect over loopback, or set allow_plaintext = true where the network is trusted."
             }
             Self::Replication => "Connect to the server itself for replication.",
-            Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => {
-                "Close connections that are not needed, or raise the limit."
+            Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
+            Self::TooManyOfTenant { .. } => {
+                "Close connections that are not needed, or raise max_tenant_client_conn."
             }
             _ => return None,
         })

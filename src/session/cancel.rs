@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rand::RngExt as _;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::base::{Event, Events};
 use crate::server::CancelKey;
@@ -15,13 +17,19 @@ const LONG_SECRET_BYTES: usize = 32;
 
 /// What a session runs, as far as a cancel request is concerned.
 #[derive(Debug, Default)]
-pub(crate) struct CancelSlot(Mutex<Running>);
+pub(crate) struct CancelSlot {
+    running: Mutex<Running>,
+    /// Wakes a session that waits for a server connection.
+    wait_cancelled: Notify,
+}
 
 #[derive(Debug, Default)]
 enum Running {
     /// No server connection: a cancel has nothing to do.
     #[default]
     Nothing,
+    /// Waiting for a server connection: a cancel ends the wait.
+    Waiting,
     /// A server connection that a cancel may be sent for.
     On(Arc<CancelKey>),
     /// A cancel is on its way or has landed: the connection must not serve anybody else.
@@ -29,31 +37,54 @@ enum Running {
 }
 
 impl CancelSlot {
+    /// The session waits for a server connection. Returns a future that is ready when a cancel arrives
+    /// before [`CancelSlot::begin`] or [`CancelSlot::end`].
+    pub(crate) fn wait(&self) -> Notified<'_> {
+        *self.running.lock() = Running::Waiting;
+        self.wait_cancelled.notified()
+    }
+
     /// The session has a server connection now.
     pub(crate) fn begin(&self, key: Arc<CancelKey>) {
-        *self.0.lock() = Running::On(key);
+        *self.running.lock() = Running::On(key);
     }
 
     /// The session gives its server connection back. Returns whether a cancel was sent for it, so that a
     /// late signal could still hit it.
     pub(crate) fn end(&self) -> bool {
-        matches!(std::mem::take(&mut *self.0.lock()), Running::Cancelled)
+        matches!(std::mem::take(&mut *self.running.lock()), Running::Cancelled)
     }
 
-    fn cancel(&self) -> Option<Arc<CancelKey>> {
-        let mut running = self.0.lock();
+    /// Cancels what the session does. Returns the server's key if a server takes part.
+    fn cancel(&self) -> Cancelled {
+        let mut running = self.running.lock();
         match std::mem::take(&mut *running) {
             Running::On(key) => {
                 *running = Running::Cancelled;
-                Some(key)
+                Cancelled::OnServer(key)
             }
             Running::Cancelled => {
                 *running = Running::Cancelled;
-                None
+                Cancelled::Nothing
             }
-            Running::Nothing => None,
+            Running::Waiting => {
+                self.wait_cancelled.notify_waiters();
+                Cancelled::Wait
+            }
+            Running::Nothing => Cancelled::Nothing,
         }
     }
+}
+
+/// What a cancel request has met.
+#[derive(Debug)]
+enum Cancelled {
+    /// Nothing that could be cancelled.
+    Nothing,
+    /// The wait for a server connection.
+    Wait,
+    /// Whatever the server does under this key.
+    OnServer(Arc<CancelKey>),
 }
 
 /// The key a client was given at login. Forgotten when dropped.
@@ -131,25 +162,21 @@ impl CancelRegistry {
     /// Not cancel safe: a dropped call may leave the request half sent. The caller learns nothing, as
     /// with Postgres.
     pub async fn cancel(&self, request: &CancelRequest) {
-        let key = self.find(request);
+        let cancelled = self.find(request);
         self.events.emit(&Event::CancelRequested {
-            matched: key.is_some(),
+            matched: !matches!(cancelled, Cancelled::Nothing),
         });
-        if let Some(key) = key
+        if let Cancelled::OnServer(key) = cancelled
             && let Err(error) = key.send().await
         {
             tracing::warn!(%error, "cancel request did not reach the server");
         }
     }
 
-    fn find(&self, request: &CancelRequest) -> Option<Arc<CancelKey>> {
-        let slot = {
-            let sessions = self.sessions.lock();
-            let (secret, slot) = sessions.get(&request.pid)?;
-            if !same(secret, &request.secret) {
-                return None;
-            }
-            Arc::clone(slot)
+    fn find(&self, request: &CancelRequest) -> Cancelled {
+        let slot = match self.sessions.lock().get(&request.pid) {
+            Some((secret, slot)) if same(secret, &request.secret) => Arc::clone(slot),
+            Some(_) | None => return Cancelled::Nothing,
         };
         slot.cancel()
     }
@@ -181,15 +208,30 @@ mod tests {
             pid: ticket.pid(),
             secret: ticket.secret().to_vec(),
         };
-        assert!(registry.find(&request).is_none(), "nothing runs yet");
+        let nothing = |found| matches!(found, Cancelled::Nothing);
+        assert!(nothing(registry.find(&request)), "nothing runs yet");
         ticket.slot().begin(key());
-        assert!(registry.find(&request).is_some());
-        assert!(registry.find(&request).is_none(), "one cancel per query");
+        assert!(matches!(registry.find(&request), Cancelled::OnServer(_)));
+        assert!(nothing(registry.find(&request)), "one cancel per query");
         assert!(ticket.slot().end(), "the connection is tainted");
-        assert!(registry.find(&request).is_none(), "the query is over");
+        assert!(nothing(registry.find(&request)), "the query is over");
         ticket.slot().begin(key());
         request.secret[0] ^= 1;
-        assert!(registry.find(&request).is_none(), "wrong secret");
+        assert!(nothing(registry.find(&request)), "wrong secret");
+        assert!(!ticket.slot().end());
+    }
+
+    #[tokio::test]
+    async fn a_wait_is_cancelled_and_taints_nothing() {
+        let registry = CancelRegistry::new(Events::none());
+        let ticket = registry.register(0);
+        let request = CancelRequest {
+            pid: ticket.pid(),
+            secret: ticket.secret().to_vec(),
+        };
+        let cancelled = ticket.slot().wait();
+        assert!(matches!(registry.find(&request), Cancelled::Wait));
+        cancelled.await;
         assert!(!ticket.slot().end());
     }
 

@@ -54,7 +54,9 @@ impl Session {
     /// Bind, as soon as its two names have come; its values pass unseen.
     pub(super) fn begin_bind(&mut self, head: Head, rest: &[u8]) -> Step {
         if self.copies() {
-            return self.violation("Bind during COPY FROM STDIN");
+            self.message_during_copy(tag::BIND);
+            self.inbound = Inbound::Drop(head.body_len);
+            return Step::Consumed(HEAD_BYTES);
         }
         let here = rest.get(..head.body_len).unwrap_or(rest);
         let names = match body::bind_names(here) {
@@ -302,6 +304,14 @@ impl Session {
     fn refuse(&mut self, fault: Fault) -> Step {
         self.fail(fault);
         Step::Consumed(0)
+    }
+
+    /// Gives the replies of our own whose turn has come.
+    pub(super) fn give_own_replies(&mut self) {
+        while let Some((own, effect)) = self.link.as_mut().and_then(|link| link.replies.take_own()) {
+            own.put(&mut self.client.outbox);
+            self.apply(effect, &[]);
+        }
     }
 
     /// Gives a reply of our own: in its turn while a server takes part, at once otherwise.

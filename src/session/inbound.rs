@@ -49,7 +49,10 @@ impl Session {
             let step = self.step(&mut inbox);
             self.client.inbox = inbox;
             match step {
-                Step::Consumed(count) => self.client.inbox.consume(count),
+                Step::Consumed(count) => {
+                    self.client.inbox.consume(count);
+                    self.give_own_replies();
+                }
                 Step::Blocked => return Turn::Wait,
                 Step::Lease => return Turn::Lease,
                 Step::End(end) => return Turn::End(end),
@@ -72,6 +75,10 @@ impl Session {
             return Step::Blocked;
         }
         let bytes = inbox.bytes();
+        // As the server: what is no message at all is found out before its length is believed.
+        if let Some(unknown) = bytes.first().filter(|first| !tag::is_known(**first)) {
+            return self.violation(&format!("invalid frontend message type {unknown}"));
+        }
         let head = match frame::head(bytes) {
             Ok(Some(head)) => head,
             Ok(None) => return Step::Blocked,
@@ -148,9 +155,8 @@ impl Session {
 
     fn refuse_function_call(&mut self, head: Head) -> Step {
         if self.copies() {
-            return self.violation("FunctionCall during COPY");
-        }
-        if self.skipping == Skipping::No {
+            self.message_during_copy(head.tag);
+        } else if self.skipping == Skipping::No {
             self.fail(
                 Fault::error(
                     SqlState::INSUFFICIENT_PRIVILEGE,
@@ -280,13 +286,22 @@ impl Session {
         }
     }
 
-    /// Sync and Flush during COPY are ignored, as the server would; the rest ends the session.
-    fn message_during_copy(&mut self, tag: u8) -> Step {
+    /// As the server (`CopyGetData`, copyfromparse.c): Sync and Flush during COPY are ignored, anything else
+    /// fails it and is dropped.
+    pub(super) fn message_during_copy(&mut self, tag: u8) -> Step {
         match tag {
-            tag::SYNC | tag::FLUSH => Step::Consumed(0),
-            tag::TERMINATE => Step::End(ClientEnd::Vanished),
-            _ => self.violation("only copy data may be sent during COPY FROM STDIN"),
+            tag::SYNC | tag::FLUSH => return Step::Consumed(0),
+            tag::TERMINATE => return Step::End(ClientEnd::Vanished),
+            _ => {}
         }
+        if let Some(link) = &mut self.link {
+            let reason = format!("unexpected message type 0x{tag:02X} during COPY from stdin\0");
+            encode::frame(&mut link.upstream, tag::COPY_FAIL, reason.as_bytes());
+            link.copy_in = CopyIn::Ending;
+            link.push = true;
+        }
+        self.after_copy_end();
+        Step::Consumed(0)
     }
 }
 

@@ -45,7 +45,7 @@ use crate::wire::notice;
 use inbound::Inbound;
 use link::Link;
 use pump::Wake;
-use settings::SessionSettings;
+use settings::{Place, SessionSettings};
 use statement::{Prepared, Statement, StatementCache};
 use timer::Timer;
 
@@ -149,11 +149,14 @@ pub struct Session {
     expires_at: Option<Instant>,
     /// Why no server connection could be had for the message at hand.
     lease_fault: Option<Fault>,
-    drain: Drained,
+    drain: Drain,
+    /// Ready when the process has reached the phase after `phase`.
+    next_phase: PhaseReached,
+    phase: Phase,
 }
 
-/// A future that is ready when the process drains.
-type Drained = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A future that is ready when the process reaches a phase.
+type PhaseReached = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A change to the client's statement names.
 enum NameChange {
@@ -191,7 +194,7 @@ impl Session {
         inbox: Inbox,
         identity: Identity,
         ticket: CancelTicket,
-        mut drain: Drain,
+        drain: Drain,
     ) -> Self {
         let policy = shared.guard.policy_for(identity.principal.role());
         let settings = SessionSettings::new(
@@ -228,7 +231,9 @@ impl Session {
             idle_since: Instant::now(),
             expires_at: expiry_of(&identity.principal),
             lease_fault: None,
-            drain: Box::pin(async move { drain.reached(Phase::Draining).await }),
+            next_phase: reached(&drain, Phase::Draining),
+            phase: Phase::Running,
+            drain,
             shared,
             identity,
         }
@@ -311,6 +316,13 @@ impl Session {
         notice::error(&mut self.client.outbox, fault);
     }
 
+    /// Puts ParameterStatus for what has changed into the outbox.
+    fn say_reports(&mut self, place: Place) {
+        for (name, value) in self.settings.due_reports(place) {
+            encode::parameter_status(&mut self.client.outbox, &name, &value);
+        }
+    }
+
     /// Puts ReadyForQuery into the outbox.
     fn say_ready(&mut self, status: TransactionStatus) {
         encode::ready(&mut self.client.outbox, status);
@@ -343,6 +355,11 @@ impl Session {
     fn expired_since(&self) -> Option<Duration> {
         Instant::now().checked_duration_since(self.expires_at?)
     }
+}
+
+fn reached(drain: &Drain, phase: Phase) -> PhaseReached {
+    let mut drain = drain.clone();
+    Box::pin(async move { drain.reached(phase).await })
 }
 
 fn expiry_of(principal: &Principal) -> Option<Instant> {

@@ -10,8 +10,8 @@ use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, timeout};
 
 use super::link::{Batch, Link};
-use super::{Client, Session};
-use crate::base::{ClientEnd, Fault, SqlState};
+use super::{Client, Session, reached};
+use crate::base::{ClientEnd, Fault, Phase, SqlState};
 use crate::net::Stream;
 use crate::wire::encode::TransactionStatus;
 
@@ -88,10 +88,25 @@ impl Session {
         {
             return Poll::Ready(Wake::Deadline);
         }
-        if self.link.is_none() && self.client.inbox.is_empty() && self.drain.as_mut().poll(cx).is_ready() {
+        if self.must_go(cx) {
             return Poll::Ready(Wake::Drained);
         }
         Poll::Pending
+    }
+
+    /// Whether the process is so far in shutting down that this session has to end: once it is idle while
+    /// draining, at once when stopping.
+    fn must_go(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.phase < Phase::Stopping && self.next_phase.as_mut().poll(cx).is_ready() {
+            self.phase = self.drain.phase();
+            self.next_phase = reached(&self.drain, Phase::Stopping);
+        }
+        let idle = self.link.is_none() && self.client.inbox.is_empty();
+        match self.phase {
+            Phase::Running => false,
+            Phase::Draining => idle,
+            Phase::Stopping => true,
+        }
     }
 
     /// The earliest moment at which a time limit could be reached.

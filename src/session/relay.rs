@@ -12,7 +12,7 @@ use super::statement::ROLLBACK;
 use super::{Session, Skipping};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
-use crate::wire::encode::{self, TransactionStatus};
+use crate::wire::encode::TransactionStatus;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
@@ -230,7 +230,7 @@ impl Session {
     }
 
     /// A reply has come in full: its consequences. `body` is that of the CommandComplete, where it is one.
-    fn apply(&mut self, effect: Effect, body: &[u8]) {
+    pub(super) fn apply(&mut self, effect: Effect, body: &[u8]) {
         match effect {
             Effect::None | Effect::Evicted(_) | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
@@ -334,22 +334,18 @@ impl Session {
         };
         link.status = status;
         self.idle_since = tokio::time::Instant::now();
-        let reports = self.settings.due_reports(place);
-        if !reports.is_empty() {
+        if self.settings.has_reports() {
             passing.flush(&mut self.client.outbox);
-            for (name, value) in reports {
-                encode::parameter_status(&mut self.client.outbox, &name, &value);
-            }
+            self.say_reports(place);
         }
         Ok(Goes::ToClient)
     }
 
     /// A frame has been dealt with in full: replies of our own may be due, a held-up script may go on.
     fn after_frame(&mut self, passing: &mut Passing<'_>) {
-        while let Some((own, effect)) = self.link.as_mut().and_then(|link| link.replies.take_own()) {
+        if self.link.as_ref().is_some_and(|link| link.replies.is_own_due()) {
             passing.flush(&mut self.client.outbox);
-            own.put(&mut self.client.outbox);
-            self.apply(effect, &[]);
+            self.give_own_replies();
         }
         let Some(link) = &mut self.link else { return };
         if link.script.is_some() && link.failed {

@@ -91,6 +91,7 @@ impl SessionSettings {
         let pending = std::mem::take(&mut self.pending);
         let changed = !pending.is_empty();
         for (name, value) in pending {
+            self.reports.look_at(&name);
             let value = value.or_else(|| self.startup_value(&name).map(str::to_owned));
             set(&mut self.current, &name, value);
         }
@@ -105,6 +106,9 @@ impl SessionSettings {
     /// RESET ALL outside a transaction. Returns whether anything changed.
     pub(crate) fn reset_all(&mut self) -> bool {
         let changed = self.current != self.startup;
+        for (name, _) in &self.current {
+            self.reports.look_at(name);
+        }
         self.current.clone_from(&self.startup);
         changed
     }
@@ -115,6 +119,11 @@ impl SessionSettings {
         if !matches!(name, "is_superuser" | "session_authorization") {
             set(&mut self.reports.seen, name, Some(value.to_owned()));
         }
+    }
+
+    /// Whether something may have to be reported.
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.reports.seen.is_empty()
     }
 
     /// What the client must be told before ReadyForQuery: inside a transaction what the server reported,
@@ -143,6 +152,19 @@ impl SessionSettings {
             self.reports.seen.clear();
         }
         due
+    }
+}
+
+impl Reports {
+    /// A setting has changed without the server saying so: the next ReadyForQuery compares it.
+    fn look_at(&mut self, name: &str) {
+        let reported = self
+            .base
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        if let Some((name, value)) = reported {
+            set(&mut self.seen, name, Some(value.to_owned()));
+        }
     }
 }
 
@@ -249,5 +271,10 @@ mod tests {
         s.commit();
         s.reported("DateStyle", "ISO, MDY");
         assert!(s.due_reports(Place::Outside).is_empty());
+        s.reset_all();
+        assert_eq!(
+            s.due_reports(Place::Outside),
+            [("DateStyle".to_owned(), "ISO, MDY".to_owned())]
+        );
     }
 }

@@ -26,6 +26,8 @@ impl Session {
                 return Step::Blocked;
             }
         }
+        // As the server: a simple query takes the unnamed statement away (PostgreSQL manual, 54.2.3).
+        self.unnamed = None;
         let script = match self.judge(text) {
             Ok(script) => script,
             Err(fault) => return self.fail_query(fault),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::link::Link;
 use super::pump::token_expired;
+use super::settings::Place;
 use super::{Session, Skipping};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, Severity};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, Severity, SqlState};
 use crate::wire::encode::TransactionStatus;
 
 impl Session {
@@ -18,13 +19,26 @@ impl Session {
             self.say(&token_expired());
             return Err(ClientEnd::Expired);
         }
-        match self.identity.pool.checkout(self.identity.principal.role()).await {
+        let checkout = self.identity.pool.checkout(self.identity.principal.role());
+        let leased = tokio::select! {
+            biased;
+            leased = checkout => leased,
+            () = self.ticket.slot().wait() => {
+                self.lease_fault = Some(Fault::error(
+                    SqlState::QUERY_CANCELED,
+                    "canceling statement due to user request",
+                ));
+                return Ok(());
+            }
+        };
+        match leased {
             Ok(lease) => {
                 self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
                 self.link = Some(Box::new(Link::new(lease)));
                 Ok(())
             }
             Err(error) => {
+                self.ticket.slot().end();
                 let fault = Fault {
                     severity: Severity::Error,
                     ..Fault::from(&error)
@@ -80,6 +94,7 @@ impl Session {
             }
             _ => {
                 self.apply_own_changes();
+                self.say_reports(Place::Outside);
                 self.say_ready(TransactionStatus::Idle);
                 self.check_in_if_done();
             }

@@ -148,6 +148,17 @@ impl<E> Replies<E> {
         self.entries.front().map(|entry| entry.delivery)
     }
 
+    /// Whether the next reply is ours to give.
+    pub fn is_own_due(&self) -> bool {
+        matches!(
+            self.entries.front(),
+            Some(Entry {
+                awaited: Awaited::Own(_),
+                ..
+            })
+        )
+    }
+
     /// Takes the next reply off if it is ours to give.
     pub fn take_own(&mut self) -> Option<(Own, E)> {
         match self.entries.front()?.awaited {

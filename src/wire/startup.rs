@@ -79,6 +79,9 @@ pub enum BadFirstPacket {
     /// Its length cannot be.
     #[error("invalid length of startup packet")]
     Length,
+    /// A CancelRequest without a proper key, which is never answered.
+    #[error("invalid length of cancel request packet")]
+    CancelLength,
     /// Its form is broken.
     #[error("invalid startup packet layout: {0}")]
     Layout(&'static str),
@@ -120,7 +123,7 @@ fn cancel(rest: &[u8]) -> Result<FirstPacket, BadFirstPacket> {
                 secret: secret.to_vec(),
             }))
         }
-        _ => Err(BadFirstPacket::Length),
+        _ => Err(BadFirstPacket::CancelLength),
     }
 }
 

@@ -2,6 +2,26 @@
 
 /// What a client sends.
 pub mod client {
+    /// Whether a message type is one that a client may send at all.
+    pub fn is_known(tag: u8) -> bool {
+        matches!(
+            tag,
+            BIND | CLOSE
+                | COPY_DATA
+                | COPY_DONE
+                | COPY_FAIL
+                | DESCRIBE
+                | EXECUTE
+                | FLUSH
+                | FUNCTION_CALL
+                | PARSE
+                | PASSWORD
+                | QUERY
+                | SYNC
+                | TERMINATE
+        )
+    }
+
     /// Bind.
     pub const BIND: u8 = b'B';
     /// Close.
