@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use moka::Equivalent;
 use moka::sync::Cache;
 
@@ -14,9 +15,11 @@ pub(super) type Verdict = Result<Arc<Script>, Arc<Refusal>>;
 /// The largest part of the cache that one text may take.
 const SHARE: u64 = 64;
 
-/// Verdicts, bounded by bytes. The texts themselves are compared, so a hash that collides costs time alone.
+/// Verdicts, bounded by bytes. The texts themselves are compared, so a hash that collides costs time alone; its
+/// seed is random, so that nobody can look for collisions from outside. SipHash would take as long as all the
+/// rest of a look-up.
 pub(super) struct VerdictCache {
-    verdicts: Option<Cache<Key, Verdict>>,
+    verdicts: Option<Cache<Key, Verdict, RandomState>>,
     text_bytes: u64,
 }
 
@@ -44,7 +47,7 @@ impl VerdictCache {
                     };
                     u32::try_from(weight + key.text.len() + 200).unwrap_or(u32::MAX)
                 })
-                .build()
+                .build_with_hasher(RandomState::default())
         };
         Self {
             verdicts: (bytes > 0).then(build),

@@ -15,6 +15,7 @@ mod copy;
 mod denial;
 mod facts;
 mod lexer;
+mod names;
 mod policy;
 mod query;
 mod reserved;

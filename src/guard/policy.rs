@@ -1,12 +1,12 @@
 //! What one role may do: read from `policies/*.toml`, checked, immutable.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
 
 use super::StatementClass;
 use super::class::{ClassSet, Grant};
+use super::names::NameSet;
 
 /// What one role may do. Immutable.
 #[derive(Debug)]
@@ -67,65 +67,17 @@ impl Policy {
                 message: error.message().to_owned(),
             }]
         })?;
-        let mut mistakes = Vec::new();
-        let mut mistake = |key: &str, message: String| {
-            mistakes.push(PolicyMistake {
-                key: key.to_owned(),
-                message,
-            });
-        };
+        let mut mistakes = Mistakes(Vec::new());
         if file.name.is_empty() {
-            mistake("name", "must not be empty".to_owned());
+            mistakes.add("name", "must not be empty".to_owned());
         }
-        let mut statements = ClassSet::default();
-        for text in &file.statements {
-            match StatementClass::parse(text) {
-                _ if file.trusted => {
-                    mistake(
-                        "statements",
-                        format!("{text:?}: a trusted policy has every statement; use denied_statements"),
-                    );
-                }
-                None => mistake("statements", format!("{text:?} is no class of statements")),
-                Some(class) if matches!(class.grant(), Grant::Trusted) => {
-                    mistake("statements", format!("{class} needs a trusted policy"));
-                }
-                Some(class) if matches!(class.grant(), Grant::Never) => {
-                    mistake(
-                        "statements",
-                        format!("{class} cannot be allowed: it does not work in transaction mode"),
-                    );
-                }
-                Some(class) => statements.insert(class),
-            }
-        }
-        for class in StatementClass::ALL {
-            if file.trusted && class.grant() != Grant::Never || class.grant() == Grant::Always {
-                statements.insert(*class);
-            }
-        }
-        if file.explain {
-            statements.insert(StatementClass::Explain);
-        }
-        for text in &file.denied_statements {
-            match StatementClass::parse(text) {
-                None => mistake("denied_statements", format!("{text:?} is no class of statements")),
-                Some(class) if class.grant() == Grant::Always => {
-                    mistake(
-                        "denied_statements",
-                        format!("{class} cannot be denied: sessions need it to end what they began"),
-                    );
-                }
-                Some(class) => statements.remove(class),
-            }
-        }
+        let statements = statements(&file, &mut mistakes);
         let mut names = |key: &str, texts: &[String]| {
             let (names, bad) = NameSet::parse(texts);
             for text in bad {
-                mistake(
-                    key,
-                    format!("{text:?} is no name: write name, schema.name, or a prefix that ends in *"),
-                );
+                let message =
+                    format!("{text:?} is no name: write name, schema.name, or a prefix that ends in *");
+                mistakes.add(key, message);
             }
             names
         };
@@ -139,10 +91,10 @@ impl Policy {
             trusted: file.trusted,
             statements,
         };
-        if mistakes.is_empty() {
+        if mistakes.0.is_empty() {
             Ok(policy)
         } else {
-            Err(mistakes)
+            Err(mistakes.0)
         }
     }
 
@@ -228,6 +180,61 @@ impl Policy {
     }
 }
 
+struct Mistakes(Vec<PolicyMistake>);
+
+impl Mistakes {
+    fn add(&mut self, key: &str, message: String) {
+        self.0.push(PolicyMistake {
+            key: key.to_owned(),
+            message,
+        });
+    }
+}
+
+/// The classes that a file gives, with those that nobody can be denied.
+fn statements(file: &File, mistakes: &mut Mistakes) -> ClassSet {
+    let mut statements = ClassSet::default();
+    for text in &file.statements {
+        let message = match StatementClass::parse(text) {
+            _ if file.trusted => {
+                format!("{text:?}: a trusted policy has every statement; use denied_statements")
+            }
+            None => format!("{text:?} is no class of statements"),
+            Some(class) if class.grant() == Grant::Trusted => format!("{class} needs a trusted policy"),
+            Some(class) if class.grant() == Grant::Never => {
+                format!("{class} cannot be allowed: it does not work in transaction mode")
+            }
+            Some(class) => {
+                statements.insert(class);
+                continue;
+            }
+        };
+        mistakes.add("statements", message);
+    }
+    for class in StatementClass::ALL {
+        if (file.trusted && class.grant() != Grant::Never) || class.grant() == Grant::Always {
+            statements.insert(*class);
+        }
+    }
+    if file.explain {
+        statements.insert(StatementClass::Explain);
+    }
+    for text in &file.denied_statements {
+        let message = match StatementClass::parse(text) {
+            None => format!("{text:?} is no class of statements"),
+            Some(class) if class.grant() == Grant::Always => {
+                format!("{class} cannot be denied: sessions need it to end what they began")
+            }
+            Some(class) => {
+                statements.remove(class);
+                continue;
+            }
+        };
+        mistakes.add("denied_statements", message);
+    }
+    statements
+}
+
 fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -235,73 +242,6 @@ fn next_id() -> u64 {
 
 fn lowered(names: &[String]) -> Vec<String> {
     names.iter().map(|name| name.to_ascii_lowercase()).collect()
-}
-
-/// Names, `schema.name`s, and prefixes written `name*`, all as the server spells them.
-#[derive(Debug, Default)]
-pub(super) struct NameSet {
-    names: HashSet<Box<str>>,
-    prefixes: Vec<Box<str>>,
-    /// Whether some name carries a schema, so that the joined name is worth building.
-    qualified: bool,
-}
-
-impl NameSet {
-    /// The set, and the texts that are no names.
-    pub(super) fn parse(texts: &[String]) -> (Self, Vec<&String>) {
-        let mut set = Self::default();
-        let mut bad = Vec::new();
-        for text in texts {
-            let name = text.strip_suffix('*').unwrap_or(text);
-            if name.is_empty() || name.contains('*') || name.chars().any(char::is_control) {
-                bad.push(text);
-                continue;
-            }
-            set.qualified |= name.contains('.');
-            if name.len() < text.len() {
-                set.prefixes.push(name.into());
-            } else {
-                set.names.insert(name.into());
-            }
-        }
-        (set, bad)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.prefixes.is_empty()
-    }
-
-    /// Whether the name is in the set by itself or with its schema. A name without schema matches entries of
-    /// every schema: where it resolves to is the server's to know.
-    fn has(&self, schema: Option<&str>, name: &str) -> bool {
-        if self.is_empty() {
-            return false;
-        }
-        if self.has_whole(name) {
-            return true;
-        }
-        if !self.qualified {
-            return false;
-        }
-        match schema {
-            Some(schema) => self.has_whole(&format!("{schema}.{name}")),
-            None => {
-                let ends_so = |entry: &str| entry.rsplit_once('.').is_some_and(|(_, last)| last == name);
-                let begins_so = |entry: &str| {
-                    entry
-                        .rsplit_once('.')
-                        .is_some_and(|(_, last)| name.starts_with(last))
-                };
-                self.names.iter().any(|entry| ends_so(entry))
-                    || self.prefixes.iter().any(|entry| begins_so(entry))
-            }
-        }
-    }
-
-    /// Whether exactly this text is in the set.
-    pub(super) fn has_whole(&self, name: &str) -> bool {
-        self.names.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(&**prefix))
-    }
 }
 
 #[cfg(test)]
@@ -352,25 +292,5 @@ mod tests {
         );
         assert!(Policy::parse("nam = 'x'").is_err());
         assert!(Policy::parse("name = 'x'\ntrusted = true\nstatements = ['SELECT']").is_err());
-    }
-
-    #[test]
-    fn names_match_with_and_without_schema() {
-        let texts = ["secrets", "app.keys", "audit_*", "s.log_*"].map(String::from);
-        let (set, bad) = NameSet::parse(&texts);
-        assert!(bad.is_empty());
-        for (schema, name, wanted) in [
-            (None, "secrets", true),
-            (Some("any"), "secrets", true),
-            (Some("app"), "keys", true),
-            (None, "keys", true),
-            (Some("other"), "keys", false),
-            (Some("x"), "audit_log", true),
-            (None, "log_1", true),
-            (Some("t"), "log_1", false),
-            (None, "todos", false),
-        ] {
-            assert_eq!(set.has(schema, name), wanted, "{schema:?} {name}");
-        }
     }
 }

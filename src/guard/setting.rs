@@ -260,84 +260,87 @@ mod tests {
         }
     }
 
+    /// Text, name, whether it is local, and the value to send (`-` for the default).
+    const SPELLINGS: &[(&str, &str, bool, &str)] = &[
+        (
+            "SET TimeZone TO 'UTC'",
+            "timezone",
+            false,
+            "\"timezone\" TO 'UTC'",
+        ),
+        (
+            "SET SESSION a = b, 'c', -1.5",
+            "a",
+            false,
+            "\"a\" TO b, 'c', -1.5",
+        ),
+        (
+            "SET LOCAL \"Work_Mem\" = 64",
+            "work_mem",
+            true,
+            "\"work_mem\" TO 64",
+        ),
+        ("SET U&\"rol\\0065\" = x", "role", false, "\"role\" TO x"),
+        ("SET role.x TO 1", "role.x", false, "\"role\".\"x\" TO 1"),
+        (
+            "SET session.user_id TO 1",
+            "session.user_id",
+            false,
+            "\"session\".\"user_id\" TO 1",
+        ),
+        (
+            "SET local.a.b TO 1",
+            "local.a.b",
+            false,
+            "\"local\".\"a\".\"b\" TO 1",
+        ),
+        ("SET ROLE none", "role", false, "ROLE none"),
+        ("SET LOCAL ROLE 'x'", "role", true, "ROLE 'x'"),
+        (
+            "SET SESSION AUTHORIZATION DEFAULT",
+            "session_authorization",
+            false,
+            "SESSION AUTHORIZATION DEFAULT",
+        ),
+        (
+            "SET LOCAL SESSION AUTHORIZATION x",
+            "session_authorization",
+            true,
+            "SESSION AUTHORIZATION x",
+        ),
+        (
+            "SET SESSION SESSION AUTHORIZATION x",
+            "session_authorization",
+            false,
+            "SESSION AUTHORIZATION x",
+        ),
+        ("SET TIME ZONE -- c\n 'UTC'", "timezone", false, "TIME ZONE 'UTC'"),
+        (
+            "SET TIME ZONE INTERVAL '+1' HOUR TO MINUTE",
+            "timezone",
+            false,
+            "TIME ZONE INTERVAL '+1' HOUR TO MINUTE",
+        ),
+        ("SET LOCAL TIME ZONE LOCAL", "timezone", true, "-"),
+        ("SET NAMES 'utf8'", "client_encoding", false, "NAMES 'utf8'"),
+        ("SET NAMES", "client_encoding", false, "-"),
+        ("SET SCHEMA 'x'", "search_path", false, "SCHEMA 'x'"),
+        (
+            "SET XML OPTION DOCUMENT",
+            "xmloption",
+            false,
+            "XML OPTION DOCUMENT",
+        ),
+        ("SET a TO DEFAULT", "a", false, "-"),
+        ("RESET ROLE", "role", false, "-"),
+        ("RESET SESSION AUTHORIZATION", "session_authorization", false, "-"),
+        ("RESET TIME ZONE", "timezone", false, "-"),
+        ("RESET app.\"User\"", "app.user", false, "-"),
+    ];
+
     #[test]
     fn every_spelling_names_its_setting() {
-        for (text, name, local, value) in [
-            (
-                "SET TimeZone TO 'UTC'",
-                "timezone",
-                false,
-                "\"timezone\" TO 'UTC'",
-            ),
-            (
-                "SET SESSION a = b, 'c', -1.5",
-                "a",
-                false,
-                "\"a\" TO b, 'c', -1.5",
-            ),
-            (
-                "SET LOCAL \"Work_Mem\" = 64",
-                "work_mem",
-                true,
-                "\"work_mem\" TO 64",
-            ),
-            ("SET U&\"rol\\0065\" = x", "role", false, "\"role\" TO x"),
-            ("SET role.x TO 1", "role.x", false, "\"role\".\"x\" TO 1"),
-            (
-                "SET session.user_id TO 1",
-                "session.user_id",
-                false,
-                "\"session\".\"user_id\" TO 1",
-            ),
-            (
-                "SET local.a.b TO 1",
-                "local.a.b",
-                false,
-                "\"local\".\"a\".\"b\" TO 1",
-            ),
-            ("SET ROLE none", "role", false, "ROLE none"),
-            ("SET LOCAL ROLE 'x'", "role", true, "ROLE 'x'"),
-            (
-                "SET SESSION AUTHORIZATION DEFAULT",
-                "session_authorization",
-                false,
-                "SESSION AUTHORIZATION DEFAULT",
-            ),
-            (
-                "SET LOCAL SESSION AUTHORIZATION x",
-                "session_authorization",
-                true,
-                "SESSION AUTHORIZATION x",
-            ),
-            (
-                "SET SESSION SESSION AUTHORIZATION x",
-                "session_authorization",
-                false,
-                "SESSION AUTHORIZATION x",
-            ),
-            ("SET TIME ZONE -- c\n 'UTC'", "timezone", false, "TIME ZONE 'UTC'"),
-            (
-                "SET TIME ZONE INTERVAL '+1' HOUR TO MINUTE",
-                "timezone",
-                false,
-                "TIME ZONE INTERVAL '+1' HOUR TO MINUTE",
-            ),
-            ("SET LOCAL TIME ZONE LOCAL", "timezone", true, "-"),
-            ("SET NAMES 'utf8'", "client_encoding", false, "NAMES 'utf8'"),
-            ("SET NAMES", "client_encoding", false, "-"),
-            ("SET SCHEMA 'x'", "search_path", false, "SCHEMA 'x'"),
-            (
-                "SET XML OPTION DOCUMENT",
-                "xmloption",
-                false,
-                "XML OPTION DOCUMENT",
-            ),
-            ("SET a TO DEFAULT", "a", false, "-"),
-            ("RESET ROLE", "role", false, "-"),
-            ("RESET SESSION AUTHORIZATION", "session_authorization", false, "-"),
-            ("RESET TIME ZONE", "timezone", false, "-"),
-            ("RESET app.\"User\"", "app.user", false, "-"),
-        ] {
+        for &(text, name, local, value) in SPELLINGS {
             assert_eq!(change(text), Some((name.into(), local, value.into())), "{text}");
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::denial::Denial;
-use super::policy::{NameSet, Policy};
+use super::names::NameSet;
+use super::policy::Policy;
 use super::{SetSetting, SetValue};
 
 /// Settings by which the server knows who the caller is.

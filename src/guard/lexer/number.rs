@@ -68,7 +68,7 @@ impl Cursor<'_> {
         if self.at == from {
             return Err(self.syntax(message, start));
         }
-        if ident::is_start(self.peek(0)) || self.peek(0).is_ascii_digit() {
+        if ident::is_continued(self.peek(0)) {
             return Err(self.syntax("trailing junk after numeric literal", start));
         }
         Ok(self.made(TokenKind::Integer, start))

@@ -1,0 +1,95 @@
+//! Sets of names as policies write them.
+
+use std::collections::HashSet;
+
+/// Names, `schema.name`s, and prefixes written `name*`, all as the server spells them.
+#[derive(Debug, Default)]
+pub(super) struct NameSet {
+    names: HashSet<Box<str>>,
+    prefixes: Vec<Box<str>>,
+    /// Whether some name carries a schema, so that the joined name is worth building.
+    qualified: bool,
+}
+
+impl NameSet {
+    /// The set, and the texts that are no names.
+    pub(super) fn parse(texts: &[String]) -> (Self, Vec<&String>) {
+        let mut set = Self::default();
+        let mut bad = Vec::new();
+        for text in texts {
+            let name = text.strip_suffix('*').unwrap_or(text);
+            if name.is_empty() || name.contains('*') || name.chars().any(char::is_control) {
+                bad.push(text);
+                continue;
+            }
+            set.qualified |= name.contains('.');
+            if name.len() < text.len() {
+                set.prefixes.push(name.into());
+            } else {
+                set.names.insert(name.into());
+            }
+        }
+        (set, bad)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.prefixes.is_empty()
+    }
+
+    /// Whether the name is in the set by itself or with its schema. A name without schema matches entries of
+    /// every schema: where it resolves to is the server's to know.
+    pub(super) fn has(&self, schema: Option<&str>, name: &str) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        if self.has_whole(name) {
+            return true;
+        }
+        if !self.qualified {
+            return false;
+        }
+        match schema {
+            Some(schema) => self.has_whole(&format!("{schema}.{name}")),
+            None => {
+                let ends_so = |entry: &str| entry.rsplit_once('.').is_some_and(|(_, last)| last == name);
+                let begins_so = |entry: &str| {
+                    entry
+                        .rsplit_once('.')
+                        .is_some_and(|(_, last)| name.starts_with(last))
+                };
+                self.names.iter().any(|entry| ends_so(entry))
+                    || self.prefixes.iter().any(|entry| begins_so(entry))
+            }
+        }
+    }
+
+    /// Whether exactly this text is in the set.
+    pub(super) fn has_whole(&self, name: &str) -> bool {
+        self.names.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(&**prefix))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_with_and_without_schema() {
+        let texts = ["secrets", "app.keys", "audit_*", "s.log_*"].map(String::from);
+        let (set, bad) = NameSet::parse(&texts);
+        assert!(bad.is_empty());
+        for (schema, name, wanted) in [
+            (None, "secrets", true),
+            (Some("any"), "secrets", true),
+            (Some("app"), "keys", true),
+            (None, "keys", true),
+            (Some("other"), "keys", false),
+            (Some("x"), "audit_log", true),
+            (None, "log_1", true),
+            (Some("t"), "log_1", false),
+            (None, "todos", false),
+        ] {
+            assert_eq!(set.has(schema, name), wanted, "{schema:?} {name}");
+        }
+    }
+}

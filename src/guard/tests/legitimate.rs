@@ -1,0 +1,155 @@
+//! What real applications and drivers send, and what the session is told about it.
+
+use super::*;
+
+#[test]
+fn set_config_of_a_harmless_setting_ends_with_the_transaction() {
+    let text = "SELECT current_setting('jit') AS cur, set_config('jit', 'off', FALSE) AS new";
+    let script = judge_as("web", text).unwrap();
+    assert_eq!(
+        script.text(),
+        "SELECT current_setting('jit') AS cur, set_config('jit', 'off', true ) AS new"
+    );
+    assert_eq!(script.statements()[0].sql(), script.text());
+    assert_eq!(state("SELECT set_config('TimeZone', $1, true)"), "ok");
+}
+
+const LEGITIMATE: &str = r#"
+        -- empty
+        ;
+         ; -- x⏎
+        SELECT 1;
+        TABLE t
+        VALUES (1), (2)
+        (SELECT 1) UNION (SELECT 2)
+        SELECT role, set_config, session, "drop" FROM set_config AS role WHERE role.set_config = 'DROP TABLE'
+        SELECT t.set_config FROM t
+        INSERT INTO set_config (role, session) VALUES ('a', 'b')
+        INSERT INTO public.lo_import (a) VALUES (1)
+        COPY set_config (a) FROM STDIN
+        SELECT 'SET ROLE x; DROP TABLE t' -- DROP⏎ /* CREATE /* x */ */
+        SELECT $$DROP TABLE t; COMMIT$$
+        SELECT U&'\0053ET', E'\'; DROP TABLE t; --'
+        SELECT 1 AS into, x.into FROM x
+        INSERT INTO t DEFAULT VALUES RETURNING *
+        UPDATE t SET a[1] = 2 WHERE id = $1
+        UPDATE ONLY t SET a = 1
+        DELETE FROM t USING u WHERE t.a = u.a
+        SELECT * FROM t FOR UPDATE OF t SKIP LOCKED
+        SELECT * FROM t FOR NO KEY UPDATE
+        INSERT INTO t VALUES (1) ON CONFLICT (a) WHERE b DO UPDATE SET a = 2
+        INSERT INTO t OVERRIDING SYSTEM VALUE VALUES (1)
+        WITH x AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM x
+        MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN UPDATE SET b = 1 WHEN NOT MATCHED THEN INSERT VALUES (1)
+        UPDATE t SET a = 1 WHERE CURRENT OF c
+        SELECT a OPERATOR(pg_catalog.+) b FROM t
+        SELECT 'a'⏎'b'
+        SELECT (t).*, ROW(1).* FROM t
+        SELECT create_table('x', cols => 'y')
+        CALL p(1)
+        SHOW search_path
+        SHOW ALL
+        SHOW TRANSACTION ISOLATION LEVEL
+        SHOW TIME ZONE
+        FETCH 10 FROM c
+        MOVE ALL IN c
+        CLOSE c
+        DECLARE c NO SCROLL CURSOR WITHOUT HOLD FOR SELECT 1
+        SET CONSTRAINTS ALL DEFERRED
+        COPY t TO STDOUT (FORMAT csv)
+        COPY (VALUES (1)) TO STDOUT
+        BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY
+        START TRANSACTION READ WRITE DEFERRABLE
+        SET TRANSACTION READ WRITE
+        SET transaction_isolation = 'serializable'
+        SAVEPOINT a; RELEASE a; ROLLBACK TO SAVEPOINT a; COMMIT WORK; ROLLBACK AND NO CHAIN; END; ABORT
+        SELECT pg_advisory_unlock_all();⏎CLOSE ALL;⏎UNLISTEN *;⏎RESET ALL;
+        DISCARD ALL
+        DEALLOCATE ALL
+        SET client_encoding TO 'utf-8'
+        SET NAMES 'UTF8'
+        SET standard_conforming_strings = on
+        RESET client_encoding
+        SET extra_float_digits = 3
+        SET DateStyle TO 'ISO, MDY'
+        SET datestyle = iso, mdy
+        SET SESSION timezone TO 'UTC'
+        SET statement_timeout = '5s'
+        SET LOCAL enable_seqscan TO off
+        SET application_name = 'x'
+        RESET statement_timeout
+        SELECT * FROM pg_settings WHERE name = 'role'
+        SELECT c.relname FROM pg_catalog.pg_class c
+        SELECT current_setting('role'), current_user, set_masklen('1.2.3.4', 8)
+        SELECT TREAT FROM t
+        SELECT a.pg_notify FROM a
+        SELECT 1 WHERE x IN (SELECT (1))
+        "#;
+
+#[test]
+fn the_legitimate_passes() {
+    all("ok", LEGITIMATE);
+    for empty in ["", ";", " ; -- x\n", "/* */"] {
+        let script = judge_as("web", empty).unwrap();
+        assert!(script.statements().is_empty(), "{empty}");
+    }
+}
+
+#[test]
+fn each_statement_has_its_action() {
+    use Action::*;
+    for (text, wanted) in [
+        ("SELECT 1", vec![Query]),
+        ("COPY t FROM STDIN", vec![CopyIn]),
+        ("CALL p()", vec![Call]),
+        (
+            "BEGIN; SET TRANSACTION READ ONLY; COMMIT AND CHAIN",
+            vec![Begin, SetTransaction, Commit { chain: true }],
+        ),
+        ("ROLLBACK WORK AND CHAIN", vec![Rollback { chain: true }]),
+        (
+            "END TRANSACTION; ABORT",
+            vec![Commit { chain: false }, Rollback { chain: false }],
+        ),
+        (
+            "SAVEPOINT s; RELEASE SAVEPOINT s; ROLLBACK TO s",
+            vec![Savepoint, Release, RollbackTo],
+        ),
+        ("ROLLBACK TRANSACTION TO SAVEPOINT s", vec![RollbackTo]),
+        ("SET LOCAL transaction_read_only = on", vec![SetTransaction]),
+        (
+            "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
+            vec![Query, CloseAll, UnlistenAll, ResetAll],
+        ),
+        ("DISCARD ALL", vec![DiscardAll]),
+        (
+            "DEALLOCATE ALL; DEALLOCATE PREPARE ALL",
+            vec![Deallocate(None), Deallocate(None)],
+        ),
+        (
+            "DEALLOCATE \"All\"; DEALLOCATE prepare",
+            vec![Deallocate(Some("All".into())), Deallocate(Some("prepare".into()))],
+        ),
+        (
+            "SET SESSION TimeZone = 'UTC'",
+            vec![Set(SetSetting {
+                name: "timezone".into(),
+                scope: SetScope::Session,
+                value: SetValue::Assign("\"timezone\" TO 'UTC'".into()),
+            })],
+        ),
+        (
+            "RESET standard_conforming_strings",
+            vec![Set(SetSetting {
+                name: "standard_conforming_strings".into(),
+                scope: SetScope::Session,
+                value: SetValue::Assign("standard_conforming_strings TO on".into()),
+            })],
+        ),
+    ] {
+        assert_eq!(actions(text), wanted, "{text}");
+    }
+    let script = judge_as("web", " SELECT 1 -- a\n ; /* b */ TABLE t ").unwrap();
+    let sql: Vec<&str> = script.statements().iter().map(Cleared::sql).collect();
+    assert_eq!(sql, ["SELECT 1", "TABLE t"]);
+}
