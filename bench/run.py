@@ -9,7 +9,7 @@
 Each workload is run in interleaved rounds (A B C A B C …), so that a slow minute of the machine hits every
 target alike; the table shows medians. Throughput is noisy on a small machine, where pgbench, server and
 proxy share the cores; the proxy's CPU per transaction is the steady figure. Prints Markdown, writes JSON to
-bench/results/latest.json. Needs Python 3.9, PostgreSQL's server programs with pgbench, and PgBouncer.
+bench/results/latest.json. Needs Linux, Python 3.9, PostgreSQL's server programs with pgbench, and PgBouncer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pathlib import Path
 from measure import Load, Sample, idle_memory, run_case
 from report import memory_table, syscall_table, workload_table
 from targets import PgBouncer, Portcullis, Postgres, SetupError, Target, chown, find_binaries
-from wire import WireError
+from wire import Session, WireError
 from workloads import BEGIN_AS_USER, TARGETS, TODOS_PER_TENANT, WORKLOADS, Workload
 
 RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
@@ -106,12 +106,15 @@ def start_targets(options: argparse.Namespace, binaries: Path, folder: Path, sta
 
 
 def check_answer(target: Target) -> None:
-    """A fast wrong answer is worth nothing: each must show one tenant's rows, all of them."""
+    """A fast wrong answer is worth nothing: each must show one tenant's rows, all of them, and Portcullis
+    must be guarding."""
     session = target.session()
     count = "SELECT count(*) FROM todos"
     try:
         statements = [count] if target.name == "portcullis" else [*BEGIN_AS_USER, count, "COMMIT"]
         rows = [session.query(statement) for statement in statements]
+        if target.name == "portcullis":
+            check_guard(session)
     except WireError as error:
         raise SetupError(f"{target.name}: {error}") from error
     finally:
@@ -119,6 +122,18 @@ def check_answer(target: Target) -> None:
     found = rows[statements.index(count)]
     if found != [[str(TODOS_PER_TENANT)]]:
         raise SetupError(f"{target.name}: {count} gave {found}, not {TODOS_PER_TENANT}")
+
+
+def check_guard(session: Session) -> None:
+    """Forging the identity must be refused; a proxy that lets it pass is faster, and not what is measured."""
+    for forgery in ("SELECT set_config('app.tenant_id', 't8', true)", "SET app.tenant_id = 't8'", "RESET ROLE"):
+        try:
+            session.query(forgery)
+        except WireError as error:
+            if "42501" not in str(error):
+                raise
+        else:
+            raise SetupError(f"portcullis let `{forgery}` pass: this build does not guard")
 
 
 def measure_all(options: argparse.Namespace, pgbench: Path, targets: dict[str, Target], folder: Path) -> None:

@@ -281,7 +281,10 @@ shared = true
         return [str(self.program), "serve", "--config", str(self.config)]
 
     def version(self) -> str:
-        return first_line([str(self.program), "--version"])
+        """Says which build as well: a stale or unoptimised one gives figures that mean nothing."""
+        built = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.program.stat().st_mtime))
+        kind = ", DEBUG BUILD: not a measurement" if "debug" in self.program.parts else ""
+        return f"{first_line([str(self.program), '--version'])}, built {built}{kind}"
 
 
 def find_binaries(given: str | None) -> Path:

@@ -17,8 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::listener::{BoundedListener, Limits};
-use crate::base::{Drain, Phase};
-use crate::observe::Metrics;
+use crate::base::{Drain, Exposition, Phase};
 
 /// Connections at one time. Every answer closes its connection, so this bounds requests as well.
 const CONNECTIONS: usize = 64;
@@ -60,7 +59,7 @@ pub type ReadyCheck = Arc<dyn Fn() -> Readiness + Send + Sync>;
 /// cannot be bound. Dropped, it cuts off the answers under way.
 pub async fn serve(
     settings: Settings,
-    metrics: Arc<Metrics>,
+    metrics: Arc<dyn Exposition>,
     ready: ReadyCheck,
     drain: Drain,
 ) -> io::Result<()> {
@@ -75,7 +74,7 @@ pub async fn serve(
 /// endpoints a handle of their own. Dropped, it cuts off the answers under way.
 pub async fn serve_on(
     listener: TcpListener,
-    metrics: Arc<Metrics>,
+    metrics: Arc<dyn Exposition>,
     ready: ReadyCheck,
     drain: Drain,
 ) -> io::Result<()> {
@@ -98,7 +97,7 @@ pub async fn serve_on(
 
 /// What the endpoints answer from.
 struct Endpoints {
-    metrics: Arc<Metrics>,
+    metrics: Arc<dyn Exposition>,
     ready: ReadyCheck,
     drain: Drain,
     scrapes: Semaphore,
@@ -133,7 +132,7 @@ async fn metrics(State(endpoints): State<Arc<Endpoints>>) -> Response {
         tokio::task::spawn_blocking(move || metrics.render()).await.ok()
     };
     match timeout(SCRAPE_TIMEOUT, scrape).await {
-        Ok(Some(Ok(text))) => typed_answer(StatusCode::OK, Metrics::CONTENT_TYPE, text),
+        Ok(Some(Ok(text))) => typed_answer(StatusCode::OK, endpoints.metrics.content_type(), text),
         Ok(Some(Err(error))) => {
             tracing::error!(%error, "admin: cannot render metrics");
             answer(StatusCode::INTERNAL_SERVER_ERROR, "cannot render metrics\n")
@@ -175,16 +174,36 @@ fn typed_answer(status: StatusCode, content_type: &'static str, text: impl Into<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{DrainHandle, Event, Observe};
-    use crate::observe::MetricsSettings;
+    use crate::base::DrainHandle;
     use parking_lot::Mutex;
+    use std::error::Error;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::task::JoinHandle;
 
+    /// Figures that can be made to fail.
+    #[derive(Default)]
+    struct Figures {
+        broken: AtomicBool,
+    }
+
+    impl Exposition for Figures {
+        fn content_type(&self) -> &'static str {
+            "text/plain; version=0.0.4"
+        }
+
+        fn render(&self) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+            match self.broken.load(Ordering::Relaxed) {
+                true => Err("secret inner workings".into()),
+                false => Ok(b"clients 1\n".to_vec()),
+            }
+        }
+    }
+
     struct Served {
         address: SocketAddr,
-        metrics: Arc<Metrics>,
+        figures: Arc<Figures>,
         readiness: Arc<Mutex<Readiness>>,
         handle: DrainHandle,
         task: JoinHandle<io::Result<()>>,
@@ -193,19 +212,15 @@ mod tests {
     async fn served(limits: Limits) -> Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let pools = Box::new(Vec::new);
-        let metrics = Metrics::new(MetricsSettings {
-            roles: Vec::new(),
-            pools,
-        })
-        .unwrap();
+        let figures = Arc::new(Figures::default());
+        let metrics = Arc::clone(&figures) as Arc<dyn Exposition>;
         let readiness = Arc::new(Mutex::new(Readiness::Ready));
         let answer = Arc::clone(&readiness);
         let ready: ReadyCheck = Arc::new(move || answer.lock().clone());
         let (handle, drain) = DrainHandle::new();
         let scrapes = Semaphore::new(SCRAPES);
         let endpoints = Endpoints {
-            metrics: Arc::clone(&metrics),
+            metrics,
             ready,
             drain,
             scrapes,
@@ -213,7 +228,7 @@ mod tests {
         let task = tokio::spawn(serve_within(limits, listener, endpoints));
         Served {
             address,
-            metrics,
+            figures,
             readiness,
             handle,
             task,
@@ -246,16 +261,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn metrics_are_what_the_observer_counted() {
+    async fn metrics_are_what_was_counted_and_a_failure_tells_no_details() {
         let served = served(LIMITS).await;
-        served.metrics.observe(&Event::ClientAccepted);
         let answer = fetch(served.address, "/metrics").await;
         assert_eq!(status(&answer), "200");
         assert!(
-            answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"),
+            answer.contains("content-type: text/plain; version=0.0.4\r\n"),
             "{answer}"
         );
-        assert!(answer.contains("\nportcullis_client_connections 1\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nclients 1\n"), "{answer}");
+        served.figures.broken.store(true, Ordering::Relaxed);
+        let answer = fetch(served.address, "/metrics").await;
+        assert_eq!(status(&answer), "500");
+        assert!(!answer.contains("secret"), "{answer}");
     }
 
     #[tokio::test]
@@ -331,7 +349,7 @@ mod tests {
             address: served.address,
         };
         let ready: ReadyCheck = Arc::new(|| Readiness::Ready);
-        let error = serve(settings, Arc::clone(&served.metrics), ready, drain)
+        let error = serve(settings, Arc::clone(&served.figures) as _, ready, drain)
             .await
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);

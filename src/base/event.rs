@@ -1,5 +1,6 @@
 //! The one event type: logic emits it; metrics, log and audit consume it.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -210,6 +211,17 @@ impl ClientEnd {
 pub trait Observe: Send + Sync {
     /// Takes note of one event.
     fn observe(&self, event: &Event<'_>);
+}
+
+/// What a scrape of the operators' endpoint shows: it can be rendered by whoever serves it without knowing
+/// who counts.
+pub trait Exposition: Send + Sync {
+    /// The media type of [`Exposition::render`].
+    fn content_type(&self) -> &'static str;
+
+    /// Every figure as text. Takes about a millisecond per thousand series, so not for a thread that
+    /// carries traffic. An error is a defect, told to the log and not to the client.
+    fn render(&self) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
 }
 
 /// Where events go: a handle that is cheap to clone.
