@@ -3,7 +3,7 @@
 //! Messages that the guard must see whole are put together within the statement limit; bulk (the values of
 //! a Bind, copy data) is passed on as it comes.
 
-use super::link::{Batch, CopyIn};
+use super::link::{Batch, CopyIn, Link};
 use super::{Session, Skipping, Turn};
 use crate::base::{ClientEnd, Fault, SqlState, limits};
 use crate::net::Inbox;
@@ -224,6 +224,9 @@ impl Session {
                 .extend_from_slice(here.get(..take).unwrap_or_default());
         }
         let left = left - take;
+        if left == 0 {
+            self.after_copy_end();
+        }
         self.inbound = match goes {
             _ if left == 0 => Inbound::Head,
             BodyGoes::ToServer => Inbound::Forward(left),
@@ -252,11 +255,29 @@ impl Session {
         };
         encode::put_head(&mut link.upstream, head.tag, head.body_len);
         if head.tag != tag::COPY_DATA {
-            link.copy_in = CopyIn::No;
+            link.copy_in = CopyIn::Ending;
             link.push = true;
         }
         self.inbound = Inbound::Forward(head.body_len);
         Step::Consumed(HEAD_BYTES)
+    }
+
+    /// CopyDone or CopyFail of a simple query has been sent in full. The server keeps its answer back until
+    /// it is asked to flush, as always in the extended protocol.
+    fn after_copy_end(&mut self) {
+        let ending = |link: &&mut Box<Link>| link.copy_in == CopyIn::Ending;
+        let Some(link) = self.link.as_mut().filter(ending) else {
+            return;
+        };
+        link.copy_in = CopyIn::No;
+        match &link.script {
+            Some(rest) if rest.next == rest.script.statements().len() => {
+                link.script = None;
+                self.end_batch();
+            }
+            Some(_) => link.flush(),
+            None => {}
+        }
     }
 
     /// Sync and Flush during COPY are ignored, as the server would; the rest ends the session.

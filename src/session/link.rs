@@ -41,6 +41,8 @@ pub(crate) enum CopyIn {
     No,
     /// The server reads copy data.
     Running,
+    /// The client's CopyDone or CopyFail is being passed on.
+    Ending,
 }
 
 /// The Sync-delimited group of messages that is being put together or answered.
@@ -128,7 +130,7 @@ impl Link {
     /// comes behind it is looked at when its transaction's fate is known.
     pub(crate) fn takes_messages(&self) -> bool {
         match self.copy_in {
-            CopyIn::Running => self.has_room(),
+            CopyIn::Running | CopyIn::Ending => self.has_room(),
             CopyIn::No => {
                 self.batch != Batch::Synced
                     && self.script.is_none()
