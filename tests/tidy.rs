@@ -26,11 +26,11 @@ const RANKS: &[(&str, u32)] = &[
     ("session", 6),
     ("client", 7),
     ("observe", 8),
-    ("admin", 8),
-    ("config", 9),
-    ("app", 10),
-    ("dev", 11),
-    ("cli", 12),
+    ("admin", 9),
+    ("config", 10),
+    ("app", 11),
+    ("dev", 12),
+    ("cli", 13),
 ];
 
 /// Lines of code (no comments, no blanks, no tests) a file may have.

@@ -130,6 +130,8 @@ async def prepared_names_are_private():
     # Both connections name their first statement alike.
     async with connect(ALICE) as alice, connect(BOB) as bob:
         hers = await alice.prepare("SELECT 'alice' || $1 || who()", name="same")
+        # asyncpg prepares with Flush: its batch stays open, with the server connection, until it executes.
+        await hers.fetchval("x")
         his = await bob.prepare("SELECT 'bob' || $1 || who()", name="same")
         for turn in range(10):
             equal(await hers.fetchval(str(turn)), f"alice{turn}authenticated|alice|acme")

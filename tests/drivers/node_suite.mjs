@@ -23,7 +23,7 @@ const CLIENTS = JSON.parse(readFileSync(env.CLIENTS_FILE, 'utf8'))
 const COPY_ROWS = 100_000
 const BIG = 64 * 1024 * 1024
 const TURNS = 5
-const SECONDS = 120
+const SECONDS = 60
 const WHO = { alice: 'authenticated|alice|acme', bob: 'authenticated|bob|globex' }
 
 const md5 = (text) => createHash('md5').update(text).digest('hex')

@@ -29,7 +29,7 @@ CLIENTS = json.load(open(os.environ["CLIENTS_FILE"]))
 COPY_ROWS = 100_000
 BIG = 64 * 1024 * 1024
 TURNS = 5
-SECONDS = 120
+SECONDS = 60
 
 TITLES = {
     "alice": ["alice one", "alice two"],

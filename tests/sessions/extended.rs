@@ -179,6 +179,90 @@ fn statements_that_are_wrong() {
     );
 }
 
+/// What tokio-postgres sends when a statement is dropped, after all that can have happened to it.
+#[test]
+fn statements_are_closed() {
+    same_as_postgres(
+        "closed",
+        r#"
+        F Parse a "SELECT 1"
+        F Sync
+        F Close S a
+        F Sync
+        B ParseComplete
+        B ReadyForQuery I
+        B CloseComplete
+        B ReadyForQuery I
+        F Parse a "SELECT 1/0"
+        F Describe S a
+        F Sync
+        B ParseComplete
+        B ParameterDescription
+        B RowDescription ?column?
+        B ReadyForQuery I
+        F Bind "" a
+        F Execute "" 0
+        F Sync
+        F Close S a
+        F Sync
+        B ErrorResponse ERROR 22012
+        B ReadyForQuery I
+        B CloseComplete
+        B ReadyForQuery I
+        F Parse a "SELEC"
+        F Describe S a
+        F Sync
+        F Close S a
+        F Sync
+        B ErrorResponse ERROR 42601
+        B ReadyForQuery I
+        B CloseComplete
+        B ReadyForQuery I
+        F Query "BEGIN"
+        F Parse a "SELECT 2"
+        F Sync
+        F Bind "" a
+        F Execute "" 0
+        F Close S a
+        F Parse a "SELECT 3"
+        F Bind "" a
+        F Execute "" 0
+        F Sync
+        F Close S a
+        F Sync
+        F Query "SELECT 1/0"
+        F Close S a
+        F Sync
+        F Query "ROLLBACK"
+        F Close S a
+        F Sync
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        B ParseComplete
+        B ReadyForQuery T
+        B BindComplete
+        B DataRow 2
+        B CommandComplete "SELECT 1"
+        B CloseComplete
+        B ParseComplete
+        B BindComplete
+        B DataRow 3
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery T
+        B CloseComplete
+        B ReadyForQuery T
+        B ErrorResponse ERROR 22012
+        B ReadyForQuery E
+        B CloseComplete
+        B ReadyForQuery E
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        B CloseComplete
+        B ReadyForQuery I
+        "#,
+    );
+}
+
 #[test]
 fn empty_queries() {
     same_as_postgres(

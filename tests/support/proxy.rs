@@ -129,7 +129,7 @@ impl Stack {
             .stderr(log)
             .spawn()
             .unwrap();
-        let leash = Some(Leash::new(child.id(), "TERM", None));
+        let leash = Some(Leash::new(child.id(), "TERM", Some(folder.path())));
         let mut stack = Self {
             postgres,
             port,

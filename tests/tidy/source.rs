@@ -44,6 +44,19 @@ impl Source {
             .collect()
     }
 
+    /// Modules in files of their own that are compiled for tests only.
+    fn test_modules(&self) -> Vec<Vec<String>> {
+        let names = self.code.split("#[cfg(test)]").skip(1).filter_map(|after| {
+            let name = after.trim_start().strip_prefix("mod ")?;
+            name.split_once(';').map(|(name, _)| name.trim().to_owned())
+        });
+        let parent: Vec<String> = self.module().into_iter().map(str::to_owned).collect();
+        names
+            .filter(|name| name.chars().all(is_word))
+            .map(|name| [parent.clone(), vec![name]].concat())
+            .collect()
+    }
+
     /// Lines that hold code outside tests.
     pub(crate) fn code_lines(&self) -> usize {
         self.product
@@ -107,14 +120,25 @@ pub(crate) fn sources() -> Vec<Source> {
     let mut files = Vec::new();
     collect(&root.join("src"), &mut files);
     files.sort();
-    files
+    let mut sources: Vec<Source> = files
         .iter()
         .map(|file| {
             let text = fs::read_to_string(file).unwrap();
             let path = file.strip_prefix(root).unwrap().to_str().unwrap();
             Source::new(path, &text)
         })
-        .collect()
+        .collect();
+    let tests: Vec<Vec<String>> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        let module = source.module();
+        if tests
+            .iter()
+            .any(|test| module.len() >= test.len() && module.iter().zip(test).all(|(a, b)| a == b))
+        {
+            source.product = String::new();
+        }
+    }
+    sources
 }
 
 /// Positions and texts of the identifiers and keywords in masked code.
