@@ -87,6 +87,7 @@ pub(super) enum Held {
     No,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 enum Taken {
     Lease(Lease),
     Waiting(Waiting),

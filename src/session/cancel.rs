@@ -118,10 +118,13 @@ impl Drop for CancelTicket {
     }
 }
 
+/// The secret half of a key, and what it cancels.
+type Registered = (Vec<u8>, Arc<CancelSlot>);
+
 /// All sessions by the keys they were given.
 #[derive(Debug)]
 pub struct CancelRegistry {
-    sessions: Mutex<HashMap<i32, (Vec<u8>, Arc<CancelSlot>)>>,
+    sessions: Mutex<HashMap<i32, Registered>>,
     events: Events,
 }
 

@@ -130,7 +130,7 @@ impl Session {
 
     /// RESET ALL: every setting of the session returns to its startup value, the identity stays.
     fn reset_all(&mut self) {
-        if !self.link.as_ref().is_some_and(|link| !link.is_clean()) {
+        if self.link.as_ref().is_none_or(|link| link.is_clean()) {
             if self.settings.reset_all() {
                 self.rebind();
             }

@@ -56,6 +56,17 @@ pub(crate) enum Batch {
     Synced,
 }
 
+/// What a batch has asked of the server, as far as giving the connection back is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Nothing, or to parse and describe statements: nothing that a transaction would keep.
+    Nothing,
+    /// The same, and the client waits for the replies.
+    Replies,
+    /// Something that its transaction keeps until the Sync.
+    Work,
+}
+
 /// A simple query that waits for COPY FROM STDIN to end before its remaining statements are sent.
 #[derive(Debug)]
 pub(crate) struct ScriptRest {
@@ -76,6 +87,8 @@ pub(crate) struct Link {
     pub(crate) batch: Batch,
     /// Whether an error has come since the last ReadyForQuery.
     pub(crate) failed: bool,
+    /// What this batch has asked of the server so far.
+    pub(crate) asked: Asked,
     /// The binding in force, as far as the messages sent so far say.
     pub(crate) bound: Option<Bound>,
     /// Whether a transaction block is open, as far as the messages sent so far say.
@@ -101,6 +114,7 @@ impl Link {
             status: TransactionStatus::Idle,
             batch: Batch::Fresh,
             failed: false,
+            asked: Asked::Nothing,
             bound: None,
             in_block: false,
             block: Block::None,
@@ -221,6 +235,7 @@ impl Link {
     }
 
     fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
+        self.asked = Asked::Work;
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
@@ -241,6 +256,7 @@ impl Link {
         delivery: Delivery,
         effect: Effect,
     ) {
+        self.asked = Asked::Work;
         self.prepare(statement, sql, Delivery::Hide, Effect::None);
         encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, statement.name(), values);
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
@@ -263,8 +279,25 @@ impl Link {
 
     /// Ends the batch.
     pub(crate) fn sync(&mut self) {
+        self.end_batch(Delivery::Forward);
+    }
+
+    /// Ends a batch that has only parsed and described, once the client has its replies: it may think about
+    /// them without holding the connection. Some drivers prepare with a Flush and send the Sync much later.
+    pub(crate) fn let_go(&mut self) {
+        if self.asked == Asked::Replies
+            && self.batch == Batch::Open
+            && self.replies.is_empty()
+            && self.upstream.is_empty()
+            && !self.in_block
+        {
+            self.end_batch(Delivery::Hide);
+        }
+    }
+
+    fn end_batch(&mut self, ready: Delivery) {
         encode::sync(&mut self.upstream);
-        self.expect(Awaited::Ready, Delivery::Forward, Effect::None);
+        self.expect(Awaited::Ready, ready, Effect::None);
         self.batch = Batch::Synced;
         self.push = true;
     }
@@ -273,6 +306,9 @@ impl Link {
     pub(crate) fn flush(&mut self) {
         encode::flush(&mut self.upstream);
         self.push = true;
+        if self.asked == Asked::Nothing {
+            self.asked = Asked::Replies;
+        }
     }
 
     /// The name under which the server knows a client's statement now; sends what is missing for that.
@@ -295,6 +331,7 @@ impl Link {
 
     /// Remembers what a portal runs, until the transaction ends.
     pub(crate) fn open_portal(&mut self, name: &[u8], statement: Arc<Statement>) {
+        self.asked = Asked::Work;
         match self.portals.iter_mut().find(|(portal, _)| **portal == *name) {
             Some((_, bound)) => *bound = statement,
             None => self.portals.push((name.into(), statement)),

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::effect::Effect;
-use super::link::{Batch, Block, CopyIn};
+use super::link::{Asked, Batch, Block, CopyIn};
 use super::settings::Place;
 use super::statement::ROLLBACK;
 use super::{Session, Skipping};
@@ -299,10 +299,11 @@ impl Session {
 
     fn on_ready(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ReadyForQuery"))?;
-        link.replies.advance(tag::READY)?;
+        let delivery = link.replies.advance(tag::READY)?.delivery;
         let status = body.first().copied().and_then(TransactionStatus::from_byte);
         let status = status.ok_or(Trouble::Malformed("ReadyForQuery"))?;
         link.batch = Batch::Fresh;
+        link.asked = Asked::Nothing;
         let errored = std::mem::take(&mut link.failed);
         let place = match status {
             TransactionStatus::Failed if link.block != Block::Clients => {
@@ -334,6 +335,9 @@ impl Session {
         };
         link.status = status;
         self.idle_since = tokio::time::Instant::now();
+        if delivery == Delivery::Hide {
+            return Ok(Goes::Nowhere);
+        }
         if self.settings.has_reports() {
             passing.flush(&mut self.client.outbox);
             self.say_reports(place);
@@ -348,6 +352,7 @@ impl Session {
             self.give_own_replies();
         }
         let Some(link) = &mut self.link else { return };
+        link.let_go();
         if link.script.is_some() && link.failed {
             link.script = None;
             self.end_batch();
