@@ -87,7 +87,6 @@ impl Session {
             self.open_own_block();
         }
         self.bind_identity_for(Some(&Action::Query));
-        let startup = self.settings.startup_value(&setting.name).map(str::to_owned);
         let internal = &self.shared.statements.internal;
         let Some(link) = &mut self.link else { return };
         let tag = if sql
@@ -100,31 +99,28 @@ impl Session {
         } else {
             "SET"
         };
-        match (&setting.value, startup) {
-            (SetValue::Assign(text), _) => link.run_once(&format!("SET LOCAL {text}"), Effect::None),
-            (SetValue::Default, Some(value)) => {
+        match (&setting.value, setting.scope) {
+            (SetValue::Assign(text), SetScope::Local) => {
+                link.run_once(&format!("SET LOCAL {text}"), Effect::None);
+            }
+            (SetValue::Assign(text), SetScope::Session) => {
+                link.run_once(&format!("SET LOCAL {text}"), Effect::None);
                 link.run_internal(
-                    &internal.write_setting,
-                    WRITE_SETTING,
-                    &[&setting.name, &value],
-                    Delivery::Hide,
-                    Effect::None,
+                    &internal.read_setting,
+                    READ_SETTING,
+                    &[&setting.name],
+                    Delivery::Capture,
+                    Effect::SettingRead(setting.name.clone()),
                 );
-                link.answer(Own::Command(tag), Effect::SettingReset(setting.name.clone()));
             }
-            (SetValue::Default, None) => {
-                link.run_hidden(&format!("SET LOCAL {} TO DEFAULT", quoted(&setting.name)));
-                link.answer(Own::Command(tag), Effect::SettingReset(setting.name.clone()));
+            (SetValue::Default, SetScope::Local) => {
+                let default = format!("SET LOCAL {} TO DEFAULT", quoted(&setting.name));
+                link.run_once(&default, Effect::None);
             }
-        }
-        if let (SetScope::Session, SetValue::Assign(_)) = (setting.scope, &setting.value) {
-            link.run_internal(
-                &internal.read_setting,
-                READ_SETTING,
-                &[&setting.name],
-                Delivery::Capture,
-                Effect::SettingRead(setting.name.clone()),
-            );
+            (SetValue::Default, SetScope::Session) => {
+                self.reset(&setting.name);
+                self.answer(Own::Command(tag), Effect::None);
+            }
         }
     }
 
@@ -137,30 +133,27 @@ impl Session {
             return;
         }
         for name in self.settings.changed() {
-            let reset = SetSetting {
-                name: name.into(),
-                scope: SetScope::Session,
-                value: SetValue::Default,
-            };
-            self.reset_quietly(&reset);
+            self.open_own_block();
+            self.bind_identity_for(Some(&Action::Query));
+            self.reset(&name);
         }
     }
 
-    fn reset_quietly(&mut self, reset: &SetSetting) {
-        self.open_own_block();
-        self.bind_identity_for(Some(&Action::Query));
-        let startup = self.settings.startup_value(&reset.name).map(str::to_owned);
+    /// Returns one setting to its startup value, or to the server's default where the client gave none.
+    fn reset(&mut self, name: &str) {
+        let startup = self.settings.startup_value(name).map(str::to_owned);
         let internal = &self.shared.statements.internal;
         let Some(link) = &mut self.link else { return };
+        let effect = Effect::SettingReset(name.into());
         match startup {
             Some(value) => link.run_internal(
                 &internal.write_setting,
                 WRITE_SETTING,
-                &[&reset.name, &value],
+                &[name, &value],
                 Delivery::Hide,
-                Effect::SettingReset(reset.name.clone()),
+                effect,
             ),
-            None => link.run_hidden(&format!("SET LOCAL {} TO DEFAULT", quoted(&reset.name))),
+            None => link.run_hidden(&format!("SET LOCAL {} TO DEFAULT", quoted(name)), effect),
         }
     }
 

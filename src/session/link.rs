@@ -230,8 +230,8 @@ impl Link {
     }
 
     /// The same for a statement whose replies the client does not get.
-    pub(crate) fn run_hidden(&mut self, sql: &str) {
-        self.run_unnamed(sql, Delivery::Hide, Effect::None);
+    pub(crate) fn run_hidden(&mut self, sql: &str, effect: Effect) {
+        self.run_unnamed(sql, Delivery::Hide, effect);
     }
 
     fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
