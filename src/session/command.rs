@@ -59,7 +59,7 @@ impl Session {
             .filter(|link| link.block == Block::Own && link.in_block)
         {
             link.in_block = false;
-            link.bound = None;
+            link.forget_identity();
             link.run_internal(
                 &internal.commit,
                 COMMIT,

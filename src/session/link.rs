@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::effect::Effect;
-use super::statement::{Prepared, Statement};
+use super::portals::Portals;
+use super::statement::{Prepared, ROLLBACK, Statement};
 use super::warrant::Warrant;
 use crate::base::{Fault, limits};
 use crate::guard::{Action, Cleared, Script};
@@ -84,6 +85,8 @@ pub(crate) struct Link {
     pub(crate) sent: usize,
     /// Whether `upstream` should leave now, rather than wait for the rest of the batch.
     pub(crate) push: bool,
+    /// Whether the server has been asked to answer all that it was sent.
+    flushed: bool,
     pub(crate) replies: Replies<Effect>,
     pub(crate) status: TransactionStatus,
     pub(crate) batch: Batch,
@@ -93,12 +96,14 @@ pub(crate) struct Link {
     pub(crate) asked: Asked,
     /// The binding in force, as far as the messages sent so far say.
     pub(crate) bound: Option<Bound>,
+    /// Whether the server has confirmed that the binding is in force: then an error cannot undo it.
+    pub(crate) bound_for_sure: bool,
     /// Whether a transaction block is open, as far as the messages sent so far say.
     pub(crate) in_block: bool,
     pub(crate) block: Block,
     pub(crate) copy_in: CopyIn,
     pub(crate) script: Option<ScriptRest>,
-    pub(crate) portals: Vec<(Box<[u8]>, Arc<Statement>)>,
+    pub(crate) portals: Portals,
     pub(crate) began: Instant,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
@@ -112,17 +117,19 @@ impl Link {
             upstream: Vec::new(),
             sent: 0,
             push: false,
+            flushed: true,
             replies: Replies::default(),
             status: TransactionStatus::Idle,
             batch: Batch::Fresh,
             failed: false,
             asked: Asked::Nothing,
             bound: None,
+            bound_for_sure: false,
             in_block: false,
             block: Block::None,
             copy_in: CopyIn::No,
             script: None,
-            portals: Vec::new(),
+            portals: Portals::default(),
             began: Instant::now(),
             bytes_in: 0,
             bytes_out: 0,
@@ -163,6 +170,7 @@ impl Link {
 
     /// Pushes an expected reply and opens the batch.
     pub(crate) fn expect(&mut self, awaited: Awaited, delivery: Delivery, effect: Effect) {
+        self.flushed &= matches!(awaited, Awaited::Own(_));
         self.replies.push(awaited, delivery, effect);
         if self.batch == Batch::Fresh {
             self.batch = Batch::Open;
@@ -195,7 +203,7 @@ impl Link {
     fn put_prelude(&mut self, binding: &Binding, statement: &Prepared) -> Bound {
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         // The unnamed portal needs no closing, yet it may hold something that the client has bound.
-        let portal = if self.portal(b"").is_some() {
+        let portal = if self.portals.get(b"").is_some() {
             INTERNAL_PORTAL
         } else {
             ""
@@ -276,7 +284,8 @@ impl Link {
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         encode::bind_text::<&str>(&mut self.upstream, "", "", &[]);
-        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        self.portals.close(b"");
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::PortalChanged);
         encode::describe_portal(&mut self.upstream, "");
         self.expect(Awaited::PortalDescription, rows, Effect::None);
         encode::execute(&mut self.upstream, "");
@@ -300,6 +309,21 @@ impl Link {
         self.expect(Awaited::Execution, delivery, effect);
         encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
         self.expect(Awaited::Close, Delivery::Hide, Effect::None);
+    }
+
+    /// Undoes a block of our own that has failed. On the unnamed portal, which can always be bound: the
+    /// client may have used any other name in the failed transaction.
+    pub(crate) fn roll_back(&mut self) {
+        self.block = Block::RollingBack;
+        self.forget_identity();
+        self.run_unnamed(ROLLBACK, Delivery::Hide, Effect::None);
+        self.sync();
+    }
+
+    /// The transaction ends, or may have ended: the next statement puts the identity into force again.
+    pub(crate) fn forget_identity(&mut self) {
+        self.bound = None;
+        self.bound_for_sure = false;
     }
 
     /// Makes the server fail here, and the client see `fault` as the reason.
@@ -336,12 +360,21 @@ impl Link {
         self.expect(Awaited::Ready, ready, Effect::None);
         self.batch = Batch::Synced;
         self.push = true;
+        self.flushed = true;
+    }
+
+    /// Asks for the replies so far, unless that has been done: the client's next message waits for them.
+    pub(crate) fn wait_for_replies(&mut self) {
+        if self.batch == Batch::Open && !self.replies.is_empty() && !self.flushed {
+            self.flush();
+        }
     }
 
     /// Asks for the replies so far.
     pub(crate) fn flush(&mut self) {
         encode::flush(&mut self.upstream);
         self.push = true;
+        self.flushed = true;
         if self.asked == Asked::Nothing {
             self.asked = Asked::Replies;
         }
@@ -365,25 +398,9 @@ impl Link {
         ""
     }
 
-    /// A portal has run what it cannot run again.
-    pub(crate) fn forget_portal(&mut self, name: &[u8]) {
-        self.portals.retain(|(portal, _)| **portal != *name);
-    }
-
-    /// Remembers what a portal runs, until the transaction ends.
+    /// Remembers what a portal will run. The caller expects the reply with [`Effect::PortalChanged`].
     pub(crate) fn open_portal(&mut self, name: &[u8], statement: Arc<Statement>) {
         self.asked = Asked::Work;
-        match self.portals.iter_mut().find(|(portal, _)| **portal == *name) {
-            Some((_, bound)) => *bound = statement,
-            None => self.portals.push((name.into(), statement)),
-        }
-    }
-
-    /// What a portal runs; `None` for one that the protocol did not open, as an SQL cursor.
-    pub(crate) fn portal(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.portals
-            .iter()
-            .find(|(portal, _)| **portal == *name)
-            .map(|(_, statement)| statement)
+        self.portals.open(name, statement);
     }
 }

@@ -11,6 +11,7 @@ mod effect;
 mod extended;
 mod inbound;
 mod link;
+mod portals;
 mod probe;
 mod pump;
 mod relay;

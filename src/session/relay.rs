@@ -8,7 +8,6 @@ use std::ops::Range;
 use super::effect::Effect;
 use super::link::{Asked, Batch, Block, CopyIn};
 use super::settings::Place;
-use super::statement::ROLLBACK;
 use super::{Session, Skipping};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
@@ -235,8 +234,14 @@ impl Session {
             Effect::None | Effect::Evicted(_) | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
             Effect::NameChanged => self.apply_name_change(),
+            Effect::PortalChanged => {
+                if let Some(link) = &mut self.link {
+                    link.portals.confirm();
+                }
+            }
             Effect::BlockBegan => {
                 if let Some(link) = &mut self.link {
+                    link.portals.confirm();
                     link.block = Block::Clients;
                 }
             }
@@ -270,6 +275,7 @@ impl Session {
         link.failed = true;
         link.copy_in = CopyIn::No;
         link.lease.unnamed = None;
+        link.portals.fail();
         self.names.clear();
         self.captured = None;
         let mut skipped = link.replies.fail();
@@ -308,15 +314,14 @@ impl Session {
         let place = match status {
             TransactionStatus::Failed if link.block != Block::Clients => {
                 // The client has opened no block, so it shall see none: ours is rolled back behind its back.
-                link.block = Block::RollingBack;
-                link.bound = None;
-                let internal = &self.shared.statements.internal;
-                link.run_internal(&internal.rollback, ROLLBACK, &[], Delivery::Hide, Effect::None);
-                link.sync();
+                if link.block == Block::RollingBack {
+                    return Err(Trouble::Malformed("answer to ROLLBACK"));
+                }
+                link.roll_back();
                 return Ok(Goes::Nowhere);
             }
             TransactionStatus::Idle => {
-                link.bound = None;
+                link.forget_identity();
                 link.in_block = false;
                 link.block = Block::None;
                 link.portals.clear();
@@ -324,9 +329,12 @@ impl Session {
                 Place::Outside
             }
             TransactionStatus::InBlock | TransactionStatus::Failed => {
-                if errored {
-                    // What was predicted to be in force may have been skipped: setting it again is harmless.
-                    link.bound = None;
+                if !errored {
+                    link.bound_for_sure = link.bound.is_some();
+                } else if !link.bound_for_sure {
+                    // What was predicted to be in force may have been skipped. What the server has confirmed
+                    // stays, and must not be set again: it would undo the client's own SET LOCAL.
+                    link.forget_identity();
                 }
                 link.in_block = true;
                 link.block = Block::Clients;
@@ -354,8 +362,7 @@ impl Session {
         let Some(link) = &mut self.link else { return };
         link.let_go();
         if link.script.is_some() && link.failed {
-            link.script = None;
-            self.end_batch();
+            self.end_failed_script();
         } else if link.script.is_some() && link.replies.is_empty() {
             self.resume_script();
         }

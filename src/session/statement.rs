@@ -29,7 +29,6 @@ pub(crate) struct Statement {
 pub(crate) struct Internal {
     pub(crate) begin: Prepared,
     pub(crate) commit: Prepared,
-    pub(crate) rollback: Prepared,
     pub(crate) read_setting: Prepared,
     pub(crate) write_setting: Prepared,
 }
@@ -135,7 +134,6 @@ impl StatementCache {
         let internal = Internal {
             begin: next(),
             commit: next(),
-            rollback: next(),
             read_setting: next(),
             write_setting: next(),
         };
@@ -180,7 +178,7 @@ impl StatementCache {
 pub(crate) const BEGIN: &str = "BEGIN";
 /// Text of [`Internal::commit`].
 pub(crate) const COMMIT: &str = "COMMIT";
-/// Text of [`Internal::rollback`].
+/// Undoes a block of our own that has failed.
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 /// Text of [`Internal::read_setting`].
 pub(crate) const READ_SETTING: &str = "SELECT pg_catalog.current_setting($1)";
