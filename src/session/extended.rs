@@ -228,10 +228,12 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        Ok(self
-            .shared
-            .statements
-            .statement(&script, message.types, self.search_path))
+        let statements = &self.shared.statements;
+        Ok(if message.name.is_empty() {
+            statements.unnamed(script, message.types)
+        } else {
+            statements.named(&script, message.types, self.search_path)
+        })
     }
 
     fn check_new_name(&self, name: &[u8]) -> Result<(), Fault> {

@@ -147,8 +147,16 @@ impl StatementCache {
         }
     }
 
-    /// The statement for a script of at most one statement.
-    pub(crate) fn statement(&self, script: &Arc<Script>, types: &[u8], search_path: u64) -> Arc<Statement> {
+    /// The client's unnamed statement: most are used once, so nothing is remembered of it.
+    pub(crate) fn unnamed(&self, script: Arc<Script>, types: &[u8]) -> Arc<Statement> {
+        Arc::new(Statement {
+            prepared: self.prepared(types),
+            script,
+        })
+    }
+
+    /// A named statement for a script of at most one statement.
+    pub(crate) fn named(&self, script: &Arc<Script>, types: &[u8], search_path: u64) -> Arc<Statement> {
         let key = StatementKey {
             script: Arc::as_ptr(script).addr(),
             search_path,
