@@ -219,6 +219,7 @@ impl Session {
         {
             link.forget_portal(portal);
         }
+        self.note_alteration(cleared.class());
         let effect = self.before_execution(cleared.action());
         self.forward_execute(body, effect)
     }

@@ -94,6 +94,8 @@ pub(crate) struct Link {
     /// Whether a transaction block is open, as far as the messages sent so far say.
     pub(crate) in_block: bool,
     pub(crate) block: Block,
+    /// Whether the transaction may have changed what statements mean.
+    pub(crate) alters_shapes: bool,
     pub(crate) copy_in: CopyIn,
     pub(crate) script: Option<ScriptRest>,
     pub(crate) portals: Vec<(Box<[u8]>, Arc<Statement>)>,
@@ -118,6 +120,7 @@ impl Link {
             bound: None,
             in_block: false,
             block: Block::None,
+            alters_shapes: false,
             copy_in: CopyIn::No,
             script: None,
             portals: Vec::new(),

@@ -79,6 +79,7 @@ impl Session {
             self.open_own_block();
         }
         self.bind_identity_for(Some(action));
+        self.note_alteration(cleared.class());
         let effect = self.before_execution(action);
         if let Some(link) = &mut self.link {
             link.run_once(cleared.sql(), effect);
