@@ -6,9 +6,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+/// How long a connection may be silent before the other side is asked whether it is still there: shorter than
+/// what common load balancers forget a connection after (350 s and more).
+const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+
+/// Time between such questions; the system gives up after its own number of them (9 on Linux).
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Where a Postgres server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +42,8 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A connected socket. Small packets leave at once (TCP_NODELAY).
+/// A connected socket. Small packets leave at once (TCP_NODELAY), and a peer that has vanished without a word
+/// is found out (SO_KEEPALIVE).
 #[derive(Debug)]
 pub enum Stream {
     /// TCP.
@@ -54,6 +64,11 @@ impl Stream {
     /// Takes an accepted or connected TCP socket.
     pub fn from_tcp(socket: TcpStream) -> io::Result<Self> {
         socket.set_nodelay(true)?;
+        SockRef::from(&socket).set_tcp_keepalive(
+            &TcpKeepalive::new()
+                .with_time(KEEPALIVE_TIME)
+                .with_interval(KEEPALIVE_INTERVAL),
+        )?;
         Ok(Self::Tcp(socket))
     }
 

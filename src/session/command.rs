@@ -86,9 +86,6 @@ impl Session {
         if setting.scope == SetScope::Session {
             self.open_own_block();
         }
-        self.bind_identity_for(Some(&Action::Query));
-        let internal = &self.shared.statements.internal;
-        let Some(link) = &mut self.link else { return };
         let tag = if sql
             .trim_start()
             .as_bytes()
@@ -99,12 +96,17 @@ impl Session {
         } else {
             "SET"
         };
+        let warrant = self.warrant(Some(&Action::Query));
+        let internal = &self.shared.statements.internal;
+        let (Some(warrant), Some(link)) = (warrant, &mut self.link) else {
+            return;
+        };
         match (&setting.value, setting.scope) {
-            (SetValue::Assign(text), SetScope::Local) => {
-                link.run_once(&format!("SET LOCAL {text}"), Effect::None);
+            (SetValue::Assign(assignment), SetScope::Local) => {
+                link.set_locally(assignment, Delivery::ForwardRows, Effect::None, warrant);
             }
-            (SetValue::Assign(text), SetScope::Session) => {
-                link.run_once(&format!("SET LOCAL {text}"), Effect::None);
+            (SetValue::Assign(assignment), SetScope::Session) => {
+                link.set_locally(assignment, Delivery::ForwardRows, Effect::None, warrant);
                 link.run_internal(
                     &internal.read_setting,
                     READ_SETTING,
@@ -114,8 +116,8 @@ impl Session {
                 );
             }
             (SetValue::Default, SetScope::Local) => {
-                let default = format!("SET LOCAL {} TO DEFAULT", quoted(&setting.name));
-                link.run_once(&default, Effect::None);
+                let default = format!("{} TO DEFAULT", quoted(&setting.name));
+                link.set_locally(&default, Delivery::ForwardRows, Effect::None, warrant);
             }
             (SetValue::Default, SetScope::Session) => {
                 self.reset(&setting.name);
@@ -134,7 +136,6 @@ impl Session {
         }
         for name in self.settings.changed() {
             self.open_own_block();
-            self.bind_identity_for(Some(&Action::Query));
             self.reset(&name);
         }
     }
@@ -142,8 +143,11 @@ impl Session {
     /// Returns one setting to its startup value, or to the server's default where the client gave none.
     fn reset(&mut self, name: &str) {
         let startup = self.settings.startup_value(name).map(str::to_owned);
+        let warrant = self.warrant(Some(&Action::Query));
         let internal = &self.shared.statements.internal;
-        let Some(link) = &mut self.link else { return };
+        let (Some(warrant), Some(link)) = (warrant, &mut self.link) else {
+            return;
+        };
         let effect = Effect::SettingReset(name.into());
         match startup {
             Some(value) => link.run_internal(
@@ -153,7 +157,10 @@ impl Session {
                 Delivery::Hide,
                 effect,
             ),
-            None => link.run_hidden(&format!("SET LOCAL {} TO DEFAULT", quoted(name)), effect),
+            None => {
+                let default = format!("{} TO DEFAULT", quoted(name));
+                link.set_locally(&default, Delivery::Hide, effect, warrant);
+            }
         }
     }
 
@@ -175,10 +182,8 @@ impl Session {
     fn close_all(&mut self, cleared: &Cleared) {
         match &mut self.link {
             Some(link) if link.in_block => {
-                self.bind_identity_for(Some(&Action::Query));
-                if let Some(link) = &mut self.link {
-                    link.run_once(cleared.sql(), Effect::None);
-                }
+                let warrant = link.warrant(Some(&Action::Query), &self.binding, &self.prelude);
+                link.run_once(cleared, Effect::None, warrant);
             }
             _ => self.answer(Own::Command("CLOSE CURSOR ALL"), Effect::None),
         }

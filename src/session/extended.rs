@@ -7,6 +7,7 @@ use super::effect::Effect;
 use super::inbound::{Inbound, Step};
 use super::link::Block;
 use super::statement::{self, Statement};
+use super::warrant::Warrant;
 use super::{NameChange, Session, Skipping};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::Action;
@@ -35,18 +36,9 @@ impl Session {
             return step;
         }
         self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
-        self.bind_identity_for(statement.action());
-        if let Some(link) = &mut self.link {
-            if message.name.is_empty() {
-                link.parse_unnamed(&statement, Delivery::Forward, Effect::NameChanged);
-            } else {
-                link.prepare(
-                    statement.prepared(),
-                    statement.sql(),
-                    Delivery::Forward,
-                    Effect::NameChanged,
-                );
-            }
+        let warrant = self.warrant(statement.action());
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            link.parse_statement(message.name, &statement, Effect::NameChanged, warrant);
         }
         Step::Consumed(0)
     }
@@ -96,24 +88,22 @@ impl Session {
         if let Some(step) = self.need_link() {
             return step;
         }
-        let is_command = statement::is_session_command(statement.action());
-        if !is_command {
-            self.bind_identity_for(statement.action());
-        }
         let Some(link) = &mut self.link else {
             return Step::Lease;
         };
         if link.portals.len() >= limits::CLIENT_STATEMENTS {
             return self.refuse(too_many("portals"));
         }
-        link.open_portal(names.portal, Arc::clone(&statement));
-        if is_command {
+        if statement::is_session_command(statement.action()) {
             link.answer(Own::BindComplete, Effect::None);
+            link.open_portal(names.portal, statement);
             return Step::Consumed(0);
         }
-        let server_name = link.statement_name(names.statement, &statement);
+        let warrant = link.warrant(statement.action(), &self.binding, &self.prelude);
+        let server_name = link.statement_name(names.statement, &statement, warrant);
         encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
         link.expect(Awaited::Bind, Delivery::Forward, Effect::None);
+        link.open_portal(names.portal, statement);
         self.inbound = Inbound::Forward(tail);
         Step::Consumed(0)
     }
@@ -138,9 +128,9 @@ impl Session {
         if let Some(step) = self.need_link() {
             return step;
         }
-        self.bind_identity_for(statement.action());
-        if let Some(link) = &mut self.link {
-            let server_name = link.statement_name(name, &statement);
+        let warrant = self.warrant(statement.action());
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            let server_name = link.statement_name(name, &statement, warrant);
             encode::describe_statement(&mut link.upstream, server_name);
             link.expect(Awaited::StatementDescription, Delivery::Forward, Effect::None);
         }
@@ -159,8 +149,8 @@ impl Session {
             return Step::Consumed(0);
         }
         if action.is_none() {
-            // An SQL cursor: reading it reads data.
-            self.bind_identity_for(Some(&Action::Query));
+            // An SQL cursor, which shows data.
+            self.warrant(Some(&Action::Query));
         }
         self.forward_named(tag::DESCRIBE, name, Awaited::PortalDescription)
     }
@@ -199,8 +189,10 @@ impl Session {
             return self.refuse(unknown_portal(portal));
         };
         let Some(statement) = link.portal(portal).cloned() else {
-            self.bind_identity_for(Some(&Action::Query));
-            return self.forward_execute(body, Effect::None);
+            // An SQL cursor: reading it reads data.
+            let warrant = link.warrant(Some(&Action::Query), &self.binding, &self.prelude);
+            link.execute(body, Effect::None, warrant);
+            return Step::Consumed(0);
         };
         let Some(cleared) = statement.cleared() else {
             link.answer(Own::EmptyQuery, Effect::None);
@@ -210,7 +202,7 @@ impl Session {
             self.session_command(cleared);
             return Step::Consumed(0);
         }
-        self.bind_identity_for(Some(cleared.action()));
+        let warrant = self.warrant(Some(cleared.action()));
         if *cleared.action() == Action::Call {
             self.open_own_block();
         }
@@ -221,13 +213,8 @@ impl Session {
         }
         self.note_alteration(cleared.class());
         let effect = self.before_execution(cleared.action());
-        self.forward_execute(body, effect)
-    }
-
-    fn forward_execute(&mut self, body: &[u8], effect: Effect) -> Step {
-        if let Some(link) = &mut self.link {
-            encode::frame(&mut link.upstream, tag::EXECUTE, body);
-            link.expect(Awaited::Execution, Delivery::Forward, effect);
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            link.execute(body, effect, warrant);
         }
         Step::Consumed(0)
     }
@@ -339,36 +326,10 @@ impl Session {
         }
     }
 
-    /// Puts the identity into force ahead of a statement, unless the statement must go first or does not
-    /// care: transaction control carries its own rules (design: the prelude is lazy).
-    pub(super) fn bind_identity_for(&mut self, action: Option<&Action>) {
-        let needs = match action {
-            None
-            | Some(
-                Action::Begin
-                | Action::SetTransaction
-                | Action::Commit { .. }
-                | Action::Rollback { .. }
-                | Action::RollbackTo
-                | Action::Utility,
-            ) => false,
-            Some(
-                Action::Query
-                | Action::CopyIn
-                | Action::Call
-                | Action::Savepoint
-                | Action::Release
-                | Action::Set(_)
-                | Action::ResetAll
-                | Action::DiscardAll
-                | Action::UnlistenAll
-                | Action::CloseAll
-                | Action::Deallocate(_),
-            ) => true,
-        };
-        if let (true, Some(link)) = (needs, &mut self.link) {
-            link.bind_identity(&self.binding, &self.prelude);
-        }
+    /// The right to send a statement on the server connection at hand; `None` without one.
+    pub(super) fn warrant(&mut self, action: Option<&Action>) -> Option<Warrant> {
+        let link = self.link.as_mut()?;
+        Some(link.warrant(action, &self.binding, &self.prelude))
     }
 
     /// Keeps account of what an execution does to the transaction. Called right before it is sent.

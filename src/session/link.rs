@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use super::effect::Effect;
 use super::statement::{Prepared, Statement};
+use super::warrant::Warrant;
 use crate::base::{Fault, limits};
-use crate::guard::Script;
+use crate::guard::{Action, Cleared, Script};
 use crate::identity::{Binding, Bound};
 use crate::pool::Lease;
 use crate::wire::encode::{self, NO_TYPES, TransactionStatus};
 use crate::wire::replies::{Awaited, Delivery, Own, Replies};
+use crate::wire::tag::client as tag;
 
 /// Portal of our own statements. No driver uses such a name; one that does disturbs only itself.
 const INTERNAL_PORTAL: &str = "portcullis internal";
@@ -97,6 +99,8 @@ pub(crate) struct Link {
     /// Whether the transaction may have changed what statements mean.
     pub(crate) alters_shapes: bool,
     pub(crate) copy_in: CopyIn,
+    /// How many replies were outstanding when room was last asked for.
+    room_asked_at: usize,
     pub(crate) script: Option<ScriptRest>,
     pub(crate) portals: Vec<(Box<[u8]>, Arc<Statement>)>,
     pub(crate) began: Instant,
@@ -122,6 +126,7 @@ impl Link {
             block: Block::None,
             alters_shapes: false,
             copy_in: CopyIn::No,
+            room_asked_at: 0,
             script: None,
             portals: Vec::new(),
             began: Instant::now(),
@@ -157,6 +162,19 @@ impl Link {
         }
     }
 
+    /// Asks for replies when so many are outstanding that nothing more is sent: the server may keep them back
+    /// until it is asked.
+    pub(crate) fn make_room(&mut self) {
+        if self.batch == Batch::Open
+            && self.replies.len() >= limits::REPLIES_IN_FLIGHT
+            && !self.push
+            && self.room_asked_at != self.replies.len()
+        {
+            self.flush();
+            self.room_asked_at = self.replies.len();
+        }
+    }
+
     /// Whether the bytes that wait for the server are few enough to add some.
     pub(crate) fn has_room(&self) -> bool {
         self.upstream.len() < limits::BUFFER_BYTES
@@ -175,12 +193,25 @@ impl Link {
         self.expect(Awaited::Own(own), Delivery::Forward, effect);
     }
 
-    /// Puts the binding into force, unless it is. Must come ahead of every statement that reads or
-    /// writes data.
-    pub(crate) fn bind_identity(&mut self, binding: &Binding, statement: &Prepared) {
-        if self.bound.is_some() {
-            return;
+    /// The right to send a statement. Puts the binding into force ahead of it, unless it is in force or the
+    /// statement goes without.
+    pub(super) fn warrant(
+        &mut self,
+        action: Option<&Action>,
+        binding: &Binding,
+        prelude: &Prepared,
+    ) -> Warrant {
+        if let Some(warrant) = Warrant::without_identity(action) {
+            return warrant;
         }
+        let bound = match self.bound.take() {
+            Some(bound) => bound,
+            None => self.put_prelude(binding, prelude),
+        };
+        Warrant::with_identity(self.bound.insert(bound))
+    }
+
+    fn put_prelude(&mut self, binding: &Binding, statement: &Prepared) -> Bound {
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         // The unnamed portal needs no closing, yet it may hold something that the client has bound.
         let portal = if self.portal(b"").is_some() {
@@ -188,18 +219,19 @@ impl Link {
         } else {
             ""
         };
-        self.bound = Some(binding.put_prelude(&mut self.upstream, portal, statement.name()));
+        let bound = binding.put_prelude(&mut self.upstream, portal, statement.name());
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
         self.expect(Awaited::Execution, Delivery::Hide, Effect::None);
         if !portal.is_empty() {
             encode::close_portal(&mut self.upstream, portal);
             self.expect(Awaited::Close, Delivery::Hide, Effect::None);
         }
+        bound
     }
 
     /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
     /// gets a ParseComplete in any case.
-    pub(crate) fn prepare(&mut self, statement: &Prepared, sql: &str, delivery: Delivery, effect: Effect) {
+    fn prepare(&mut self, statement: &Prepared, sql: &str, delivery: Delivery, effect: Effect) {
         let id = statement.id();
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
@@ -218,8 +250,22 @@ impl Link {
         self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
     }
 
-    /// Parses into the server's unnamed statement.
-    pub(crate) fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
+    /// Parses a client's statement under the name that the client's stands for.
+    pub(super) fn parse_statement(
+        &mut self,
+        client_name: &[u8],
+        statement: &Statement,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        if client_name.is_empty() {
+            self.parse_unnamed(statement, Delivery::Forward, effect);
+        } else {
+            self.prepare(statement.prepared(), statement.sql(), Delivery::Forward, effect);
+        }
+    }
+
+    fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
         let prepared = statement.prepared();
         encode::parse(&mut self.upstream, "", statement.sql(), prepared.types());
         self.lease.unnamed = Some(prepared.id());
@@ -228,13 +274,19 @@ impl Link {
 
     /// Sends one statement of a simple query: Parse, Bind, Describe, Execute on unnamed statement and
     /// portal.
-    pub(crate) fn run_once(&mut self, sql: &str, effect: Effect) {
-        self.run_unnamed(sql, Delivery::ForwardRows, effect);
+    pub(super) fn run_once(&mut self, cleared: &Cleared, effect: Effect, _: Warrant) {
+        self.run_unnamed(cleared.sql(), Delivery::ForwardRows, effect);
     }
 
-    /// The same for a statement whose replies the client does not get.
-    pub(crate) fn run_hidden(&mut self, sql: &str, effect: Effect) {
-        self.run_unnamed(sql, Delivery::Hide, effect);
+    /// Sends a cleared SET in the form that ends with the transaction.
+    pub(super) fn set_locally(&mut self, assignment: &str, delivery: Delivery, effect: Effect, _: Warrant) {
+        self.run_unnamed(&format!("SET LOCAL {assignment}"), delivery, effect);
+    }
+
+    /// Sends an Execute as it is.
+    pub(super) fn execute(&mut self, body: &[u8], effect: Effect, _: Warrant) {
+        encode::frame(&mut self.upstream, tag::EXECUTE, body);
+        self.expect(Awaited::Execution, Delivery::Forward, effect);
     }
 
     fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
@@ -315,7 +367,12 @@ impl Link {
     }
 
     /// The name under which the server knows a client's statement now; sends what is missing for that.
-    pub(crate) fn statement_name<'a>(&mut self, client_name: &[u8], statement: &'a Statement) -> &'a str {
+    pub(super) fn statement_name<'a>(
+        &mut self,
+        client_name: &[u8],
+        statement: &'a Statement,
+        _: Warrant,
+    ) -> &'a str {
         let prepared = statement.prepared();
         if !client_name.is_empty() {
             self.prepare(prepared, statement.sql(), Delivery::Hide, Effect::None);

@@ -19,6 +19,7 @@ mod simple;
 mod statement;
 mod timer;
 mod transaction;
+mod warrant;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;

@@ -15,7 +15,7 @@ use crate::wire::body::cstr;
 use crate::wire::encode::TransactionStatus;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
-use crate::wire::replies::{Delivery, Unexpected};
+use crate::wire::replies::{Awaited, Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
 /// How far the server's current frame has been passed on.

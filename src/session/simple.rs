@@ -78,11 +78,11 @@ impl Session {
         if *action == Action::Call {
             self.open_own_block();
         }
-        self.bind_identity_for(Some(action));
+        let warrant = self.warrant(Some(action));
         self.note_alteration(cleared.class());
         let effect = self.before_execution(action);
-        if let Some(link) = &mut self.link {
-            link.run_once(cleared.sql(), effect);
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            link.run_once(cleared, effect, warrant);
         }
     }
 

@@ -1,0 +1,46 @@
+//! Proof that a statement may be sent now.
+
+use crate::guard::Action;
+use crate::identity::Bound;
+
+/// The right to send one cleared statement: its caller's identity is in force, or it is one that goes without.
+/// Whatever sends a client's statement takes one, so that a path that forgets the identity does not compile.
+#[derive(Debug)]
+pub(super) struct Warrant(());
+
+impl Warrant {
+    /// For any statement.
+    pub(super) fn with_identity(_in_force: &Bound) -> Self {
+        Self(())
+    }
+
+    /// For statements that read and write no data: transaction control, which must go ahead of the identity or
+    /// ends it (design: the prelude is lazy), and what refuses to run in a transaction, which only trusted roles
+    /// may send. An empty statement does nothing.
+    pub(super) fn without_identity(action: Option<&Action>) -> Option<Self> {
+        match action {
+            None
+            | Some(
+                Action::Begin
+                | Action::SetTransaction
+                | Action::Commit { .. }
+                | Action::Rollback { .. }
+                | Action::RollbackTo
+                | Action::Utility,
+            ) => Some(Self(())),
+            Some(
+                Action::Query
+                | Action::CopyIn
+                | Action::Call
+                | Action::Savepoint
+                | Action::Release
+                | Action::Set(_)
+                | Action::ResetAll
+                | Action::DiscardAll
+                | Action::UnlistenAll
+                | Action::CloseAll
+                | Action::Deallocate(_),
+            ) => None,
+        }
+    }
+}
