@@ -211,6 +211,7 @@ impl Session {
         {
             link.forget_portal(portal);
         }
+        self.note_alteration(cleared.class());
         let effect = self.before_execution(cleared.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             link.execute(body, effect, warrant);

@@ -96,6 +96,8 @@ pub(crate) struct Link {
     /// Whether a transaction block is open, as far as the messages sent so far say.
     pub(crate) in_block: bool,
     pub(crate) block: Block,
+    /// Whether the transaction may have changed what statements mean.
+    pub(crate) alters_shapes: bool,
     pub(crate) copy_in: CopyIn,
     /// How many replies were outstanding when room was last asked for.
     room_asked_at: usize,
@@ -122,6 +124,7 @@ impl Link {
             bound: None,
             in_block: false,
             block: Block::None,
+            alters_shapes: false,
             copy_in: CopyIn::No,
             room_asked_at: 0,
             script: None,

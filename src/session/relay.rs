@@ -15,7 +15,7 @@ use crate::wire::body::cstr;
 use crate::wire::encode::TransactionStatus;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
-use crate::wire::replies::{Delivery, Unexpected};
+use crate::wire::replies::{Awaited, Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
 /// How far the server's current frame has been passed on.
@@ -285,6 +285,9 @@ impl Session {
         if link.batch == Batch::Open && link.script.is_none() {
             self.skipping = Skipping::ToSync;
         }
+        if skipped.first().is_some_and(|entry| is_stale(entry.awaited, error.sqlstate)) {
+            self.shared.statements.renew();
+        }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
         if let Some(Effect::Refused(fault)) = failed {
             passing.flush(&mut self.client.outbox);
@@ -320,6 +323,9 @@ impl Session {
                 link.in_block = false;
                 link.block = Block::None;
                 link.portals.clear();
+                if std::mem::take(&mut link.alters_shapes) {
+                    self.shared.statements.renew();
+                }
                 self.settings.rollback();
                 Place::Outside
             }
@@ -384,6 +390,15 @@ impl Session {
         ));
         ClientEnd::ServerGone
     }
+}
+
+/// Whether an error says that a statement was prepared for tables or types that are no more. Only by then is
+/// it known that somebody else has changed them; clients answer it with another Parse, which has to help.
+/// "cached plan must not change result type" is 0A000 (`RevalidateCachedQuery`, plancache.c), "cache lookup
+/// failed for type" is XX000 (`getTypeInputInfo`, lsyscache.c).
+fn is_stale(failed: Awaited, sqlstate: SqlState) -> bool {
+    matches!(failed, Awaited::Bind | Awaited::StatementDescription)
+        && matches!(sqlstate, SqlState::FEATURE_NOT_SUPPORTED | SqlState::INTERNAL_ERROR)
 }
 
 /// The value of a row's only column.
