@@ -15,6 +15,9 @@ use crate::wire::startup::BadFirstPacket;
 /// Why a client did not get a session.
 #[derive(Debug, Error)]
 pub enum LoginError {
+    /// The client went away without a word, as a probe of the port does.
+    #[error("client closed the connection before it said anything")]
+    NothingSaid,
     /// The client went away.
     #[error("client closed the connection during login")]
     Gone,
@@ -95,7 +98,10 @@ impl LoginError {
     /// What the client is told; `None` if there is nobody to tell.
     pub(super) fn into_fault(self) -> Option<Fault> {
         let sqlstate = match &self {
-            Self::Gone | Self::Io(_) | Self::FirstPacket(BadFirstPacket::CancelLength) => return None,
+            Self::NothingSaid
+            | Self::Gone
+            | Self::Io(_)
+            | Self::FirstPacket(BadFirstPacket::CancelLength) => return None,
             Self::FirstPacket(BadFirstPacket::Version(..)) | Self::Replication => {
                 SqlState::FEATURE_NOT_SUPPORTED
             }

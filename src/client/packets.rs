@@ -22,6 +22,7 @@ const HANDSHAKE: u8 = 22;
 pub(super) struct Packets {
     pub(super) stream: Stream,
     pub(super) inbox: Inbox,
+    heard: bool,
 }
 
 impl Packets {
@@ -29,6 +30,7 @@ impl Packets {
         Self {
             stream,
             inbox: Inbox::default(),
+            heard: false,
         }
     }
 
@@ -122,8 +124,12 @@ impl Packets {
 
     async fn fill(&mut self) -> Result<(), LoginError> {
         match poll_fn(|cx| self.inbox.poll_fill(&mut self.stream, cx)).await? {
-            0 => Err(LoginError::Gone),
-            _ => Ok(()),
+            0 if self.heard => Err(LoginError::Gone),
+            0 => Err(LoginError::NothingSaid),
+            _ => {
+                self.heard = true;
+                Ok(())
+            }
         }
     }
 }

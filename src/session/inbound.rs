@@ -42,7 +42,8 @@ impl Session {
     /// Translates as many of the client's messages as can be now.
     pub(super) fn take_turn(&mut self) -> Turn {
         loop {
-            if self.link.as_ref().is_some_and(|link| !link.takes_messages()) {
+            if let Some(link) = self.link.as_mut().filter(|link| !link.takes_messages()) {
+                link.make_room();
                 return Turn::Wait;
             }
             let mut inbox = std::mem::take(&mut self.client.inbox);

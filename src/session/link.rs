@@ -97,6 +97,8 @@ pub(crate) struct Link {
     pub(crate) in_block: bool,
     pub(crate) block: Block,
     pub(crate) copy_in: CopyIn,
+    /// How many replies were outstanding when room was last asked for.
+    room_asked_at: usize,
     pub(crate) script: Option<ScriptRest>,
     pub(crate) portals: Vec<(Box<[u8]>, Arc<Statement>)>,
     pub(crate) began: Instant,
@@ -121,6 +123,7 @@ impl Link {
             in_block: false,
             block: Block::None,
             copy_in: CopyIn::No,
+            room_asked_at: 0,
             script: None,
             portals: Vec::new(),
             began: Instant::now(),
@@ -153,6 +156,19 @@ impl Link {
                     && self.has_room()
                     && self.replies.len() < limits::REPLIES_IN_FLIGHT
             }
+        }
+    }
+
+    /// Asks for replies when so many are outstanding that nothing more is sent: the server may keep them back
+    /// until it is asked.
+    pub(crate) fn make_room(&mut self) {
+        if self.batch == Batch::Open
+            && self.replies.len() >= limits::REPLIES_IN_FLIGHT
+            && !self.push
+            && self.room_asked_at != self.replies.len()
+        {
+            self.flush();
+            self.room_asked_at = self.replies.len();
         }
     }
 

@@ -1,6 +1,9 @@
 //! Getting a server connection, and giving it back: one place per transition.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use super::link::Link;
 use super::pump::token_expired;
@@ -19,11 +22,16 @@ impl Session {
             self.say(&token_expired());
             return Err(ClientEnd::Expired);
         }
-        let checkout = self.identity.pool.checkout(self.identity.principal.role());
+        let mut checkout = pin!(self.identity.pool.checkout(self.identity.principal.role()));
+        let cancelled = self.ticket.slot().wait();
+        let at_once = poll_fn(|cx| Poll::Ready(checkout.as_mut().poll(cx))).await;
+        if at_once.is_pending() {
+            self.client.inbox.park();
+        }
         let leased = tokio::select! {
             biased;
-            leased = checkout => leased,
-            () = self.ticket.slot().wait() => {
+            leased = ready_or(at_once, checkout) => leased,
+            () = cancelled => {
                 self.lease_fault = Some(Fault::error(
                     SqlState::QUERY_CANCELED,
                     "canceling statement due to user request",
@@ -99,5 +107,13 @@ impl Session {
                 self.check_in_if_done();
             }
         }
+    }
+}
+
+/// What a future has given already, or will give.
+async fn ready_or<T>(now: Poll<T>, later: Pin<&mut impl Future<Output = T>>) -> T {
+    match now {
+        Poll::Ready(value) => value,
+        Poll::Pending => later.await,
     }
 }
