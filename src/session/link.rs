@@ -58,6 +58,16 @@ pub(crate) enum Batch {
     Synced,
 }
 
+/// What a transaction does to the shapes of tables and types, and with them to the meaning of statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shapes {
+    /// It leaves them.
+    #[default]
+    Kept,
+    /// It may change them.
+    Altered,
+}
+
 /// What a batch has asked of the server, as far as giving the connection back is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -97,7 +107,7 @@ pub(crate) struct Link {
     pub(crate) in_block: bool,
     pub(crate) block: Block,
     /// Whether the transaction may have changed what statements mean.
-    pub(crate) alters_shapes: bool,
+    pub(crate) shapes: Shapes,
     pub(crate) copy_in: CopyIn,
     /// How many replies were outstanding when room was last asked for.
     room_asked_at: usize,
@@ -124,7 +134,7 @@ impl Link {
             bound: None,
             in_block: false,
             block: Block::None,
-            alters_shapes: false,
+            shapes: Shapes::Kept,
             copy_in: CopyIn::No,
             room_asked_at: 0,
             script: None,
