@@ -130,7 +130,8 @@ impl Gateway {
         };
         let mut packets = Packets::new(stream);
         let limit = self.desk.settings.client_login_timeout;
-        let visit = timeout(limit, self.desk.serve(&mut packets))
+        // Boxed, so that what a login needs is given back when it is over.
+        let visit = Box::pin(timeout(limit, self.desk.serve(&mut packets)))
             .await
             .unwrap_or(Err(LoginError::Timeout));
         drop(pending);
@@ -158,6 +159,9 @@ impl Gateway {
 
     /// Tells a client why it gets no session.
     async fn refuse(&self, client: &mut Packets, error: LoginError) -> ClientEnd {
+        if let LoginError::NothingSaid = error {
+            return ClientEnd::Terminated;
+        }
         let reason = error.to_string();
         let Some(fault) = error.into_fault() else {
             return ClientEnd::Vanished;

@@ -14,6 +14,9 @@ use crate::base::limits::BUFFER_BYTES;
 /// Buffers one thread keeps for reuse: enough for the turns in flight, little enough to forget.
 const KEPT: usize = 64;
 
+/// Bytes that are worth moving out of their buffer when they have to wait.
+const PARKED_BYTES: usize = 2 * 1024;
+
 thread_local! {
     static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
@@ -54,11 +57,31 @@ impl Inbox {
         }
     }
 
+    /// Keeps what is left in no more memory than it needs: for a wait that may be long.
+    pub fn park(&mut self) {
+        if self.filled.len() > PARKED_BYTES {
+            return;
+        }
+        if let Some(buffer) = self.buffer.take_if(|buffer| buffer.len() == BUFFER_BYTES) {
+            let left: Box<[u8]> = buffer.get(self.filled.clone()).unwrap_or_default().into();
+            self.filled = 0..left.len();
+            self.buffer = Some(left);
+            give_back(buffer);
+        }
+    }
+
     /// Reads once. `Ok(0)` is the end of the stream, or a full buffer (see [`Inbox::has_room`]).
     /// While nothing has arrived no buffer is held.
     pub fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut buffer = match self.buffer.take() {
-            Some(buffer) => buffer,
+            Some(buffer) if buffer.len() == BUFFER_BYTES => buffer,
+            Some(parked) => {
+                let mut buffer = borrow_buffer();
+                if let Some(start) = buffer.get_mut(..parked.len()) {
+                    start.copy_from_slice(&parked);
+                }
+                buffer
+            }
             None => borrow_buffer(),
         };
         if self.filled.start > 0 {
@@ -80,9 +103,10 @@ impl Inbox {
 
     fn release(&mut self) {
         self.filled = 0..0;
-        if let Some(buffer) = self.buffer.take() {
+        if let Some(buffer) = self.buffer.take_if(|buffer| buffer.len() == BUFFER_BYTES) {
             give_back(buffer);
         }
+        self.buffer = None;
     }
 }
 
@@ -124,6 +148,14 @@ mod tests {
         b.write_all(b"!").await.unwrap();
         poll_fn(|cx| inbox.poll_fill(&mut stream, cx)).await.unwrap();
         assert_eq!(inbox.bytes(), b"world!");
+        inbox.park();
+        assert_eq!(
+            (inbox.bytes(), inbox.buffer.as_ref().unwrap().len()),
+            (&b"world!"[..], 6)
+        );
+        b.write_all(b"?").await.unwrap();
+        poll_fn(|cx| inbox.poll_fill(&mut stream, cx)).await.unwrap();
+        assert_eq!(inbox.bytes(), b"world!?");
         inbox.consume(100);
         assert!(inbox.is_empty() && inbox.buffer.is_none());
         drop(b);

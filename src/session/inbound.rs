@@ -43,9 +43,7 @@ impl Session {
     pub(super) fn take_turn(&mut self) -> Turn {
         loop {
             if let Some(link) = self.link.as_mut().filter(|link| !link.takes_messages()) {
-                if link.replies.len() >= limits::REPLIES_IN_FLIGHT {
-                    link.wait_for_replies();
-                }
+                link.make_room();
                 // A message that has begun is sent to its end, whatever the server says meanwhile: what
                 // follows it would be taken for its body.
                 if !matches!(self.inbound, Inbound::Forward(_)) || !link.has_room() {

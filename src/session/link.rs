@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::effect::Effect;
 use super::portals::Portals;
+use super::settings::decides_meaning;
 use super::statement::{Prepared, ROLLBACK, Statement};
 use super::warrant::Warrant;
 use crate::base::{Fault, limits};
@@ -59,6 +60,34 @@ pub(crate) enum Batch {
     Synced,
 }
 
+/// What a transaction does to the shapes of tables and types, and with them to the meaning of statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shapes {
+    /// It leaves them.
+    #[default]
+    Kept,
+    /// It may change them.
+    Altered,
+}
+
+/// Whether the server answers what it was sent so far without being asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    /// It was sent Flush or Sync behind all.
+    Due,
+    /// It may keep answers back.
+    KeptBack,
+}
+
+/// How something about the server is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// From what was sent.
+    Predicted,
+    /// From what the server has answered.
+    Confirmed,
+}
+
 /// What a batch has asked of the server, as far as giving the connection back is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -80,13 +109,16 @@ pub(crate) struct ScriptRest {
 /// A leased server connection and all that is under way on it.
 pub(crate) struct Link {
     pub(crate) lease: Lease,
+    /// What a text means when it is parsed now (see [`Statement::context`]); `None` once the transaction has
+    /// changed a setting that decides it.
+    pub(crate) context: Option<u64>,
     /// Bytes for the server, and how many of them it has.
     pub(crate) upstream: Vec<u8>,
     pub(crate) sent: usize,
     /// Whether `upstream` should leave now, rather than wait for the rest of the batch.
     pub(crate) push: bool,
     /// Whether the server has been asked to answer all that it was sent.
-    flushed: bool,
+    answers: Answers,
     pub(crate) replies: Replies<Effect>,
     pub(crate) status: TransactionStatus,
     pub(crate) batch: Batch,
@@ -97,10 +129,12 @@ pub(crate) struct Link {
     /// The binding in force, as far as the messages sent so far say.
     pub(crate) bound: Option<Bound>,
     /// Whether the server has confirmed that the binding is in force: then an error cannot undo it.
-    pub(crate) bound_for_sure: bool,
+    pub(crate) binding_is: Known,
     /// Whether a transaction block is open, as far as the messages sent so far say.
     pub(crate) in_block: bool,
     pub(crate) block: Block,
+    /// Whether the transaction may have changed what statements mean.
+    pub(crate) shapes: Shapes,
     pub(crate) copy_in: CopyIn,
     pub(crate) script: Option<ScriptRest>,
     pub(crate) portals: Portals,
@@ -111,22 +145,24 @@ pub(crate) struct Link {
 
 impl Link {
     /// Takes a lease on an idle server connection.
-    pub(crate) fn new(lease: Lease) -> Self {
+    pub(crate) fn new(lease: Lease, context: u64) -> Self {
         Self {
             lease,
+            context: Some(context),
             upstream: Vec::new(),
             sent: 0,
             push: false,
-            flushed: true,
+            answers: Answers::Due,
             replies: Replies::default(),
             status: TransactionStatus::Idle,
             batch: Batch::Fresh,
             failed: false,
             asked: Asked::Nothing,
             bound: None,
-            bound_for_sure: false,
+            binding_is: Known::Predicted,
             in_block: false,
             block: Block::None,
+            shapes: Shapes::Kept,
             copy_in: CopyIn::No,
             script: None,
             portals: Portals::default(),
@@ -163,6 +199,14 @@ impl Link {
         }
     }
 
+    /// Asks for replies when so many are outstanding that nothing more is sent: the server may keep them back
+    /// until it is asked.
+    pub(crate) fn make_room(&mut self) {
+        if self.replies.len() >= limits::REPLIES_IN_FLIGHT {
+            self.wait_for_replies();
+        }
+    }
+
     /// Whether the bytes that wait for the server are few enough to add some.
     pub(crate) fn has_room(&self) -> bool {
         self.upstream.len() < limits::BUFFER_BYTES
@@ -170,7 +214,9 @@ impl Link {
 
     /// Pushes an expected reply and opens the batch.
     pub(crate) fn expect(&mut self, awaited: Awaited, delivery: Delivery, effect: Effect) {
-        self.flushed &= matches!(awaited, Awaited::Own(_));
+        if !matches!(awaited, Awaited::Own(_)) {
+            self.answers = Answers::KeptBack;
+        }
         self.replies.push(awaited, delivery, effect);
         if self.batch == Batch::Fresh {
             self.batch = Batch::Open;
@@ -201,6 +247,7 @@ impl Link {
     }
 
     fn put_prelude(&mut self, binding: &Binding, statement: &Prepared) -> Bound {
+        self.binding_is = Known::Predicted;
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         // The unnamed portal needs no closing, yet it may hold something that the client has bound.
         let portal = if self.portals.get(b"").is_some() {
@@ -247,17 +294,23 @@ impl Link {
         effect: Effect,
         _: Warrant,
     ) {
-        if client_name.is_empty() {
+        if client_name.is_empty() || !self.shares(statement) {
             self.parse_unnamed(statement, Delivery::Forward, effect);
         } else {
             self.prepare(statement.prepared(), statement.sql(), Delivery::Forward, effect);
         }
     }
 
+    /// Whether the server's statement of this text, as it would be parsed now, serves all who share it.
+    fn shares(&self, statement: &Statement) -> bool {
+        self.context == Some(statement.context())
+    }
+
     fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
         let prepared = statement.prepared();
         encode::parse(&mut self.upstream, "", statement.sql(), prepared.types());
-        self.lease.unnamed = Some(prepared.id());
+        // A named statement that passes through here is parsed anew each time.
+        self.lease.unnamed = self.shares(statement).then_some(prepared.id());
         self.expect(Awaited::Parse, delivery, effect);
     }
 
@@ -320,10 +373,17 @@ impl Link {
         self.sync();
     }
 
+    /// A setting is about to change within the transaction.
+    pub(super) fn setting_changes(&mut self, name: &str) {
+        if decides_meaning(name) {
+            self.context = None;
+        }
+    }
+
     /// The transaction ends, or may have ended: the next statement puts the identity into force again.
     pub(crate) fn forget_identity(&mut self) {
         self.bound = None;
-        self.bound_for_sure = false;
+        self.binding_is = Known::Predicted;
     }
 
     /// Makes the server fail here, and the client see `fault` as the reason.
@@ -360,12 +420,12 @@ impl Link {
         self.expect(Awaited::Ready, ready, Effect::None);
         self.batch = Batch::Synced;
         self.push = true;
-        self.flushed = true;
+        self.answers = Answers::Due;
     }
 
     /// Asks for the replies so far, unless that has been done: the client's next message waits for them.
     pub(crate) fn wait_for_replies(&mut self) {
-        if self.batch == Batch::Open && !self.replies.is_empty() && !self.flushed {
+        if self.batch == Batch::Open && !self.replies.is_empty() && self.answers == Answers::KeptBack {
             self.flush();
         }
     }
@@ -374,7 +434,7 @@ impl Link {
     pub(crate) fn flush(&mut self) {
         encode::flush(&mut self.upstream);
         self.push = true;
-        self.flushed = true;
+        self.answers = Answers::Due;
         if self.asked == Asked::Nothing {
             self.asked = Asked::Replies;
         }
@@ -388,7 +448,7 @@ impl Link {
         _: Warrant,
     ) -> &'a str {
         let prepared = statement.prepared();
-        if !client_name.is_empty() {
+        if !client_name.is_empty() && self.shares(statement) {
             self.prepare(prepared, statement.sql(), Delivery::Hide, Effect::None);
             return prepared.name();
         }

@@ -83,6 +83,14 @@ impl Session {
         if progress {
             return Poll::Ready(Wake::Progress);
         }
+        // A client that pauses without a Sync may wait for an error, which the server sends unasked.
+        if let Some(link) = &mut self.link
+            && !link.push
+            && !link.upstream.is_empty()
+        {
+            link.push = true;
+            return Poll::Ready(Wake::Progress);
+        }
         if let Some(deadline) = deadline
             && self.timer.poll(deadline, cx).is_ready()
         {
@@ -183,6 +191,7 @@ impl Client {
     /// Writes what it can. Says whether anything moved.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let moved = write_some(&mut self.stream, &self.outbox, &mut self.written, cx)?;
+        flush(&mut self.stream, cx)?;
         release(&mut self.outbox, &mut self.written);
         Ok(moved)
     }
@@ -215,9 +224,11 @@ impl Client {
 impl Link {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         if !self.push && self.has_room() {
+            flush(&mut self.lease.stream, cx)?;
             return Ok(false);
         }
         let moved = write_some(&mut self.lease.stream, &self.upstream, &mut self.sent, cx)?;
+        flush(&mut self.lease.stream, cx)?;
         if self.sent == self.upstream.len() {
             self.bytes_in += self.sent as u64;
             self.push = false;
@@ -244,6 +255,15 @@ fn write_some(
         }
     }
     Ok(*written > start)
+}
+
+/// Sees that what TLS has encrypted leaves as soon as the socket takes it. Costs nothing on a plain socket.
+fn flush(stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
+    match Pin::new(stream).poll_flush(cx) {
+        Poll::Ready(outcome) => outcome,
+        // The task wakes when the socket takes more.
+        Poll::Pending => Ok(()),
+    }
 }
 
 /// Forgets bytes that have all been written; a buffer that has grown is given up.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::sync::Cache;
 
-use crate::guard::{Action, Cleared, Script};
+use crate::guard::{Action, Cleared, Script, StatementClass};
 use crate::wire::encode;
 
 /// A text under the name that server connections prepare it by.
@@ -22,6 +22,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Statement {
     prepared: Prepared,
     script: Arc<Script>,
+    context: u64,
 }
 
 /// Statements of our own: transaction control around a `CALL`, and reading a setting back.
@@ -42,12 +43,13 @@ pub(crate) struct StatementCache {
 }
 
 /// Equal keys may share a server's statement. The script stands for policy and text: the value keeps it
-/// alive, so its address cannot be reused while the entry exists. The search path is part of the key,
-/// since a text may mean tables of another shape under another path.
+/// alive, so its address cannot be reused while the entry exists. The context stands for all that decides what
+/// a text means when it is parsed, and is not asked again when it runs: the role (whether it may use a schema
+/// at all), the search path, and the settings that literals are read by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct StatementKey {
     script: usize,
-    search_path: u64,
+    context: u64,
     types: Box<[u8]>,
 }
 
@@ -80,6 +82,11 @@ impl Statement {
     /// The text's name on server connections.
     pub(crate) fn prepared(&self) -> &Prepared {
         &self.prepared
+    }
+
+    /// Where it was parsed: role, search path and settings.
+    pub(crate) fn context(&self) -> u64 {
+        self.context
     }
 
     /// The one cleared statement, `None` for an empty text.
@@ -126,6 +133,18 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
     }
 }
 
+/// Whether statements of a class may change what other statements mean or return.
+pub(crate) fn alters_shapes(class: StatementClass) -> bool {
+    matches!(
+        class,
+        StatementClass::Create
+            | StatementClass::Alter
+            | StatementClass::Drop
+            | StatementClass::Do
+            | StatementClass::ImportForeignSchema
+    )
+}
+
 impl StatementCache {
     /// A cache of at most `capacity` texts.
     pub(crate) fn new(capacity: u64) -> Self {
@@ -145,19 +164,36 @@ impl StatementCache {
         }
     }
 
-    /// The statement for a script of at most one statement.
-    pub(crate) fn statement(&self, script: &Arc<Script>, types: &[u8], search_path: u64) -> Arc<Statement> {
+    /// The client's unnamed statement: most are used once, so nothing is remembered of it.
+    pub(crate) fn unnamed(&self, script: Arc<Script>, types: &[u8], context: u64) -> Arc<Statement> {
+        Arc::new(Statement {
+            prepared: self.prepared(types),
+            script,
+            context,
+        })
+    }
+
+    /// A named statement for a script of at most one statement.
+    pub(crate) fn named(&self, script: &Arc<Script>, types: &[u8], context: u64) -> Arc<Statement> {
         let key = StatementKey {
             script: Arc::as_ptr(script).addr(),
-            search_path,
+            context,
             types: types.into(),
         };
         self.statements.get_with(key, || {
             Arc::new(Statement {
                 prepared: self.prepared(types),
                 script: Arc::clone(script),
+                context,
             })
         })
+    }
+
+    /// Gives every text a new name from now on. Called when tables or types may have changed shape: Parse
+    /// promises a statement that fits what is there now, while a server connection's old one answers "cached
+    /// plan must not change result type" for as long as it lives (`RevalidateCachedQuery`, plancache.c).
+    pub(crate) fn renew(&self) {
+        self.statements.invalidate_all();
     }
 
     /// The name for a prelude's text.

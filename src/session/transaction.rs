@@ -1,12 +1,16 @@
 //! Getting a server connection, and giving it back: one place per transition.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
-use super::link::Link;
+use super::link::{Link, Shapes};
 use super::pump::token_expired;
 use super::settings::Place;
-use super::{Session, Skipping};
+use super::{Session, Skipping, statement};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, Severity, SqlState};
+use crate::guard::StatementClass;
 use crate::wire::encode::TransactionStatus;
 
 impl Session {
@@ -19,11 +23,16 @@ impl Session {
             self.say(&token_expired());
             return Err(ClientEnd::Expired);
         }
-        let checkout = self.identity.pool.checkout(self.identity.principal.role());
+        let mut checkout = pin!(self.identity.pool.checkout(self.identity.principal.role()));
+        let cancelled = self.ticket.slot().wait();
+        let at_once = poll_fn(|cx| Poll::Ready(checkout.as_mut().poll(cx))).await;
+        if at_once.is_pending() {
+            self.client.inbox.park();
+        }
         let leased = tokio::select! {
             biased;
-            leased = checkout => leased,
-            () = self.ticket.slot().wait() => {
+            leased = ready_or(at_once, checkout) => leased,
+            () = cancelled => {
                 self.lease_fault = Some(Fault::error(
                     SqlState::QUERY_CANCELED,
                     "canceling statement due to user request",
@@ -34,7 +43,7 @@ impl Session {
         match leased {
             Ok(lease) => {
                 self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
-                self.link = Some(Box::new(Link::new(lease)));
+                self.link = Some(Box::new(Link::new(lease, self.context)));
                 Ok(())
             }
             Err(error) => {
@@ -82,6 +91,17 @@ impl Session {
         self.skipping = Skipping::ToSync;
     }
 
+    /// A statement is about to be sent. If it changes shapes, statements prepared before it do not serve what
+    /// comes behind it, and those that others prepare before it is committed do not serve what comes then.
+    pub(super) fn note_alteration(&mut self, class: StatementClass) {
+        if statement::alters_shapes(class)
+            && let Some(link) = &mut self.link
+        {
+            link.shapes = Shapes::Altered;
+            self.shared.statements.renew();
+        }
+    }
+
     /// Ends the batch: by the server where it takes part, by ourselves where it does not.
     pub(super) fn end_batch(&mut self) {
         self.skipping = Skipping::No;
@@ -99,5 +119,13 @@ impl Session {
                 self.check_in_if_done();
             }
         }
+    }
+}
+
+/// What a future has given already, or will give.
+async fn ready_or<T>(now: Poll<T>, later: Pin<&mut impl Future<Output = T>>) -> T {
+    match now {
+        Poll::Ready(value) => value,
+        Poll::Pending => later.await,
     }
 }

@@ -406,3 +406,28 @@ fn many_syncs_in_one_packet() {
         assert_eq!(row, [Some(n.to_string())]);
     }
 }
+
+/// More messages in one batch than replies may be outstanding, most of them without rows, so that the server has
+/// little to say; the client reads nothing before it has sent it all.
+#[test]
+fn a_batch_of_many_thousand_messages() {
+    const ROUNDS: usize = 20_000;
+    let stack = Stack::start(&StackOptions::pool(1));
+    let mut client = stack.login(&alice());
+    let mut batch = parse("s", "SELECT who() WHERE $1::int % 1000 = 0", &[]);
+    for n in 0..ROUNDS {
+        batch.extend(bind("", "s", &[Some(n.to_string().as_bytes())]));
+        batch.extend(execute("", 0));
+    }
+    batch.extend(sync());
+    let mut sender = client.second_half();
+    let sending = std::thread::spawn(move || sender.send(&batch));
+    let frames = client.until_ready();
+    sending.join().unwrap();
+    let count = |tag| frames.iter().filter(|frame| frame.tag == tag).count();
+    assert_eq!(
+        (count(b'1'), count(b'2'), count(b'C'), count(b'D')),
+        (1, ROUNDS, ROUNDS, ROUNDS / 1000)
+    );
+    assert_eq!(client.value("SELECT who()"), ALICE);
+}
