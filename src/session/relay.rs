@@ -6,9 +6,8 @@
 use std::ops::Range;
 
 use super::effect::Effect;
-use super::link::{Asked, Batch, Block, CopyIn, Shapes};
+use super::link::{Asked, Batch, Block, CopyIn, Known, Shapes};
 use super::settings::Place;
-use super::statement::ROLLBACK;
 use super::{Session, Skipping};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
@@ -235,8 +234,14 @@ impl Session {
             Effect::None | Effect::Evicted(_) | Effect::Uses(_) | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
             Effect::NameChanged => self.apply_name_change(),
+            Effect::PortalChanged | Effect::Bound(_) => {
+                if let Some(link) = &mut self.link {
+                    link.portals.confirm();
+                }
+            }
             Effect::BlockBegan => {
                 if let Some(link) = &mut self.link {
+                    link.portals.confirm();
                     link.block = Block::Clients;
                 }
             }
@@ -270,6 +275,7 @@ impl Session {
         link.failed = true;
         link.copy_in = CopyIn::No;
         link.lease.unnamed = None;
+        link.portals.fail();
         self.names.clear();
         self.captured = None;
         let mut skipped = link.replies.fail();
@@ -285,7 +291,7 @@ impl Session {
         if link.batch == Batch::Open && link.script.is_none() {
             self.skipping = Skipping::ToSync;
         }
-        if let Some(Effect::Uses(id)) = skipped.first().map(|entry| &entry.effect)
+        if let Some(Effect::Uses(id) | Effect::Bound(id)) = skipped.first().map(|entry| &entry.effect)
             && is_stale(error.sqlstate)
             && link.lease.prepared().remove(*id)
         {
@@ -315,18 +321,18 @@ impl Session {
         let place = match status {
             TransactionStatus::Failed if link.block != Block::Clients => {
                 // The client has opened no block, so it shall see none: ours is rolled back behind its back.
-                link.block = Block::RollingBack;
-                link.bound = None;
-                let internal = &self.shared.statements.internal;
-                link.run_internal(&internal.rollback, ROLLBACK, &[], Delivery::Hide, Effect::None);
-                link.sync();
+                if link.block == Block::RollingBack {
+                    return Err(Trouble::Malformed("answer to ROLLBACK"));
+                }
+                link.roll_back();
                 return Ok(Goes::Nowhere);
             }
             TransactionStatus::Idle => {
-                link.bound = None;
+                link.forget_identity();
                 link.in_block = false;
                 link.block = Block::None;
                 link.portals.clear();
+                link.context = Some(self.context);
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
                 }
@@ -334,9 +340,12 @@ impl Session {
                 Place::Outside
             }
             TransactionStatus::InBlock | TransactionStatus::Failed => {
-                if errored {
-                    // What was predicted to be in force may have been skipped: setting it again is harmless.
-                    link.bound = None;
+                if !errored {
+                    link.binding_is = Known::Confirmed;
+                } else if link.binding_is == Known::Predicted {
+                    // What was predicted to be in force may have been skipped. What the server has confirmed
+                    // stays, and must not be set again: it would undo the client's own SET LOCAL.
+                    link.forget_identity();
                 }
                 link.in_block = true;
                 link.block = Block::Clients;
@@ -364,8 +373,7 @@ impl Session {
         let Some(link) = &mut self.link else { return };
         link.let_go();
         if link.script.is_some() && link.failed {
-            link.script = None;
-            self.end_batch();
+            self.end_failed_script();
         } else if link.script.is_some() && link.replies.is_empty() {
             self.resume_script();
         }
