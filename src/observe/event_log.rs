@@ -149,19 +149,19 @@ impl Observe for EventLog {
             } => {
                 warn!(issuer, reason = clipped(reason), "keys could not be refreshed");
             }
-            Event::CertificatesReloaded { files, error: None } => {
-                info!(files = clipped(files), "new certificates are in force");
-            }
-            Event::CertificatesReloaded {
+            Event::CertificatesReloaded { files, error } => certificates_reloaded(clipped(files), error),
+        }
+    }
+}
+
+fn certificates_reloaded(files: &str, error: Option<&str>) {
+    match error.map(clipped) {
+        None => info!(files, "new certificates are in force"),
+        Some(reason) => {
+            error!(
                 files,
-                error: Some(reason),
-            } => {
-                let (files, reason) = (clipped(files), clipped(reason));
-                error!(
-                    files,
-                    reason, "changed certificates cannot be used; the last good ones stay"
-                );
-            }
+                reason, "changed certificates cannot be used; the last good ones stay"
+            );
         }
     }
 }

@@ -70,8 +70,8 @@ fn mistakes_of_listeners() {
             "listen.tls.certificate: F/a.key holds no certificate in PEM form",
         ),
         (
-            "certificate = 'F/a.crt'\nkey = 'F/a.key'\nclient_ca = 'F/a.key'",
-            "listen.tls.client_ca: F/a.key holds no certificate",
+            "certificate = 'F/a.crt'\nkey = 'F/a.key'\nclient_ca = 'F/b.key'",
+            "listen.tls.client_ca: F/b.key holds no certificate",
         ),
         (
             "certificate = 'F/a.crt'\nkey = 'F/a.key'\nclient_ca = 'F/b.crt'\nmode = 'allow'",
