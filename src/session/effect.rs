@@ -12,6 +12,8 @@ pub(crate) enum Effect {
     Prepared(u64, Box<Effect>),
     /// The server has closed the evicted statement of this id.
     Evicted(u64),
+    /// The server has used the prepared statement of this id.
+    Uses(u64),
     /// The client's oldest pending change to its statement names has happened.
     NameChanged,
     /// A transaction block has been opened by the client.

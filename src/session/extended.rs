@@ -102,7 +102,8 @@ impl Session {
         let warrant = link.warrant(statement.action(), &self.binding, &self.prelude);
         let server_name = link.statement_name(names.statement, &statement, warrant);
         encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
-        link.expect(Awaited::Bind, Delivery::Forward, Effect::None);
+        let uses = Effect::Uses(statement.prepared().id());
+        link.expect(Awaited::Bind, Delivery::Forward, uses);
         link.open_portal(names.portal, statement);
         self.inbound = Inbound::Forward(tail);
         Step::Consumed(0)
@@ -132,7 +133,8 @@ impl Session {
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             let server_name = link.statement_name(name, &statement, warrant);
             encode::describe_statement(&mut link.upstream, server_name);
-            link.expect(Awaited::StatementDescription, Delivery::Forward, Effect::None);
+            let uses = Effect::Uses(statement.prepared().id());
+            link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
         }
         Step::Consumed(0)
     }
@@ -211,6 +213,7 @@ impl Session {
         {
             link.forget_portal(portal);
         }
+        self.note_alteration(cleared.class());
         let effect = self.before_execution(cleared.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             link.execute(body, effect, warrant);
@@ -228,10 +231,12 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        Ok(self
-            .shared
-            .statements
-            .statement(&script, message.types, self.search_path))
+        let statements = &self.shared.statements;
+        Ok(if message.name.is_empty() {
+            statements.unnamed(script, message.types)
+        } else {
+            statements.named(&script, message.types, self.search_path)
+        })
     }
 
     fn check_new_name(&self, name: &[u8]) -> Result<(), Fault> {

@@ -58,6 +58,16 @@ pub(crate) enum Batch {
     Synced,
 }
 
+/// What a transaction does to the shapes of tables and types, and with them to the meaning of statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shapes {
+    /// It leaves them.
+    #[default]
+    Kept,
+    /// It may change them.
+    Altered,
+}
+
 /// What a batch has asked of the server, as far as giving the connection back is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -96,6 +106,8 @@ pub(crate) struct Link {
     /// Whether a transaction block is open, as far as the messages sent so far say.
     pub(crate) in_block: bool,
     pub(crate) block: Block,
+    /// Whether the transaction may have changed what statements mean.
+    pub(crate) shapes: Shapes,
     pub(crate) copy_in: CopyIn,
     /// How many replies were outstanding when room was last asked for.
     room_asked_at: usize,
@@ -122,6 +134,7 @@ impl Link {
             bound: None,
             in_block: false,
             block: Block::None,
+            shapes: Shapes::Kept,
             copy_in: CopyIn::No,
             room_asked_at: 0,
             script: None,

@@ -83,6 +83,14 @@ impl Session {
         if progress {
             return Poll::Ready(Wake::Progress);
         }
+        // A client that pauses without a Sync may wait for an error, which the server sends unasked.
+        if let Some(link) = &mut self.link
+            && !link.push
+            && !link.upstream.is_empty()
+        {
+            link.push = true;
+            return Poll::Ready(Wake::Progress);
+        }
         if let Some(deadline) = deadline
             && self.timer.poll(deadline, cx).is_ready()
         {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::effect::Effect;
-use super::link::{Asked, Batch, Block, CopyIn};
+use super::link::{Asked, Batch, Block, CopyIn, Shapes};
 use super::settings::Place;
 use super::statement::ROLLBACK;
 use super::{Session, Skipping};
@@ -232,7 +232,7 @@ impl Session {
     /// A reply has come in full: its consequences. `body` is that of the CommandComplete, where it is one.
     pub(super) fn apply(&mut self, effect: Effect, body: &[u8]) {
         match effect {
-            Effect::None | Effect::Evicted(_) | Effect::Refused(_) => {}
+            Effect::None | Effect::Evicted(_) | Effect::Uses(_) | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
             Effect::NameChanged => self.apply_name_change(),
             Effect::BlockBegan => {
@@ -285,6 +285,13 @@ impl Session {
         if link.batch == Batch::Open && link.script.is_none() {
             self.skipping = Skipping::ToSync;
         }
+        if let Some(Effect::Uses(id)) = skipped.first().map(|entry| &entry.effect)
+            && is_stale(error.sqlstate)
+            && link.lease.prepared().remove(*id)
+        {
+            // The next one who needs it gets it prepared anew on this connection.
+            link.lease.unclosed.push(*id);
+        }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
         if let Some(Effect::Refused(fault)) = failed {
             passing.flush(&mut self.client.outbox);
@@ -320,6 +327,9 @@ impl Session {
                 link.in_block = false;
                 link.block = Block::None;
                 link.portals.clear();
+                if std::mem::take(&mut link.shapes) == Shapes::Altered {
+                    self.shared.statements.renew();
+                }
                 self.settings.rollback();
                 Place::Outside
             }
@@ -384,6 +394,16 @@ impl Session {
         ));
         ClientEnd::ServerGone
     }
+}
+
+/// Whether an error at Bind or Describe may say that the statement was prepared for tables or types that are no
+/// more: "cached plan must not change result type" is 0A000 (`RevalidateCachedQuery`, plancache.c), "cache
+/// lookup failed for type" is XX000 (`getTypeInputInfo`, lsyscache.c).
+fn is_stale(sqlstate: SqlState) -> bool {
+    matches!(
+        sqlstate,
+        SqlState::FEATURE_NOT_SUPPORTED | SqlState::INTERNAL_ERROR
+    )
 }
 
 /// The value of a row's only column.

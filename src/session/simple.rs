@@ -79,6 +79,7 @@ impl Session {
             self.open_own_block();
         }
         let warrant = self.warrant(Some(action));
+        self.note_alteration(cleared.class());
         let effect = self.before_execution(action);
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             link.run_once(cleared, effect, warrant);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::sync::Cache;
 
-use crate::guard::{Action, Cleared, Script};
+use crate::guard::{Action, Cleared, Script, StatementClass};
 use crate::wire::encode;
 
 /// A text under the name that server connections prepare it by.
@@ -127,6 +127,18 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
     }
 }
 
+/// Whether statements of a class may change what other statements mean or return.
+pub(crate) fn alters_shapes(class: StatementClass) -> bool {
+    matches!(
+        class,
+        StatementClass::Create
+            | StatementClass::Alter
+            | StatementClass::Drop
+            | StatementClass::Do
+            | StatementClass::ImportForeignSchema
+    )
+}
+
 impl StatementCache {
     /// A cache of at most `capacity` texts.
     pub(crate) fn new(capacity: u64) -> Self {
@@ -147,8 +159,16 @@ impl StatementCache {
         }
     }
 
-    /// The statement for a script of at most one statement.
-    pub(crate) fn statement(&self, script: &Arc<Script>, types: &[u8], search_path: u64) -> Arc<Statement> {
+    /// The client's unnamed statement: most are used once, so nothing is remembered of it.
+    pub(crate) fn unnamed(&self, script: Arc<Script>, types: &[u8]) -> Arc<Statement> {
+        Arc::new(Statement {
+            prepared: self.prepared(types),
+            script,
+        })
+    }
+
+    /// A named statement for a script of at most one statement.
+    pub(crate) fn named(&self, script: &Arc<Script>, types: &[u8], search_path: u64) -> Arc<Statement> {
         let key = StatementKey {
             script: Arc::as_ptr(script).addr(),
             search_path,
@@ -160,6 +180,13 @@ impl StatementCache {
                 script: Arc::clone(script),
             })
         })
+    }
+
+    /// Gives every text a new name from now on. Called when tables or types may have changed shape: Parse
+    /// promises a statement that fits what is there now, while a server connection's old one answers "cached
+    /// plan must not change result type" for as long as it lives (`RevalidateCachedQuery`, plancache.c).
+    pub(crate) fn renew(&self) {
+        self.statements.invalidate_all();
     }
 
     /// The name for a prelude's text.

@@ -5,11 +5,12 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::link::Link;
+use super::link::{Link, Shapes};
 use super::pump::token_expired;
 use super::settings::Place;
-use super::{Session, Skipping};
+use super::{Session, Skipping, statement};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, Severity, SqlState};
+use crate::guard::StatementClass;
 use crate::wire::encode::TransactionStatus;
 
 impl Session {
@@ -88,6 +89,17 @@ impl Session {
             _ => self.say(&fault),
         }
         self.skipping = Skipping::ToSync;
+    }
+
+    /// A statement is about to be sent. If it changes shapes, statements prepared before it do not serve what
+    /// comes behind it, and those that others prepare before it is committed do not serve what comes then.
+    pub(super) fn note_alteration(&mut self, class: StatementClass) {
+        if statement::alters_shapes(class)
+            && let Some(link) = &mut self.link
+        {
+            link.shapes = Shapes::Altered;
+            self.shared.statements.renew();
+        }
     }
 
     /// Ends the batch: by the server where it takes part, by ourselves where it does not.
