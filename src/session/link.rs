@@ -69,6 +69,15 @@ pub(crate) enum Asked {
     Work,
 }
 
+/// What a transaction has done to tables and types, as far as the messages sent so far say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shapes {
+    /// They mean what they meant.
+    Kept,
+    /// Statements prepared before may not fit them.
+    Altered,
+}
+
 /// A simple query that waits for COPY FROM STDIN to end before its remaining statements are sent.
 #[derive(Debug)]
 pub(crate) struct ScriptRest {
@@ -96,8 +105,7 @@ pub(crate) struct Link {
     /// Whether a transaction block is open, as far as the messages sent so far say.
     pub(crate) in_block: bool,
     pub(crate) block: Block,
-    /// Whether the transaction may have changed what statements mean.
-    pub(crate) alters_shapes: bool,
+    pub(crate) shapes: Shapes,
     pub(crate) copy_in: CopyIn,
     /// How many replies were outstanding when room was last asked for.
     room_asked_at: usize,
@@ -124,7 +132,7 @@ impl Link {
             bound: None,
             in_block: false,
             block: Block::None,
-            alters_shapes: false,
+            shapes: Shapes::Kept,
             copy_in: CopyIn::No,
             room_asked_at: 0,
             script: None,

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::effect::Effect;
-use super::link::{Asked, Batch, Block, CopyIn};
+use super::link::{Asked, Batch, Block, CopyIn, Shapes};
 use super::settings::Place;
 use super::statement::ROLLBACK;
 use super::{Session, Skipping};
@@ -285,7 +285,10 @@ impl Session {
         if link.batch == Batch::Open && link.script.is_none() {
             self.skipping = Skipping::ToSync;
         }
-        if skipped.first().is_some_and(|entry| is_stale(entry.awaited, error.sqlstate)) {
+        if skipped
+            .first()
+            .is_some_and(|entry| is_stale(entry.awaited, error.sqlstate))
+        {
             self.shared.statements.renew();
         }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
@@ -323,7 +326,7 @@ impl Session {
                 link.in_block = false;
                 link.block = Block::None;
                 link.portals.clear();
-                if std::mem::take(&mut link.alters_shapes) {
+                if std::mem::replace(&mut link.shapes, Shapes::Kept) == Shapes::Altered {
                     self.shared.statements.renew();
                 }
                 self.settings.rollback();
@@ -398,7 +401,10 @@ impl Session {
 /// failed for type" is XX000 (`getTypeInputInfo`, lsyscache.c).
 fn is_stale(failed: Awaited, sqlstate: SqlState) -> bool {
     matches!(failed, Awaited::Bind | Awaited::StatementDescription)
-        && matches!(sqlstate, SqlState::FEATURE_NOT_SUPPORTED | SqlState::INTERNAL_ERROR)
+        && matches!(
+            sqlstate,
+            SqlState::FEATURE_NOT_SUPPORTED | SqlState::INTERNAL_ERROR
+        )
 }
 
 /// The value of a row's only column.

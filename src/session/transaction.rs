@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::link::Link;
+use super::link::{Link, Shapes};
 use super::pump::token_expired;
 use super::settings::Place;
 use super::{Session, Skipping, statement};
@@ -97,7 +97,7 @@ impl Session {
         if statement::alters_shapes(class)
             && let Some(link) = &mut self.link
         {
-            link.alters_shapes = true;
+            link.shapes = Shapes::Altered;
             self.shared.statements.renew();
         }
     }
