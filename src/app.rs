@@ -77,14 +77,14 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         identity: config.identity,
         sessions: session::Shared::new(config.session, guard, events.clone()),
         anonymous_role,
-        events,
+        events: events.clone(),
     });
 
     // The pools and the endpoint outlive the sessions, so that the last transactions end well and are seen.
     let (after_sessions, after) = DrainHandle::new();
     let reaper = tokio::spawn(pools.run(after.clone()));
     let refresher = tokio::spawn(Arc::clone(&authenticator).run(drain.clone()));
-    tokio::spawn(tls::watch(certificates, after.clone()));
+    tokio::spawn(tls::watch(certificates, events.clone(), after.clone()));
     let admin = admin_listener.map(|listener| {
         let ready = readiness(authenticator, drain.clone());
         tokio::spawn(admin::serve_on(listener, metrics, ready, after))

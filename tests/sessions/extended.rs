@@ -1,8 +1,10 @@
 //! The extended protocol: statements, portals, Describe, Close, Flush.
 
+use serde_json::json;
+
 use crate::support::people::{alice, bob};
 use crate::support::proxy::{Stack, StackOptions};
-use crate::support::raw::{bind, execute, parse, sync};
+use crate::support::raw::{RawClient, bind, close, execute, parse, sync};
 use crate::support::trace::play;
 use crate::{ALICE, BOB, proxied, same_as_postgres};
 
@@ -514,4 +516,64 @@ fn evicted_statements_are_prepared_again() {
         .postgres()
         .ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'portcullis_app'");
     assert_ne!(held, ["0"]);
+}
+
+/// Who changes a table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Changer {
+    /// A trusted role, through the proxy.
+    Trusted,
+    /// Somebody whom the proxy does not see.
+    Elsewhere,
+}
+
+impl Changer {
+    fn run(self, stack: &Stack, sql: &str) {
+        let token = alice().token_with(&[("role", json!("service_role"))]);
+        let mut client = match self {
+            Self::Trusted => stack.try_login(&token, "acme").unwrap(),
+            Self::Elsewhere => stack.postgres().superuser("shop"),
+        };
+        client.values(sql);
+    }
+}
+
+/// A table changes under a text that a client has prepared. As on a connection of its own, its statement is
+/// stale then and heals by being prepared again; a statement that is prepared after a change that the proxy
+/// has seen fits at once.
+fn prepare_again_after(table: &str, changer: Changer) {
+    let stack = Stack::start(&StackOptions::pool(1));
+    changer.run(&stack, &format!("CREATE TABLE {table} (a int)"));
+    changer.run(&stack, &format!("GRANT SELECT ON {table} TO authenticated"));
+    let text = format!("SELECT * FROM {table}");
+    let read = [parse("s", &text, &[]), bind("", "s", &[]), execute("", 0), sync()].concat();
+    let again = [bind("", "s", &[]), execute("", 0), sync()].concat();
+    let tags = |client: &mut RawClient, messages: &[u8]| -> Vec<u8> {
+        client.send(messages);
+        client.until_ready().iter().map(|frame| frame.tag).collect()
+    };
+    let mut first = stack.login(&alice());
+    let mut second = stack.login(&alice());
+    assert_eq!(tags(&mut first, &read), b"12CZ");
+    changer.run(&stack, &format!("ALTER TABLE {table} ADD b int"));
+    if changer == Changer::Trusted {
+        assert_eq!(tags(&mut second, &read), b"12CZ", "a new statement fits");
+    }
+    assert_eq!(tags(&mut first, &again), b"EZ", "as on a connection of its own");
+    assert_eq!(
+        tags(&mut first, &[close('S', "s"), read].concat()),
+        b"312CZ",
+        "preparing again helps"
+    );
+    changer.run(&stack, &format!("DROP TABLE {table}"));
+}
+
+#[test]
+fn statements_fit_a_table_that_a_trusted_role_has_changed() {
+    prepare_again_after("altered_inside", Changer::Trusted);
+}
+
+#[test]
+fn statements_fit_a_table_that_somebody_else_has_changed() {
+    prepare_again_after("altered_elsewhere", Changer::Elsewhere);
 }

@@ -80,6 +80,29 @@ fn an_error_skips_to_the_sync_and_undoes_the_batch() {
 
 /// A refusal of our own must look the same: it skips, it undoes, it counts once.
 #[test]
+fn an_error_comes_without_a_sync() {
+    same_as_postgres(
+        "unasked",
+        r#"
+        F Query "BEGIN"
+        B CommandComplete "BEGIN"
+        B ReadyForQuery T
+        F Parse "" "SELECT 1/0"
+        F Bind "" ""
+        F Execute "" 0
+        B ParseComplete
+        B ErrorResponse ERROR 22012
+        F Parse "" "SELECT 'skipped'"
+        F Sync
+        B ReadyForQuery E
+        F Query "ROLLBACK"
+        B CommandComplete "ROLLBACK"
+        B ReadyForQuery I
+        "#,
+    );
+}
+
+#[test]
 fn a_refused_statement_in_a_batch() {
     proxied(
         "refused",

@@ -105,6 +105,7 @@ CREATE FUNCTION residue() RETURNS text LANGUAGE sql AS $$
         (SELECT 'advisory locks' FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' LIMIT 1))
 $$;
 GRANT USAGE ON SCHEMA public TO anon, authenticated, member, service_role;
+GRANT CREATE ON SCHEMA public TO service_role;
 GRANT SELECT ON todos TO anon;
 GRANT INSERT ON scratch_in TO authenticated, member;
 GRANT SELECT, INSERT, UPDATE, DELETE ON todos, scratch, crossing TO authenticated, member, service_role;

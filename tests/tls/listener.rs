@@ -211,7 +211,7 @@ fn direct_tls_needs_the_protocols_name() {
 
     let unnamed = Arc::new(authority.client(&[&TLS13], None));
     let mut client = TlsClient::connect(stack.port(), Way::Direct, &unnamed).unwrap();
-    assert_eq!(client.login(&alice()).unwrap().unwrap_err().sqlstate(), "08P01");
+    assert_eq!(client.read().unwrap().sqlstate(), "08P01");
     let mut other = authority.client(&[&TLS13], None);
     other.alpn_protocols = vec![b"http/1.1".to_vec()];
     assert!(TlsClient::connect(stack.port(), Way::Direct, &Arc::new(other)).is_err());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::TlsError;
-use crate::base::{Drain, Phase};
+use crate::base::{Drain, Event, Events, Phase};
 
 /// How often the files are looked at: renewals are rare, and their old certificates last for days.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -29,7 +29,7 @@ pub trait Certificates: Send + Sync {
 ///
 /// # Cancel safety
 /// Cancel safe: what is read is put into force whole or not at all.
-pub async fn watch(watched: Vec<Arc<dyn Certificates>>, mut drain: Drain) {
+pub async fn watch(watched: Vec<Arc<dyn Certificates>>, events: Events, mut drain: Drain) {
     let mut rounds = interval(INTERVAL);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Told once, not with every round.
@@ -51,12 +51,18 @@ pub async fn watch(watched: Vec<Arc<dyn Certificates>>, mut drain: Drain) {
                 }
                 Ok(true) => {
                     told.remove(&index);
-                    tracing::info!(%files, "new certificates are in force");
+                    events.emit(&Event::CertificatesReloaded {
+                        files: &files,
+                        error: None,
+                    });
                 }
                 Err(error) => {
                     let error = error.to_string();
                     if told.get(&index) != Some(&error) {
-                        tracing::error!(%files, %error, "changed certificates cannot be used; the last good ones stay");
+                        events.emit(&Event::CertificatesReloaded {
+                            files: &files,
+                            error: Some(&error),
+                        });
                         told.insert(index, error);
                     }
                 }

@@ -145,6 +145,48 @@ fn scram_may_not_be_cut_short() {
 }
 
 #[test]
+fn logins_are_bound_to_their_channel_where_both_can() {
+    let target = target(Some("pw"));
+    let answer = |channel: Option<&[u8]>, mechanisms: &'static [u8]| {
+        let mut out = BytesMut::new();
+        let login = Login::start(&target, channel.map(<[u8]>::to_vec), &mut out).unwrap();
+        out.clear();
+        let mechanisms = Bytes::from_static(mechanisms);
+        login.step(Message::AuthenticationSasl { mechanisms }, &mut out)?;
+        Ok::<_, ServerError>(String::from_utf8_lossy(&out).into_owned())
+    };
+    let (both, plain, plus) = (
+        &b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"[..],
+        &b"SCRAM-SHA-256\0\0"[..],
+        &b"SCRAM-SHA-256-PLUS\0\0"[..],
+    );
+    for (channel, offered, mechanism, header) in [
+        (
+            Some(&b"hash"[..]),
+            both,
+            "SCRAM-SHA-256-PLUS\0",
+            "p=tls-server-end-point,,",
+        ),
+        (
+            Some(b"hash"),
+            plus,
+            "SCRAM-SHA-256-PLUS\0",
+            "p=tls-server-end-point,,",
+        ),
+        (Some(b"hash"), plain, "SCRAM-SHA-256\0", "y,,"),
+        (None, both, "SCRAM-SHA-256\0", "n,,"),
+        (None, plain, "SCRAM-SHA-256\0", "n,,"),
+    ] {
+        let answer = answer(channel, offered).unwrap();
+        assert!(
+            answer.contains(mechanism) && answer.contains(header),
+            "{answer:?}"
+        );
+    }
+    assert!(matches!(answer(None, plus), Err(ServerError::Auth(_))));
+}
+
+#[test]
 fn an_ok_without_the_servers_proof_is_refused() {
     let target = target(Some("pw"));
     let mut out = BytesMut::new();
