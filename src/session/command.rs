@@ -1,10 +1,10 @@
 //! Commands that concern the session alone: SET, RESET, DISCARD, DEALLOCATE and their like are answered or
 //! translated here, and leave nothing on the server connection.
 
-use super::Session;
 use super::effect::Effect;
 use super::link::Block;
 use super::statement::{BEGIN, COMMIT, READ_SETTING, WRITE_SETTING};
+use super::{NameChange, Session};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared, SetScope, SetSetting, SetValue};
 use crate::wire::replies::{Delivery, Own};
@@ -22,8 +22,8 @@ impl Session {
             Action::UnlistenAll => self.answer(Own::Command("UNLISTEN"), Effect::None),
             Action::CloseAll => self.close_all(cleared),
             Action::Deallocate(None) => {
-                self.forget_statements();
-                self.answer(Own::Command("DEALLOCATE ALL"), Effect::None);
+                self.change_name(NameChange::RemoveAll);
+                self.answer(Own::Command("DEALLOCATE ALL"), Effect::NameChanged);
             }
             Action::Deallocate(Some(name)) => self.deallocate(name),
             Action::Query
@@ -46,6 +46,7 @@ impl Session {
         if let Some(link) = self.link.as_mut().filter(|link| !link.in_block) {
             link.in_block = true;
             link.block = Block::Own;
+            link.block_ahead = Block::Own;
             link.run_internal(&internal.begin, BEGIN, &[], Delivery::Hide, Effect::None);
         }
     }
@@ -53,12 +54,9 @@ impl Session {
     /// Commits the block of our own, if one is open.
     pub(super) fn commit_own_block(&mut self) {
         let internal = &self.shared.statements.internal;
-        if let Some(link) = self
-            .link
-            .as_mut()
-            .filter(|link| link.block == Block::Own && link.in_block)
-        {
+        if let Some(link) = self.link.as_mut().filter(|link| link.block_ahead == Block::Own) {
             link.in_block = false;
+            link.block_ahead = Block::None;
             link.forget_identity();
             link.run_internal(
                 &internal.commit,
@@ -107,6 +105,7 @@ impl Session {
                 link.set_locally(assignment, Delivery::ForwardRows, Effect::None, warrant);
             }
             (SetValue::Assign(assignment), SetScope::Session) => {
+                link.touch(&setting.name);
                 link.set_locally(assignment, Delivery::ForwardRows, Effect::None, warrant);
                 link.run_internal(
                     &internal.read_setting,
@@ -150,6 +149,7 @@ impl Session {
             return;
         };
         link.setting_changes(name);
+        link.touch(name);
         let effect = Effect::SettingReset(name.into());
         match startup {
             Some(value) => link.run_internal(
@@ -176,8 +176,8 @@ impl Session {
             return;
         }
         self.reset_all();
-        self.forget_statements();
-        self.answer(Own::Command("DISCARD ALL"), Effect::None);
+        self.change_name(NameChange::RemoveAll);
+        self.answer(Own::Command("DISCARD ALL"), Effect::NameChanged);
     }
 
     /// CLOSE ALL: only a transaction can have cursors here.
@@ -191,13 +191,10 @@ impl Session {
         }
     }
 
-    fn forget_statements(&mut self) {
-        self.statements.clear();
-    }
-
     fn deallocate(&mut self, name: &str) {
-        if self.statements.remove(name.as_bytes()).is_some() {
-            self.answer(Own::Command("DEALLOCATE"), Effect::None);
+        if self.statement(name.as_bytes()).is_some() {
+            self.change_name(NameChange::Remove(name.as_bytes().into()));
+            self.answer(Own::Command("DEALLOCATE"), Effect::NameChanged);
         } else {
             self.fail(Fault::error(
                 SqlState::INVALID_STATEMENT_NAME,

@@ -221,9 +221,17 @@ impl Session {
             self.open_own_block();
         }
         self.note_alteration(cleared.class());
+        let before = self.link.as_ref().map(|link| link.block_ahead);
         let effect = self.before_execution(cleared.action(), portal);
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            if *cleared.action() == Action::Begin && before == Some(Block::Own) {
+                // The end of our own block has taken the client's portal with it.
+                link.bind_again(portal, cleared);
+            }
             link.execute(body, effect, warrant);
+            if *cleared.action() == Action::RollbackTo {
+                link.read_touched(&self.shared.statements.internal.read_setting);
+            }
         }
         Step::Consumed(0)
     }
@@ -266,11 +274,12 @@ impl Session {
     }
 
     /// The statement that a name means after all that the client has sent so far.
-    fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
+    pub(super) fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
         let newest = self.names.iter().rev().find_map(|change| match change {
             NameChange::Set(changed, statement) if **changed == *name => Some(Some(statement)),
             NameChange::Remove(changed) if **changed == *name => Some(None),
-            NameChange::Set(..) | NameChange::Remove(_) => None,
+            NameChange::RemoveAll if !name.is_empty() => Some(None),
+            NameChange::Set(..) | NameChange::Remove(_) | NameChange::RemoveAll => None,
         });
         match newest {
             Some(found) => found.cloned(),
@@ -279,7 +288,7 @@ impl Session {
         }
     }
 
-    fn change_name(&mut self, change: NameChange) {
+    pub(super) fn change_name(&mut self, change: NameChange) {
         self.names.push_back(change);
     }
 
@@ -294,6 +303,7 @@ impl Session {
             Some(NameChange::Remove(name)) => {
                 self.statements.remove(&name);
             }
+            Some(NameChange::RemoveAll) => self.statements.clear(),
             None => {}
         }
     }
@@ -353,6 +363,7 @@ impl Session {
                 self.commit_own_block();
                 if let Some(link) = &mut self.link {
                     link.in_block = true;
+                    link.block_ahead = Block::Clients;
                     link.portals.close(portal);
                 }
                 Effect::BlockBegan
@@ -360,7 +371,8 @@ impl Session {
             Action::Commit { chain } | Action::Rollback { chain } => {
                 link.forget_identity();
                 link.in_block = *chain;
-                Effect::TransactionEnded(if *chain { Block::Clients } else { Block::None })
+                link.block_ahead = if *chain { Block::Clients } else { Block::None };
+                Effect::TransactionEnded(link.block_ahead)
             }
             Action::Query
             | Action::CopyIn

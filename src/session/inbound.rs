@@ -43,10 +43,13 @@ impl Session {
     pub(super) fn take_turn(&mut self) -> Turn {
         loop {
             if let Some(link) = self.link.as_mut().filter(|link| !link.takes_messages()) {
-                link.make_room();
                 // A message that has begun is sent to its end, whatever the server says meanwhile: what
                 // follows it would be taken for its body.
-                if !matches!(self.inbound, Inbound::Forward(_)) || !link.has_room() {
+                let begun = matches!(self.inbound, Inbound::Forward(_));
+                if !begun {
+                    link.make_room();
+                }
+                if !begun || !link.has_room() {
                     return Turn::Wait;
                 }
             }

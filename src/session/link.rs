@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::effect::Effect;
 use super::portals::Portals;
 use super::settings::decides_meaning;
-use super::statement::{Prepared, ROLLBACK, Statement};
+use super::statement::{Prepared, READ_SETTING, ROLLBACK, Statement};
 use super::warrant::Warrant;
 use crate::base::{Fault, limits};
 use crate::guard::{Action, Cleared, Script};
@@ -133,9 +133,13 @@ pub(crate) struct Link {
     /// Whether a transaction block is open, as far as the messages sent so far say.
     pub(crate) in_block: bool,
     pub(crate) block: Block,
+    /// Who has opened the block, as far as the messages sent so far say.
+    pub(crate) block_ahead: Block,
     /// Whether the transaction may have changed what statements mean.
     pub(crate) shapes: Shapes,
     pub(crate) copy_in: CopyIn,
+    /// Session settings that the transaction has changed, as far as the messages sent so far say.
+    pub(crate) touched: Vec<Box<str>>,
     pub(crate) script: Option<ScriptRest>,
     pub(crate) portals: Portals,
     pub(crate) began: Instant,
@@ -162,8 +166,10 @@ impl Link {
             binding_is: Known::Predicted,
             in_block: false,
             block: Block::None,
+            block_ahead: Block::None,
             shapes: Shapes::Kept,
             copy_in: CopyIn::No,
+            touched: Vec::new(),
             script: None,
             portals: Portals::default(),
             began: Instant::now(),
@@ -325,6 +331,18 @@ impl Link {
         self.run_unnamed(&format!("SET LOCAL {assignment}"), delivery, effect);
     }
 
+    /// Binds a statement without parameters to the client's portal once more.
+    pub(super) fn bind_again(&mut self, portal: &[u8], cleared: &Cleared) {
+        encode::parse(&mut self.upstream, "", cleared.sql(), NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        // No parameter formats, no parameters, no result formats.
+        let rest = [0; 6];
+        encode::bind_head(&mut self.upstream, portal, "", rest.len());
+        self.upstream.extend_from_slice(&rest);
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+    }
+
     /// Sends an Execute as it is.
     pub(super) fn execute(&mut self, body: &[u8], effect: Effect, _: Warrant) {
         encode::frame(&mut self.upstream, tag::EXECUTE, body);
@@ -371,6 +389,21 @@ impl Link {
         self.forget_identity();
         self.run_unnamed(ROLLBACK, Delivery::Hide, Effect::None);
         self.sync();
+    }
+
+    /// A session setting is about to change: a savepoint may take it back.
+    pub(super) fn touch(&mut self, name: &str) {
+        if !self.touched.iter().any(|touched| **touched == *name) {
+            self.touched.push(name.into());
+        }
+    }
+
+    /// A savepoint has been returned to: the session settings that have changed are read again.
+    pub(super) fn read_touched(&mut self, read_setting: &Prepared) {
+        for name in self.touched.clone() {
+            let effect = Effect::SettingRead(name.clone());
+            self.run_internal(read_setting, READ_SETTING, &[&name], Delivery::Capture, effect);
+        }
     }
 
     /// A setting is about to change within the transaction.

@@ -164,8 +164,10 @@ type PhaseReached = Pin<Box<dyn Future<Output = ()> + Send>>;
 enum NameChange {
     /// Parse.
     Set(Box<[u8]>, Arc<Statement>),
-    /// Close.
+    /// Close, DEALLOCATE.
     Remove(Box<[u8]>),
+    /// DEALLOCATE ALL, which leaves the unnamed statement.
+    RemoveAll,
 }
 
 /// Whether the client's messages count.

@@ -21,9 +21,9 @@ enum Change {
 }
 
 impl Portals {
-    /// How many there may be at most once the server has answered.
+    /// How many are open on the server. The unconfirmed ones are bounded by the replies that are awaited.
     pub(crate) fn len(&self) -> usize {
-        self.open.len() + self.unconfirmed.len()
+        self.open.len()
     }
 
     /// What a portal runs after all that has been sent; `None` for one that the protocol did not open, as

@@ -331,7 +331,9 @@ impl Session {
                 link.forget_identity();
                 link.in_block = false;
                 link.block = Block::None;
+                link.block_ahead = Block::None;
                 link.portals.clear();
+                link.touched.clear();
                 link.context = Some(self.context);
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
@@ -349,6 +351,7 @@ impl Session {
                 }
                 link.in_block = true;
                 link.block = Block::Clients;
+                link.block_ahead = Block::Clients;
                 Place::InTransaction
             }
         };

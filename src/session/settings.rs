@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::base::limits;
 use crate::server::Parameters;
 
-/// Changes made by one transaction, newest last; `None` resets to the startup value.
+/// A change made by one transaction, at most one a name; `None` resets to the startup value.
 pub(crate) type Change = (Box<str>, Option<String>);
 
 /// A client's settings and what it has been told of them.
@@ -83,6 +83,7 @@ impl SessionSettings {
 
     /// Takes note of a change that counts when the transaction commits.
     pub(crate) fn change(&mut self, name: Box<str>, value: Option<String>) {
+        self.pending.retain(|(changed, _)| *changed != name);
         self.pending.push((name, value));
     }
 

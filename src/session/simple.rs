@@ -94,6 +94,9 @@ impl Session {
         let effect = self.before_execution(action, b"");
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             link.run_once(cleared, effect, warrant);
+            if *action == Action::RollbackTo {
+                link.read_touched(&self.shared.statements.internal.read_setting);
+            }
         }
     }
 
