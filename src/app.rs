@@ -15,6 +15,7 @@ use crate::base::{Drain, DrainHandle, Events, Phase};
 use crate::client::{Gateway, GatewayParts};
 use crate::config::Config;
 use crate::guard::Guard;
+use crate::net::tls::{self, Certificates};
 use crate::observe::{EventLog, Fanout, Metrics, MetricsError, MetricsSettings, PoolGauge};
 use crate::pool::Pools;
 use crate::session;
@@ -61,6 +62,7 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         Arc::clone(&metrics) as _,
         Arc::new(EventLog::new()) as _,
     ])));
+    let certificates = certificates(&config);
     let pools = Pools::new(config.pool, events.clone());
     // It was empty: this is the only place that fills it.
     let _ = pools_seen.set(Arc::downgrade(&pools));
@@ -75,13 +77,14 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         identity: config.identity,
         sessions: session::Shared::new(config.session, guard, events.clone()),
         anonymous_role,
-        events,
+        events: events.clone(),
     });
 
     // The pools and the endpoint outlive the sessions, so that the last transactions end well and are seen.
     let (after_sessions, after) = DrainHandle::new();
     let reaper = tokio::spawn(pools.run(after.clone()));
     let refresher = tokio::spawn(Arc::clone(&authenticator).run(drain.clone()));
+    tokio::spawn(tls::watch(certificates, events.clone(), after.clone()));
     let admin = admin_listener.map(|listener| {
         let ready = readiness(authenticator, drain.clone());
         tokio::spawn(admin::serve_on(listener, metrics, ready, after))
@@ -97,6 +100,17 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         let _ = timeout(ADMIN_LIMIT, task).await;
     }
     Ok(())
+}
+
+/// Every certificate that is shown or trusted over TLS.
+fn certificates(config: &Config) -> Vec<Arc<dyn Certificates>> {
+    let listener = config.client.tls.iter().map(|tls| Arc::clone(&tls.acceptor) as _);
+    let servers = config
+        .pool
+        .servers
+        .values()
+        .filter_map(|server| server.tls.clone());
+    listener.chain(servers.map(|connector| connector as _)).collect()
 }
 
 async fn ended(admin: tokio::task::JoinHandle<io::Result<()>>) {

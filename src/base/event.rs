@@ -102,6 +102,13 @@ pub enum Event<'a> {
         /// What went wrong, if anything.
         error: Option<&'a str>,
     },
+    /// Changed certificates were put into force, or could not be; the latter once for each reason.
+    CertificatesReloaded {
+        /// Their files.
+        files: &'a str,
+        /// What is wrong with them, if anything.
+        error: Option<&'a str>,
+    },
 }
 
 /// What the guard decided.

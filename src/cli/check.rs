@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio_postgres::NoTls;
+use tokio_postgres::config::SslMode;
 
+use super::check_tls::Encryption;
 use super::serve;
 use crate::auth::Authenticator;
 use crate::base::{DatabaseName, Events, LoginName, RoleName, ServerName};
@@ -46,6 +47,13 @@ pub async fn run(options: CheckOptions) -> ExitCode {
         let _ = write!(io::stdout(), "{}", config.describe());
     }
     findings.good(&format!("{} can be read", options.config.display()));
+    match &config.client.tls {
+        Some(tls) => findings.good(&format!(
+            "TLS to clients: {:?}, its files go together",
+            tls.demand
+        )),
+        None => findings.good("TLS to clients: none"),
+    }
     if !options.offline {
         check_logins(&config, &mut findings).await;
         check_keys(config, &mut findings).await;
@@ -110,7 +118,8 @@ async fn check_logins(config: &Config, findings: &mut Findings) {
         let Some(target) = target(&config.pool, &spot) else {
             continue;
         };
-        match target.connect(NoTls).await {
+        let encryption = Encryption::of(&config.pool, &spot.server);
+        match target.connect(encryption).await {
             Ok((client, connection)) => {
                 let driver = tokio::spawn(connection);
                 findings.good(&format!("{place}: connects"));
@@ -157,6 +166,11 @@ fn target(pool: &pool::Settings, spot: &Spot) -> Option<tokio_postgres::Config> 
         }
     };
     target
+        .ssl_mode(match &server.tls {
+            None => SslMode::Disable,
+            Some(tls) if tls.allows_plaintext() => SslMode::Prefer,
+            Some(_) => SslMode::Require,
+        })
         .user(&login.user)
         .dbname(spot.database.as_str())
         .application_name("portcullis check")

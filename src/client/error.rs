@@ -45,6 +45,18 @@ pub enum LoginError {
     /// Encryption was asked for again and again.
     #[error("too many encryption requests")]
     EncryptionLoop,
+    /// Bytes came between the request for TLS and the handshake.
+    #[error("received unencrypted data after SSL request")]
+    BytesBeforeHandshake,
+    /// A TLS handshake that came unasked names no protocol.
+    #[error("received direct SSL connection request without ALPN protocol negotiation extension")]
+    DirectWithoutAlpn,
+    /// The TLS handshake failed.
+    #[error("could not accept SSL connection: {0}")]
+    Handshake(#[source] io::Error),
+    /// The client came in clear text where that is not allowed.
+    #[error("this address takes only connections with TLS")]
+    TlsRequired,
     /// No user was named.
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
@@ -106,9 +118,12 @@ impl LoginError {
             | Self::NotAPassword(_)
             | Self::Length(_)
             | Self::BadPassword
-            | Self::EncryptionLoop => SqlState::PROTOCOL_VIOLATION,
+            | Self::EncryptionLoop
+            | Self::BytesBeforeHandshake
+            | Self::DirectWithoutAlpn
+            | Self::Handshake(_) => SqlState::PROTOCOL_VIOLATION,
             Self::PasswordTooLong(_) => SqlState::INVALID_PASSWORD,
-            Self::NoUser | Self::Plaintext => SqlState::INVALID_AUTHORIZATION,
+            Self::NoUser | Self::Plaintext | Self::TlsRequired => SqlState::INVALID_AUTHORIZATION,
             Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
         };
         let fault = Fault::fatal(sqlstate, self.to_string());
@@ -123,7 +138,12 @@ impl LoginError {
             Self::Timeout => "Send the token within client_login_timeout.",
             Self::PasswordTooLong(_) => "The password is a JSON Web Token of at most 16 KiB.",
             Self::Plaintext => {
-                "Connect over loopback, or set allow_plaintext = true where the network is trusted."
+                "Connect with TLS (sslmode=require) or over loopback, or set allow_plaintext = true where the \
+                 network is trusted."
+            }
+            Self::TlsRequired => "Set sslmode=require, or better verify-full.",
+            Self::BytesBeforeHandshake => {
+                "This can be a client's software bug or an attack by somebody on the network."
             }
             Self::Replication => "Connect to the server itself for replication.",
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",

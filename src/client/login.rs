@@ -1,13 +1,12 @@
 //! Finds out who a client is and where it goes, and greets it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-
-use tokio::io::AsyncWriteExt as _;
 
 use super::census::{Census, Seat};
 use super::greeting;
 use super::packets::Packets;
-use super::{LoginError, Plaintext, Settings, startup};
+use super::{LoginError, Plaintext, Settings, TlsDemand, startup};
 use crate::auth::{Authenticator, Principal, Wanted};
 use crate::base::{Event, Events};
 use crate::identity;
@@ -48,7 +47,7 @@ pub(super) struct Admitted {
     pub(super) seat: Seat,
 }
 
-/// Times a client may ask for encryption that there is none of: once for each kind, as libpq does.
+/// Times a client may ask for encryption: once for each kind, as libpq does.
 const ENCRYPTION_REQUESTS: usize = 2;
 
 impl Desk {
@@ -61,6 +60,7 @@ impl Desk {
             FirstPacket::Cancel(request) => return Ok(Visit::Cancel(request)),
             FirstPacket::SslRequest | FirstPacket::GssEncRequest => return Err(LoginError::EncryptionLoop),
         };
+        self.check_encryption(client)?;
         let seat = self.census.sit()?;
         let user = startup.get("user").filter(|user| !user.is_empty());
         let user = user.ok_or(LoginError::NoUser)?;
@@ -74,14 +74,35 @@ impl Desk {
         Ok(Visit::Session(Box::new(admitted)))
     }
 
+    /// The first packet that asks for more than encryption.
     async fn first_packet(&self, client: &mut Packets) -> Result<FirstPacket, LoginError> {
+        let tls = self.settings.tls.as_ref();
+        if let Some(tls) = tls
+            && client.begins_with_handshake().await?
+        {
+            client.take_direct_tls(&tls.acceptor).await?;
+            return client.first_packet().await;
+        }
         for _ in 0..ENCRYPTION_REQUESTS {
-            match client.first_packet().await? {
-                FirstPacket::SslRequest | FirstPacket::GssEncRequest => client.stream.write_all(b"N").await?,
-                other => return Ok(other),
+            match (client.first_packet().await?, tls) {
+                (FirstPacket::SslRequest, Some(tls)) if !client.stream.is_encrypted() => {
+                    client.grant_tls(&tls.acceptor).await?;
+                }
+                (FirstPacket::SslRequest | FirstPacket::GssEncRequest, _) => client.send(b"N").await?,
+                (other, _) => return Ok(other),
             }
         }
         client.first_packet().await
+    }
+
+    /// Whether the client may go on as it has come.
+    fn check_encryption(&self, client: &Packets) -> Result<(), LoginError> {
+        match &self.settings.tls {
+            Some(tls) if tls.demand == TlsDemand::Require && !client.stream.is_encrypted() => {
+                Err(LoginError::TlsRequired)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn authenticate(
@@ -94,14 +115,14 @@ impl Desk {
         greeting::negotiate(&mut out, startup);
         // Who asks for the anonymous role by name has no token to send, so none is asked for.
         if self.anonymous_role.as_deref() == Some(wanted.user) {
-            client.stream.write_all(&out).await?;
+            client.send(&out).await?;
             return Ok(self.authenticator.authenticate(None, wanted).await?);
         }
-        if self.settings.plaintext == Plaintext::LoopbackOnly && !is_local(client) {
+        if self.settings.plaintext == Plaintext::LoopbackOnly && !is_private(client) {
             return Err(LoginError::Plaintext);
         }
         greeting::ask_for_password(&mut out);
-        client.stream.write_all(&out).await?;
+        client.send(&out).await?;
         let password = client.password().await?;
         Ok(self.authenticator.authenticate(Some(&password), wanted).await?)
     }
@@ -133,7 +154,7 @@ impl Desk {
 
         let mut out = Vec::new();
         greeting::welcome(&mut out, &parameters, &told, &ticket);
-        client.stream.write_all(&out).await?;
+        client.send(&out).await?;
         self.events.emit(&Event::LoggedIn {
             role: principal.role(),
             tenant: route.tenant.as_ref(),
@@ -181,9 +202,9 @@ impl Desk {
     }
 }
 
-fn is_local(client: &Packets) -> bool {
-    client
-        .stream
-        .peer_addr()
-        .is_none_or(|address| address.ip().to_canonical().is_loopback())
+/// Whether nobody on the way can read what the client sends.
+fn is_private(client: &Packets) -> bool {
+    let stream = &client.stream;
+    let is_local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+    stream.is_encrypted() || stream.peer_addr().is_none_or(is_local)
 }

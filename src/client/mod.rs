@@ -12,16 +12,21 @@ mod packets;
 mod startup;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use accept::{Gateway, GatewayParts};
 pub use error::LoginError;
+
+use crate::net::tls::Acceptor;
 
 /// Where clients connect, and how many.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The address to listen on.
     pub address: SocketAddr,
+    /// TLS to clients; `None` if there is none.
+    pub tls: Option<Tls>,
     /// Who may send a token in clear text.
     pub plaintext: Plaintext,
     /// Most sessions at one time; more are refused with 53300.
@@ -30,6 +35,25 @@ pub struct Settings {
     pub max_tenant_client_conn: Option<usize>,
     /// How long a login may take, from the first byte to the greeting.
     pub client_login_timeout: Duration,
+}
+
+/// TLS to clients.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Takes their handshakes.
+    pub acceptor: Arc<Acceptor>,
+    /// Whether there is a way in without.
+    pub demand: TlsDemand,
+}
+
+/// Whether clients may do without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsDemand {
+    /// They may, where [`Plaintext`] says so.
+    Allow,
+    /// They may not. Cancel requests are taken in any case: they carry no token, and most drivers send them
+    /// in clear text.
+    Require,
 }
 
 /// Who may send a token in clear text.

@@ -9,6 +9,7 @@ mod placement;
 mod roles;
 mod servers;
 mod tenants;
+mod tls;
 
 use std::net::SocketAddr;
 

@@ -5,6 +5,7 @@ mod entries;
 mod examples;
 mod hostile;
 mod mistakes;
+mod tls;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Verdicts by policy and statement text.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use foldhash::fast::RandomState;
 use moka::Equivalent;
@@ -18,9 +19,40 @@ const SHARE: u64 = 64;
 /// Verdicts, bounded by bytes. The texts themselves are compared, so a hash that collides costs time alone; its
 /// seed is random, so that nobody can look for collisions from outside. SipHash would take as long as all the
 /// rest of a look-up.
+///
+/// A text is kept when it is seen for the second time: drivers that put values into their statements would
+/// otherwise pay for a place that is never looked at again.
 pub(super) struct VerdictCache {
     verdicts: Option<Cache<Key, Verdict, RandomState>>,
     text_bytes: u64,
+    seen: Seen,
+}
+
+/// Marks of texts seen lately, one to a slot. A mark that is lost costs one more judgement.
+struct Seen {
+    hasher: RandomState,
+    marks: Box<[AtomicU32]>,
+}
+
+/// Slots for [`Seen`]: a power of two, 256 KiB in all.
+const SLOTS: usize = 1 << 16;
+
+impl Seen {
+    fn new() -> Self {
+        Self {
+            hasher: RandomState::default(),
+            marks: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    /// Whether the text was seen before; from now on it was.
+    fn before(&self, key: &BorrowedKey<'_>) -> bool {
+        let hash = self.hasher.hash_one(key);
+        let (slot, mark) = ((hash as usize) % SLOTS, (hash >> 32) as u32 | 1);
+        self.marks
+            .get(slot)
+            .is_some_and(|seen| seen.swap(mark, Ordering::Relaxed) == mark)
+    }
 }
 
 struct Key {
@@ -52,6 +84,7 @@ impl VerdictCache {
         Self {
             verdicts: (bytes > 0).then(build),
             text_bytes: bytes / SHARE,
+            seen: Seen::new(),
         }
     }
 
@@ -59,10 +92,11 @@ impl VerdictCache {
         self.verdicts.as_ref()?.get(&BorrowedKey { policy, text })
     }
 
-    /// Keeps a verdict, unless the text is so long that it would push many others out.
+    /// Keeps a verdict, unless its text is new, or so long that it would push many others out.
     pub(super) fn put(&self, policy: u64, text: &[u8], verdict: &Verdict) {
         if let Some(verdicts) = &self.verdicts
             && text.len() as u64 <= self.text_bytes
+            && self.seen.before(&BorrowedKey { policy, text })
         {
             verdicts.insert(
                 Key {

@@ -4,13 +4,15 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::unconstrained;
+use tokio_rustls::TlsStream;
 
 /// How long a connection may be silent before the other side is asked whether it is still there: shorter than
 /// what common load balancers forget a connection after (350 s and more).
@@ -50,6 +52,10 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// TLS over TCP. What was written has left only after a flush.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// No socket: it went into a handshake that has not succeeded. Reads as ended, takes no bytes.
+    Closed,
 }
 
 impl Stream {
@@ -76,8 +82,74 @@ impl Stream {
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(socket) => socket.peer_addr().ok(),
-            Self::Unix(_) => None,
+            Self::Tls(tls) => tls.get_ref().0.peer_addr().ok(),
+            Self::Unix(_) | Self::Closed => None,
         }
+    }
+
+    /// Whether nobody on the way can read along.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The protocol that both sides have agreed on by ALPN.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(tls) => tls.get_ref().1.alpn_protocol(),
+            Self::Tcp(_) | Self::Unix(_) | Self::Closed => None,
+        }
+    }
+
+    /// The certificate the peer has shown, in DER form.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(tls) => Some(tls.get_ref().1.peer_certificates()?.first()?),
+            Self::Tcp(_) | Self::Unix(_) | Self::Closed => None,
+        }
+    }
+
+    /// The first byte that waits in a TCP socket, which stays there; `None` at the end of the stream and for
+    /// other sockets. Cancel safe.
+    pub async fn peek(&self) -> io::Result<Option<u8>> {
+        let Self::Tcp(socket) = self else {
+            return Ok(None);
+        };
+        let mut byte = [0; 1];
+        Ok((socket.peek(&mut byte).await? == 1).then_some(byte[0]))
+    }
+
+    /// Reads what is there without waiting; [`io::ErrorKind::WouldBlock`] if nothing is. Plain sockets ask
+    /// the runtime's record of readiness before they ask the kernel, and need no waker.
+    pub fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.try_read(bytes),
+            Self::Unix(socket) => socket.try_read(bytes),
+            Self::Tls(tls) => {
+                let mut buf = ReadBuf::new(bytes);
+                at_once(|cx| Pin::new(&mut **tls).poll_read(cx, &mut buf))?;
+                Ok(buf.filled().len())
+            }
+            Self::Closed => Ok(0),
+        }
+    }
+
+    /// Writes what the socket takes without waiting; [`io::ErrorKind::WouldBlock`] if that is nothing.
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.try_write(bytes),
+            Self::Unix(socket) => socket.try_write(bytes),
+            Self::Tls(tls) => at_once(|cx| Pin::new(&mut **tls).poll_write(cx, bytes)),
+            Self::Closed => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+/// Polls once, with nobody to wake, outside of the task's budget.
+fn at_once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>) -> io::Result<T> {
+    let once = pin!(unconstrained(std::future::poll_fn(|cx| poll(cx))));
+    match once.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
@@ -86,6 +158,8 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buf),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }
@@ -95,6 +169,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -102,6 +178,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 
@@ -109,6 +187,8 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }

@@ -149,6 +149,19 @@ impl Observe for EventLog {
             } => {
                 warn!(issuer, reason = clipped(reason), "keys could not be refreshed");
             }
+            Event::CertificatesReloaded { files, error } => certificates_reloaded(clipped(files), error),
+        }
+    }
+}
+
+fn certificates_reloaded(files: &str, error: Option<&str>) {
+    match error.map(clipped) {
+        None => info!(files, "new certificates are in force"),
+        Some(reason) => {
+            error!(
+                files,
+                reason, "changed certificates cannot be used; the last good ones stay"
+            );
         }
     }
 }
@@ -218,6 +231,14 @@ mod tests {
                     issuer: "https://id.example",
                     error: Some("timed out"),
                 },
+                Event::CertificatesReloaded {
+                    files: "server.crt",
+                    error: None,
+                },
+                Event::CertificatesReloaded {
+                    files: "server.crt",
+                    error: Some("is not valid PEM"),
+                },
             ],
         );
         let levels_and_messages: Vec<_> = lines
@@ -236,6 +257,11 @@ mod tests {
                 ("INFO", "session ended"),
                 ("WARN", "server connection lost"),
                 ("WARN", "keys could not be refreshed"),
+                ("INFO", "new certificates are in force"),
+                (
+                    "ERROR",
+                    "changed certificates cannot be used; the last good ones stay"
+                ),
             ]
         );
         assert_eq!(

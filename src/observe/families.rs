@@ -32,6 +32,8 @@ pub(super) struct ClientMetrics {
     pub(super) logins_refused: Counters<SqlState>,
     pub(super) key_refreshes_ok: Counters<Box<str>>,
     pub(super) key_refreshes_failed: Counters<Box<str>>,
+    pub(super) certificate_reloads_ok: IntCounter,
+    pub(super) certificate_reloads_failed: IntCounter,
 }
 
 impl ClientMetrics {
@@ -60,6 +62,12 @@ impl ClientMetrics {
             "Key sets fetched, by issuer and result.",
             &["issuer", "result"],
         )?;
+        let reloads = counter_vec(
+            registry,
+            "portcullis_certificate_reloads_total",
+            "Changed certificates put into force, by result.",
+            &["result"],
+        )?;
         let by_role = roles.into_iter().map(|role| {
             let counter = sessions.get_metric_with_label_values(&[role.as_str()])?;
             Ok((role, counter))
@@ -83,6 +91,8 @@ impl ClientMetrics {
             logins_refused: Counters::new(SQLSTATES, &logins, |sqlstate| vec!["refused", sqlstate]),
             key_refreshes_ok: Counters::new(CONFIGURED, &refreshes, |issuer| vec![issuer, "ok"]),
             key_refreshes_failed: Counters::new(CONFIGURED, &refreshes, |issuer| vec![issuer, "failed"]),
+            certificate_reloads_ok: reloads.get_metric_with_label_values(&["ok"])?,
+            certificate_reloads_failed: reloads.get_metric_with_label_values(&["failed"])?,
         })
     }
 

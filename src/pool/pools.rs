@@ -137,6 +137,7 @@ impl Pools {
         Plan {
             target: Target {
                 endpoint: server.endpoint.clone(),
+                tls: server.tls.clone(),
                 user: login.user.clone(),
                 password: login.password.clone(),
                 database: key.database.clone(),
@@ -171,7 +172,7 @@ mod tests {
             min_pool_size: None,
         };
         let settings = Settings {
-            servers: HashMap::from([("main".into(), ServerSettings { endpoint })]),
+            servers: HashMap::from([("main".into(), ServerSettings { endpoint, tls: None })]),
             logins: HashMap::from([("app".into(), login)]),
             default_pool_size: 20,
             min_pool_size,

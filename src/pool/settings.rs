@@ -1,10 +1,12 @@
 //! What the pools need to know, in plain Rust.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::{LoginName, Secret, ServerName};
 use crate::net::Endpoint;
+use crate::net::tls::Connector;
 
 /// Servers, logins, and how connections are shared. The names are PgBouncer's.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct Settings {
 pub struct ServerSettings {
     /// Its socket.
     pub endpoint: Endpoint,
+    /// TLS to it; `None` for clear text.
+    pub tls: Option<Arc<Connector>>,
 }
 
 /// One login.

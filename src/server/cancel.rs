@@ -2,18 +2,24 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::base::limits::{CANCEL_KEY_BYTES, CANCEL_TIMEOUT};
+use crate::net::tls::Connector;
 use crate::net::{Endpoint, Stream};
 
+use super::encrypt::encrypt;
+
 /// The key with which one server connection's query can be cancelled, and where to send it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct CancelKey {
     endpoint: Endpoint,
+    /// How the session is encrypted, and the name its server was checked against.
+    tls: Option<(Arc<Connector>, Box<str>)>,
     pid: i32,
     secret: Bytes,
 }
@@ -23,8 +29,17 @@ impl CancelKey {
     pub fn new(endpoint: Endpoint, pid: i32, secret: Bytes) -> Self {
         Self {
             endpoint,
+            tls: None,
             pid,
             secret,
+        }
+    }
+
+    /// The key of a session that is encrypted: its cancel request is, too.
+    pub(super) fn over_tls(self, tls: Arc<Connector>, host: &str) -> Self {
+        Self {
+            tls: Some((tls, host.into())),
+            ..self
         }
     }
 
@@ -50,14 +65,29 @@ impl CancelKey {
 
     async fn send_unbounded(&self) -> io::Result<()> {
         let mut stream = Stream::connect(&self.endpoint).await?;
+        if let Some((tls, host)) = &self.tls {
+            stream = encrypt(stream, tls, host).await.map_err(io::Error::other)?;
+            if !stream.is_encrypted() {
+                return Err(io::Error::other("the server no longer supports TLS"));
+            }
+        }
         stream.write_all(&self.request()).await?;
+        stream.flush().await?;
         let mut scrap = [0; 64];
         loop {
             match stream.read(&mut scrap).await {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
                 // The server may close without reading all; the request had landed by then.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+                // Encrypted, it may close without saying so.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -88,14 +88,8 @@ impl ServerConn {
 
     /// As [`Self::is_quiet`], and names what is wrong.
     pub(crate) fn disturbance(&mut self) -> Option<DiscardReason> {
-        // `try_read` asks the runtime's record of readiness before it asks the kernel, and unlike a poll it
-        // neither needs a waker nor runs into the task's budget.
         let mut byte = [0; 1];
-        let read = match &self.stream {
-            Stream::Tcp(socket) => socket.try_read(&mut byte),
-            Stream::Unix(socket) => socket.try_read(&mut byte),
-        };
-        match (read, byte) {
+        match (self.stream.try_read(&mut byte), byte) {
             (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => None,
             // ErrorResponse: a FATAL that says why the server closes.
             (Err(_) | Ok(0), _) | (Ok(_), [b'E']) => Some(DiscardReason::ServerGone),
@@ -105,12 +99,8 @@ impl ServerConn {
 
     /// Closes an idle connection with a Terminate, so that the server logs no lost client. Never blocks: a
     /// socket that takes no five bytes is closed without.
-    pub fn close(self) {
-        let terminate = [b'X', 0, 0, 0, 4];
+    pub fn close(mut self) {
         // Best effort: the socket closes either way.
-        let _ = match &self.stream {
-            Stream::Tcp(socket) => socket.try_write(&terminate),
-            Stream::Unix(socket) => socket.try_write(&terminate),
-        };
+        let _ = self.stream.try_write(&[b'X', 0, 0, 0, 4]);
     }
 }

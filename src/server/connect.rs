@@ -1,5 +1,6 @@
 //! Opening a server connection: socket, login, checks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -8,8 +9,10 @@ use tokio::time::timeout;
 
 use crate::base::limits::SERVER_CONTROL_BYTES;
 use crate::base::{DatabaseName, Secret};
+use crate::net::tls::{Connector, server_end_point};
 use crate::net::{Endpoint, Stream};
 
+use super::encrypt::encrypt;
 use super::frame::FrameReader;
 use super::login::{LoggedIn, Login, Step};
 use super::message::Message;
@@ -20,6 +23,8 @@ use super::{CancelKey, PreparedSet, ServerConn, ServerError};
 pub struct Target {
     /// The server's socket.
     pub endpoint: Endpoint,
+    /// TLS to it; `None` for clear text. Not used over a Unix socket, as with libpq.
+    pub tls: Option<Arc<Connector>>,
     /// The login role.
     pub user: String,
     /// Its password; `None` where the server trusts us.
@@ -48,16 +53,9 @@ impl ServerConn {
 }
 
 async fn open(target: &Target) -> Result<ServerConn, ServerError> {
-    let mut stream = Stream::connect(&target.endpoint)
+    let stream = Stream::connect(&target.endpoint)
         .await
         .map_err(ServerError::Connect)?;
-    let mut reader = FrameReader::new(SERVER_CONTROL_BYTES);
-    let LoggedIn {
-        parameters,
-        pid,
-        secret,
-    } = log_in(target, &mut stream, &mut reader).await?;
-    parameters.check_pinned()?;
     // A host name may lead to several servers: a cancel must reach the one that runs the query.
     let endpoint = match stream.peer_addr() {
         Some(peer) => Endpoint::Tcp {
@@ -66,7 +64,23 @@ async fn open(target: &Target) -> Result<ServerConn, ServerError> {
         },
         None => target.endpoint.clone(),
     };
-    let cancel_key = CancelKey::new(endpoint, pid, secret);
+    let mut stream = match (&target.tls, &target.endpoint) {
+        (Some(tls), Endpoint::Tcp { host, .. }) => encrypt(stream, tls, host).await?,
+        (None, _) | (_, Endpoint::Unix(_)) => stream,
+    };
+    let mut reader = FrameReader::new(SERVER_CONTROL_BYTES);
+    let LoggedIn {
+        parameters,
+        pid,
+        secret,
+    } = log_in(target, &mut stream, &mut reader).await?;
+    parameters.check_pinned()?;
+    let mut cancel_key = CancelKey::new(endpoint, pid, secret);
+    if stream.is_encrypted()
+        && let (Some(tls), Endpoint::Tcp { host, .. }) = (&target.tls, &target.endpoint)
+    {
+        cancel_key = cancel_key.over_tls(Arc::clone(tls), host);
+    }
     Ok(ServerConn::new(
         stream,
         parameters,
@@ -81,10 +95,12 @@ async fn log_in(
     reader: &mut FrameReader,
 ) -> Result<LoggedIn, ServerError> {
     let mut out = BytesMut::new();
-    let mut login = Login::start(target, &mut out)?;
+    let channel = stream.peer_certificate().and_then(server_end_point);
+    let mut login = Login::start(target, channel, &mut out)?;
     loop {
         if !out.is_empty() {
             stream.write_all(&out).await.map_err(ServerError::Lost)?;
+            stream.flush().await.map_err(ServerError::Lost)?;
             out.clear();
         }
         let message = Message::decode(&reader.read(stream).await?)?;

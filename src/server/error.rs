@@ -20,6 +20,12 @@ pub enum ServerError {
     /// Connecting and logging in took longer than `server_connect_timeout`.
     #[error("no login within {0:?} (server_connect_timeout)")]
     Timeout(Duration),
+    /// The TLS handshake failed, or the server is not who it should be.
+    #[error("TLS handshake with the server: {0}")]
+    Tls(#[source] io::Error),
+    /// The server speaks no TLS, but must.
+    #[error("the server does not support TLS, but sslmode requires it")]
+    NoTls,
     /// The server's own error.
     #[error("the server refused the connection: {sqlstate} {message}")]
     Refused {
@@ -59,6 +65,10 @@ impl From<&ServerError> for Fault {
             ServerError::Lost(cause) => {
                 lost(format!("lost the connection to the database server: {}", cause.kind()).into())
                     .with_hint("Try again; the server may be restarting.")
+            }
+            ServerError::Tls(_) | ServerError::NoTls => {
+                lost("the connection to the database server cannot be encrypted as required".into())
+                    .with_hint("The operator finds the reason in the gateway's log.")
             }
             ServerError::Timeout(limit) => {
                 lost(format!("the database server did not answer within {limit:?}").into())

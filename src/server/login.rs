@@ -2,7 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{
+    ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
+};
 use postgres_protocol::message::frontend;
 
 use super::message::Message;
@@ -11,6 +13,8 @@ use super::{Parameters, ServerError, Target};
 /// A login under way.
 pub(super) struct Login<'a> {
     target: &'a Target,
+    /// The `tls-server-end-point` of the channel, where it has one.
+    channel: Option<Vec<u8>>,
     state: State,
     parameters: Parameters,
     key: Option<(i32, Bytes)>,
@@ -48,8 +52,12 @@ enum State {
 }
 
 impl<'a> Login<'a> {
-    /// Begins a login: writes the startup packet to `out`.
-    pub(super) fn start(target: &'a Target, out: &mut BytesMut) -> Result<Self, ServerError> {
+    /// Begins a login: writes the startup packet to `out`. `channel` is what binds it to its TLS channel.
+    pub(super) fn start(
+        target: &'a Target,
+        channel: Option<Vec<u8>>,
+        out: &mut BytesMut,
+    ) -> Result<Self, ServerError> {
         let parameters = [
             ("user", target.user.as_str()),
             ("database", target.database.as_str()),
@@ -61,6 +69,7 @@ impl<'a> Login<'a> {
         frontend::startup_message(parameters, out).map_err(unsendable)?;
         Ok(Self {
             target,
+            channel,
             state: State::Asked,
             parameters: Parameters::default(),
             key: None,
@@ -78,7 +87,7 @@ impl<'a> Login<'a> {
             _ => {}
         }
         self.state = match self.state {
-            State::Asked => asked(self.target, message, out)?,
+            State::Asked => asked(self.target, self.channel.take(), message, out)?,
             State::PasswordSent | State::ScramVerified => match message {
                 Message::AuthenticationOk => State::Greeted,
                 other => return Err(unexpected("AuthenticationOk", &other)),
@@ -132,7 +141,12 @@ impl LoggedIn {
 }
 
 /// The server's choice of proof.
-fn asked(target: &Target, message: Message, out: &mut BytesMut) -> Result<State, ServerError> {
+fn asked(
+    target: &Target,
+    channel: Option<Vec<u8>>,
+    message: Message,
+    out: &mut BytesMut,
+) -> Result<State, ServerError> {
     let password = || match &target.password {
         Some(password) => Ok(password.expose()),
         None => Err(ServerError::Auth(
@@ -151,17 +165,9 @@ fn asked(target: &Target, message: Message, out: &mut BytesMut) -> Result<State,
             Ok(State::PasswordSent)
         }
         Message::AuthenticationSasl { mechanisms } => {
-            let offered = mechanisms
-                .split(|byte| *byte == 0)
-                .any(|name| name == SCRAM_SHA_256.as_bytes());
-            if !offered {
-                return Err(ServerError::Auth(
-                    "the server offers no SASL mechanism but SCRAM-SHA-256 is known".into(),
-                ));
-            }
-            // "n,,": we do not bind to a TLS channel, as there is none.
-            let scram = ScramSha256::new(password()?, ChannelBinding::unsupported());
-            frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out).map_err(unsendable)?;
+            let (mechanism, binding) = mechanism(&mechanisms, channel)?;
+            let scram = ScramSha256::new(password()?, binding);
+            frontend::sasl_initial_response(mechanism, scram.message(), out).map_err(unsendable)?;
             Ok(State::ScramBegun(Box::new(scram)))
         }
         Message::AuthenticationOther(code) => Err(ServerError::Auth(
@@ -171,6 +177,30 @@ fn asked(target: &Target, message: Message, out: &mut BytesMut) -> Result<State,
             .into(),
         )),
         other => Err(unexpected("an authentication request", &other)),
+    }
+}
+
+/// Binds to the channel where both sides can (RFC 5802, 6): a server in the middle cannot pass such a login on.
+fn mechanism(
+    offered: &[u8],
+    channel: Option<Vec<u8>>,
+) -> Result<(&'static str, ChannelBinding), ServerError> {
+    let offers = |mechanism: &str| {
+        let mut names = offered.split(|byte| *byte == 0);
+        names.any(|name| name == mechanism.as_bytes())
+    };
+    match channel {
+        Some(end_point) if offers(SCRAM_SHA_256_PLUS) => Ok((
+            SCRAM_SHA_256_PLUS,
+            ChannelBinding::tls_server_end_point(end_point),
+        )),
+        // "y,,": we could have. A server that can as well then knows that its offer was tampered with.
+        Some(_) if offers(SCRAM_SHA_256) => Ok((SCRAM_SHA_256, ChannelBinding::unrequested())),
+        // "n,,": there is no channel, or none that can be bound to.
+        None if offers(SCRAM_SHA_256) => Ok((SCRAM_SHA_256, ChannelBinding::unsupported())),
+        Some(_) | None => Err(ServerError::Auth(
+            "the server offers no SASL mechanism that is known here, such as SCRAM-SHA-256".into(),
+        )),
     }
 }
 

@@ -3,6 +3,7 @@
 mod cancel;
 mod conn;
 mod connect;
+mod encrypt;
 mod error;
 mod frame;
 mod login;

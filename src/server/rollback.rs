@@ -30,6 +30,8 @@ impl ServerConn {
             .write_all(&request)
             .await
             .map_err(|_| DiscardReason::ServerGone)?;
+        let flushed = self.stream.flush().await;
+        flushed.map_err(|_| DiscardReason::ServerGone)?;
         let mut reader = FrameReader::new(SERVER_CONTROL_BYTES);
         let mut state = State::Asked;
         while state != State::Ready {

@@ -33,7 +33,7 @@ enum Running {
     /// A server connection that a cancel may be sent for.
     On(Arc<CancelKey>),
     /// A cancel is on its way or has landed: the connection must not serve anybody else.
-    Cancelled,
+    Cancelled(Arc<CancelKey>),
 }
 
 impl CancelSlot {
@@ -52,20 +52,17 @@ impl CancelSlot {
     /// The session gives its server connection back. Returns whether a cancel was sent for it, so that a
     /// late signal could still hit it.
     pub(crate) fn end(&self) -> bool {
-        matches!(std::mem::take(&mut *self.running.lock()), Running::Cancelled)
+        matches!(std::mem::take(&mut *self.running.lock()), Running::Cancelled(_))
     }
 
     /// Cancels what the session does. Returns the server's key if a server takes part.
     fn cancel(&self) -> Cancelled {
         let mut running = self.running.lock();
         match std::mem::take(&mut *running) {
-            Running::On(key) => {
-                *running = Running::Cancelled;
+            // One transaction may have several statements to cancel.
+            Running::On(key) | Running::Cancelled(key) => {
+                *running = Running::Cancelled(Arc::clone(&key));
                 Cancelled::OnServer(key)
-            }
-            Running::Cancelled => {
-                *running = Running::Cancelled;
-                Cancelled::Nothing
             }
             Running::Waiting => {
                 self.wait_cancelled.notify_waiters();

@@ -59,7 +59,7 @@ impl Session {
             .filter(|link| link.block == Block::Own && link.in_block)
         {
             link.in_block = false;
-            link.bound = None;
+            link.forget_identity();
             link.run_internal(
                 &internal.commit,
                 COMMIT,
@@ -101,6 +101,7 @@ impl Session {
         let (Some(warrant), Some(link)) = (warrant, &mut self.link) else {
             return;
         };
+        link.setting_changes(&setting.name);
         match (&setting.value, setting.scope) {
             (SetValue::Assign(assignment), SetScope::Local) => {
                 link.set_locally(assignment, Delivery::ForwardRows, Effect::None, warrant);
@@ -148,6 +149,7 @@ impl Session {
         let (Some(warrant), Some(link)) = (warrant, &mut self.link) else {
             return;
         };
+        link.setting_changes(name);
         let effect = Effect::SettingReset(name.into());
         match startup {
             Some(value) => link.run_internal(

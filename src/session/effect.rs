@@ -12,9 +12,15 @@ pub(crate) enum Effect {
     Prepared(u64, Box<Effect>),
     /// The server has closed the evicted statement of this id.
     Evicted(u64),
+    /// The server has used the prepared statement of this id.
+    Uses(u64),
+    /// The same, for a portal: the oldest unconfirmed change to the portals has happened.
+    Bound(u64),
     /// The client's oldest pending change to its statement names has happened.
     NameChanged,
-    /// A transaction block has been opened by the client.
+    /// The oldest unconfirmed change to the portals has happened.
+    PortalChanged,
+    /// A transaction block has been opened by the client; its portal has run what it cannot run again.
     BlockBegan,
     /// A transaction has ended: its CommandComplete says whether it committed. Then this block is open.
     TransactionEnded(Block),

@@ -95,14 +95,15 @@ impl Session {
             return self.refuse(too_many("portals"));
         }
         if statement::is_session_command(statement.action()) {
-            link.answer(Own::BindComplete, Effect::None);
+            link.answer(Own::BindComplete, Effect::PortalChanged);
             link.open_portal(names.portal, statement);
             return Step::Consumed(0);
         }
         let warrant = link.warrant(statement.action(), &self.binding, &self.prelude);
         let server_name = link.statement_name(names.statement, &statement, warrant);
         encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
-        link.expect(Awaited::Bind, Delivery::Forward, Effect::None);
+        let bound = Effect::Bound(statement.prepared().id());
+        link.expect(Awaited::Bind, Delivery::Forward, bound);
         link.open_portal(names.portal, statement);
         self.inbound = Inbound::Forward(tail);
         Step::Consumed(0)
@@ -132,7 +133,8 @@ impl Session {
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             let server_name = link.statement_name(name, &statement, warrant);
             encode::describe_statement(&mut link.upstream, server_name);
-            link.expect(Awaited::StatementDescription, Delivery::Forward, Effect::None);
+            let uses = Effect::Uses(statement.prepared().id());
+            link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
         }
         Step::Consumed(0)
     }
@@ -141,7 +143,10 @@ impl Session {
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(name));
         };
-        let action = link.portal(name).map(|statement| statement.action().cloned());
+        let action = link
+            .portals
+            .get(name)
+            .map(|statement| statement.action().cloned());
         if let Some(action) = &action
             && statement::is_session_command(action.as_ref())
         {
@@ -152,7 +157,7 @@ impl Session {
             // An SQL cursor, which shows data.
             self.warrant(Some(&Action::Query));
         }
-        self.forward_named(tag::DESCRIBE, name, Awaited::PortalDescription)
+        self.forward_named(tag::DESCRIBE, name, Awaited::PortalDescription, Effect::None)
     }
 
     /// Close: a statement's name is forgotten here, a portal is closed on the server.
@@ -168,17 +173,24 @@ impl Session {
                 self.answer(Own::CloseComplete, Effect::None);
                 Step::Consumed(0)
             }
-            Target::Portal => self.forward_named(tag::CLOSE, message.name, Awaited::Close),
+            Target::Portal => self.close_portal(message.name),
         }
     }
 
-    fn forward_named(&mut self, tag: u8, portal: &[u8], awaited: Awaited) -> Step {
+    fn close_portal(&mut self, name: &[u8]) -> Step {
+        if let Some(link) = &mut self.link {
+            link.portals.close(name);
+        }
+        self.forward_named(tag::CLOSE, name, Awaited::Close, Effect::PortalChanged)
+    }
+
+    fn forward_named(&mut self, tag: u8, portal: &[u8], awaited: Awaited, effect: Effect) -> Step {
         if let Some(link) = &mut self.link {
             encode::put_head(&mut link.upstream, tag, portal.len() + 2);
             link.upstream.push(b'P');
             link.upstream.extend_from_slice(portal);
             link.upstream.push(0);
-            link.expect(awaited, Delivery::Forward, Effect::None);
+            link.expect(awaited, Delivery::Forward, effect);
         }
         Step::Consumed(0)
     }
@@ -188,10 +200,12 @@ impl Session {
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(portal));
         };
-        let Some(statement) = link.portal(portal).cloned() else {
+        let Some(statement) = link.portals.get(portal).cloned() else {
             // An SQL cursor: reading it reads data.
             let warrant = link.warrant(Some(&Action::Query), &self.binding, &self.prelude);
             link.execute(body, Effect::None, warrant);
+            // Whatever it was: the next statement gets its identity anew.
+            link.forget_identity();
             return Step::Consumed(0);
         };
         let Some(cleared) = statement.cleared() else {
@@ -206,13 +220,8 @@ impl Session {
         if *cleared.action() == Action::Call {
             self.open_own_block();
         }
-        if *cleared.action() == Action::Begin
-            && let Some(link) = &mut self.link
-        {
-            link.forget_portal(portal);
-        }
         self.note_alteration(cleared.class());
-        let effect = self.before_execution(cleared.action());
+        let effect = self.before_execution(cleared.action(), portal);
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             link.execute(body, effect, warrant);
         }
@@ -229,10 +238,12 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        Ok(self
-            .shared
-            .statements
-            .statement(&script, message.types, self.search_path))
+        let statements = &self.shared.statements;
+        Ok(if message.name.is_empty() {
+            statements.unnamed(script, message.types, self.context)
+        } else {
+            statements.named(&script, message.types, self.context)
+        })
     }
 
     fn check_new_name(&self, name: &[u8]) -> Result<(), Fault> {
@@ -332,8 +343,8 @@ impl Session {
         Some(link.warrant(action, &self.binding, &self.prelude))
     }
 
-    /// Keeps account of what an execution does to the transaction. Called right before it is sent.
-    pub(super) fn before_execution(&mut self, action: &Action) -> Effect {
+    /// Keeps account of what executing a portal does to the transaction. Called right before it is sent.
+    pub(super) fn before_execution(&mut self, action: &Action, portal: &[u8]) -> Effect {
         let Some(link) = &mut self.link else {
             return Effect::None;
         };
@@ -342,11 +353,12 @@ impl Session {
                 self.commit_own_block();
                 if let Some(link) = &mut self.link {
                     link.in_block = true;
+                    link.portals.close(portal);
                 }
                 Effect::BlockBegan
             }
             Action::Commit { chain } | Action::Rollback { chain } => {
-                link.bound = None;
+                link.forget_identity();
                 link.in_block = *chain;
                 Effect::TransactionEnded(if *chain { Block::Clients } else { Block::None })
             }

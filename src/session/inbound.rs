@@ -44,7 +44,11 @@ impl Session {
         loop {
             if let Some(link) = self.link.as_mut().filter(|link| !link.takes_messages()) {
                 link.make_room();
-                return Turn::Wait;
+                // A message that has begun is sent to its end, whatever the server says meanwhile: what
+                // follows it would be taken for its body.
+                if !matches!(self.inbound, Inbound::Forward(_)) || !link.has_room() {
+                    return Turn::Wait;
+                }
             }
             let mut inbox = std::mem::take(&mut self.client.inbox);
             let step = self.step(&mut inbox);
@@ -71,8 +75,8 @@ impl Session {
     }
 
     fn begin_message(&mut self, inbox: &Inbox) -> Step {
-        // Without a link nothing holds back a client that sends faster than it reads.
-        if self.link.is_none() && self.client.outbox.len() > limits::BUFFER_BYTES {
+        // What we answer ourselves must hold back a client that sends without reading, too.
+        if self.client.outbox.len() > limits::BUFFER_BYTES {
             return Step::Blocked;
         }
         let bytes = inbox.bytes();
@@ -178,7 +182,10 @@ impl Session {
         if head.body_len <= limits::BUFFER_BYTES - HEAD_BYTES {
             return Step::Blocked;
         }
-        if head.body_len > limit {
+        if self.copies() {
+            self.message_during_copy(head.tag);
+            self.inbound = Inbound::Drop(head.body_len);
+        } else if head.body_len > limit {
             if self.skipping == Skipping::No {
                 self.fail(
                     Fault::error(
@@ -231,14 +238,15 @@ impl Session {
                 .extend_from_slice(here.get(..take).unwrap_or_default());
         }
         let left = left - take;
-        if left == 0 {
-            self.after_copy_end();
-        }
         self.inbound = match goes {
             _ if left == 0 => Inbound::Head,
             BodyGoes::ToServer => Inbound::Forward(left),
             BodyGoes::Nowhere => Inbound::Drop(left),
         };
+        if left == 0 {
+            self.after_copy_end();
+            self.end_failed_script();
+        }
         if take == 0 && left > 0 {
             return Step::Blocked;
         }
@@ -254,6 +262,14 @@ impl Session {
     }
 
     fn begin_copy_message(&mut self, head: Head) -> Step {
+        if let Some(link) = self.link.as_mut().filter(|link| link.copy_in == CopyIn::No)
+            && link.batch == Batch::Open
+            && !link.replies.is_empty()
+        {
+            // Copy data sent ahead: whether a COPY runs is known when the server has answered.
+            link.wait_for_replies();
+            return Step::Blocked;
+        }
         let Some(link) = self.link.as_mut().filter(|link| link.copy_in == CopyIn::Running) else {
             // As Postgres: copy messages that come after the server gave up the COPY are dropped
             // (`PostgresMain`, postgres.c).

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::effect::Effect;
-use super::statement::{Prepared, Statement};
+use super::portals::Portals;
+use super::settings::decides_meaning;
+use super::statement::{Prepared, ROLLBACK, Statement};
 use super::warrant::Warrant;
 use crate::base::{Fault, limits};
 use crate::guard::{Action, Cleared, Script};
@@ -58,6 +60,34 @@ pub(crate) enum Batch {
     Synced,
 }
 
+/// What a transaction does to the shapes of tables and types, and with them to the meaning of statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shapes {
+    /// It leaves them.
+    #[default]
+    Kept,
+    /// It may change them.
+    Altered,
+}
+
+/// Whether the server answers what it was sent so far without being asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    /// It was sent Flush or Sync behind all.
+    Due,
+    /// It may keep answers back.
+    KeptBack,
+}
+
+/// How something about the server is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// From what was sent.
+    Predicted,
+    /// From what the server has answered.
+    Confirmed,
+}
+
 /// What a batch has asked of the server, as far as giving the connection back is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -67,15 +97,6 @@ pub(crate) enum Asked {
     Replies,
     /// Something that its transaction keeps until the Sync.
     Work,
-}
-
-/// What a transaction has done to tables and types, as far as the messages sent so far say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shapes {
-    /// They mean what they meant.
-    Kept,
-    /// Statements prepared before may not fit them.
-    Altered,
 }
 
 /// A simple query that waits for COPY FROM STDIN to end before its remaining statements are sent.
@@ -88,11 +109,16 @@ pub(crate) struct ScriptRest {
 /// A leased server connection and all that is under way on it.
 pub(crate) struct Link {
     pub(crate) lease: Lease,
+    /// What a text means when it is parsed now (see [`Statement::context`]); `None` once the transaction has
+    /// changed a setting that decides it.
+    pub(crate) context: Option<u64>,
     /// Bytes for the server, and how many of them it has.
     pub(crate) upstream: Vec<u8>,
     pub(crate) sent: usize,
     /// Whether `upstream` should leave now, rather than wait for the rest of the batch.
     pub(crate) push: bool,
+    /// Whether the server has been asked to answer all that it was sent.
+    answers: Answers,
     pub(crate) replies: Replies<Effect>,
     pub(crate) status: TransactionStatus,
     pub(crate) batch: Batch,
@@ -102,15 +128,16 @@ pub(crate) struct Link {
     pub(crate) asked: Asked,
     /// The binding in force, as far as the messages sent so far say.
     pub(crate) bound: Option<Bound>,
+    /// Whether the server has confirmed that the binding is in force: then an error cannot undo it.
+    pub(crate) binding_is: Known,
     /// Whether a transaction block is open, as far as the messages sent so far say.
     pub(crate) in_block: bool,
     pub(crate) block: Block,
+    /// Whether the transaction may have changed what statements mean.
     pub(crate) shapes: Shapes,
     pub(crate) copy_in: CopyIn,
-    /// How many replies were outstanding when room was last asked for.
-    room_asked_at: usize,
     pub(crate) script: Option<ScriptRest>,
-    pub(crate) portals: Vec<(Box<[u8]>, Arc<Statement>)>,
+    pub(crate) portals: Portals,
     pub(crate) began: Instant,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
@@ -118,25 +145,27 @@ pub(crate) struct Link {
 
 impl Link {
     /// Takes a lease on an idle server connection.
-    pub(crate) fn new(lease: Lease) -> Self {
+    pub(crate) fn new(lease: Lease, context: u64) -> Self {
         Self {
             lease,
+            context: Some(context),
             upstream: Vec::new(),
             sent: 0,
             push: false,
+            answers: Answers::Due,
             replies: Replies::default(),
             status: TransactionStatus::Idle,
             batch: Batch::Fresh,
             failed: false,
             asked: Asked::Nothing,
             bound: None,
+            binding_is: Known::Predicted,
             in_block: false,
             block: Block::None,
             shapes: Shapes::Kept,
             copy_in: CopyIn::No,
-            room_asked_at: 0,
             script: None,
-            portals: Vec::new(),
+            portals: Portals::default(),
             began: Instant::now(),
             bytes_in: 0,
             bytes_out: 0,
@@ -173,13 +202,8 @@ impl Link {
     /// Asks for replies when so many are outstanding that nothing more is sent: the server may keep them back
     /// until it is asked.
     pub(crate) fn make_room(&mut self) {
-        if self.batch == Batch::Open
-            && self.replies.len() >= limits::REPLIES_IN_FLIGHT
-            && !self.push
-            && self.room_asked_at != self.replies.len()
-        {
-            self.flush();
-            self.room_asked_at = self.replies.len();
+        if self.replies.len() >= limits::REPLIES_IN_FLIGHT {
+            self.wait_for_replies();
         }
     }
 
@@ -190,6 +214,9 @@ impl Link {
 
     /// Pushes an expected reply and opens the batch.
     pub(crate) fn expect(&mut self, awaited: Awaited, delivery: Delivery, effect: Effect) {
+        if !matches!(awaited, Awaited::Own(_)) {
+            self.answers = Answers::KeptBack;
+        }
         self.replies.push(awaited, delivery, effect);
         if self.batch == Batch::Fresh {
             self.batch = Batch::Open;
@@ -220,9 +247,10 @@ impl Link {
     }
 
     fn put_prelude(&mut self, binding: &Binding, statement: &Prepared) -> Bound {
+        self.binding_is = Known::Predicted;
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         // The unnamed portal needs no closing, yet it may hold something that the client has bound.
-        let portal = if self.portal(b"").is_some() {
+        let portal = if self.portals.get(b"").is_some() {
             INTERNAL_PORTAL
         } else {
             ""
@@ -266,17 +294,23 @@ impl Link {
         effect: Effect,
         _: Warrant,
     ) {
-        if client_name.is_empty() {
+        if client_name.is_empty() || !self.shares(statement) {
             self.parse_unnamed(statement, Delivery::Forward, effect);
         } else {
             self.prepare(statement.prepared(), statement.sql(), Delivery::Forward, effect);
         }
     }
 
+    /// Whether the server's statement of this text, as it would be parsed now, serves all who share it.
+    fn shares(&self, statement: &Statement) -> bool {
+        self.context == Some(statement.context())
+    }
+
     fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
         let prepared = statement.prepared();
         encode::parse(&mut self.upstream, "", statement.sql(), prepared.types());
-        self.lease.unnamed = Some(prepared.id());
+        // A named statement that passes through here is parsed anew each time.
+        self.lease.unnamed = self.shares(statement).then_some(prepared.id());
         self.expect(Awaited::Parse, delivery, effect);
     }
 
@@ -303,7 +337,8 @@ impl Link {
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         encode::bind_text::<&str>(&mut self.upstream, "", "", &[]);
-        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        self.portals.close(b"");
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::PortalChanged);
         encode::describe_portal(&mut self.upstream, "");
         self.expect(Awaited::PortalDescription, rows, Effect::None);
         encode::execute(&mut self.upstream, "");
@@ -327,6 +362,28 @@ impl Link {
         self.expect(Awaited::Execution, delivery, effect);
         encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
         self.expect(Awaited::Close, Delivery::Hide, Effect::None);
+    }
+
+    /// Undoes a block of our own that has failed. On the unnamed portal, which can always be bound: the
+    /// client may have used any other name in the failed transaction.
+    pub(crate) fn roll_back(&mut self) {
+        self.block = Block::RollingBack;
+        self.forget_identity();
+        self.run_unnamed(ROLLBACK, Delivery::Hide, Effect::None);
+        self.sync();
+    }
+
+    /// A setting is about to change within the transaction.
+    pub(super) fn setting_changes(&mut self, name: &str) {
+        if decides_meaning(name) {
+            self.context = None;
+        }
+    }
+
+    /// The transaction ends, or may have ended: the next statement puts the identity into force again.
+    pub(crate) fn forget_identity(&mut self) {
+        self.bound = None;
+        self.binding_is = Known::Predicted;
     }
 
     /// Makes the server fail here, and the client see `fault` as the reason.
@@ -363,12 +420,21 @@ impl Link {
         self.expect(Awaited::Ready, ready, Effect::None);
         self.batch = Batch::Synced;
         self.push = true;
+        self.answers = Answers::Due;
+    }
+
+    /// Asks for the replies so far, unless that has been done: the client's next message waits for them.
+    pub(crate) fn wait_for_replies(&mut self) {
+        if self.batch == Batch::Open && !self.replies.is_empty() && self.answers == Answers::KeptBack {
+            self.flush();
+        }
     }
 
     /// Asks for the replies so far.
     pub(crate) fn flush(&mut self) {
         encode::flush(&mut self.upstream);
         self.push = true;
+        self.answers = Answers::Due;
         if self.asked == Asked::Nothing {
             self.asked = Asked::Replies;
         }
@@ -382,7 +448,7 @@ impl Link {
         _: Warrant,
     ) -> &'a str {
         let prepared = statement.prepared();
-        if !client_name.is_empty() {
+        if !client_name.is_empty() && self.shares(statement) {
             self.prepare(prepared, statement.sql(), Delivery::Hide, Effect::None);
             return prepared.name();
         }
@@ -392,25 +458,9 @@ impl Link {
         ""
     }
 
-    /// A portal has run what it cannot run again.
-    pub(crate) fn forget_portal(&mut self, name: &[u8]) {
-        self.portals.retain(|(portal, _)| **portal != *name);
-    }
-
-    /// Remembers what a portal runs, until the transaction ends.
+    /// Remembers what a portal will run. The caller expects the reply with [`Effect::PortalChanged`].
     pub(crate) fn open_portal(&mut self, name: &[u8], statement: Arc<Statement>) {
         self.asked = Asked::Work;
-        match self.portals.iter_mut().find(|(portal, _)| **portal == *name) {
-            Some((_, bound)) => *bound = statement,
-            None => self.portals.push((name.into(), statement)),
-        }
-    }
-
-    /// What a portal runs; `None` for one that the protocol did not open, as an SQL cursor.
-    pub(crate) fn portal(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.portals
-            .iter()
-            .find(|(portal, _)| **portal == *name)
-            .map(|(_, statement)| statement)
+        self.portals.open(name, statement);
     }
 }

@@ -11,6 +11,7 @@ mod effect;
 mod extended;
 mod inbound;
 mod link;
+mod portals;
 mod probe;
 mod pump;
 mod relay;
@@ -126,8 +127,8 @@ pub struct Session {
     policy: Arc<Policy>,
     binding: Binding,
     prelude: Arc<Prepared>,
-    /// Distinguishes search paths, for sharing prepared statements.
-    search_path: u64,
+    /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
+    context: u64,
     settings: SessionSettings,
     statements: HashMap<Box<[u8]>, Arc<Statement>>,
     unnamed: Option<Arc<Statement>>,
@@ -213,7 +214,7 @@ impl Session {
                 written: 0,
             },
             policy,
-            search_path: hash_of(identity.route.search_path.as_deref()),
+            context: context_of(&identity, &settings),
             binding,
             prelude,
             settings,
@@ -330,6 +331,10 @@ impl Session {
     }
 
     fn rebind(&mut self) {
+        self.context = context_of(&self.identity, &self.settings);
+        if let Some(context) = self.link.as_mut().and_then(|link| link.context.as_mut()) {
+            *context = self.context;
+        }
         self.binding = binding_of(&self.identity, &self.settings);
         self.prelude = self.shared.statements.prelude(self.binding.sql());
     }
@@ -378,9 +383,16 @@ fn binding_of(identity: &Identity, settings: &SessionSettings) -> Binding {
     })
 }
 
-fn hash_of(search_path: Option<&str>) -> u64 {
+fn context_of(identity: &Identity, settings: &SessionSettings) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     use std::sync::LazyLock;
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    KEYS.hash_one(search_path)
+    let in_force = settings.in_force().iter();
+    KEYS.hash_one((
+        identity.principal.role(),
+        identity.route.search_path.as_deref(),
+        in_force
+            .filter(|(name, _)| settings::decides_meaning(name))
+            .collect::<Vec<_>>(),
+    ))
 }

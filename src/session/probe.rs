@@ -47,6 +47,7 @@ pub async fn canonical_settings(
         .write_all(&request)
         .await
         .map_err(|_| ProbeError::Lost)?;
+    lease.stream.flush().await.map_err(|_| ProbeError::Lost)?;
 
     let mut values = Vec::new();
     let mut refusal = None;

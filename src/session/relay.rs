@@ -6,16 +6,15 @@
 use std::ops::Range;
 
 use super::effect::Effect;
-use super::link::{Asked, Batch, Block, CopyIn, Shapes};
+use super::link::{Asked, Batch, Block, CopyIn, Known, Shapes};
 use super::settings::Place;
-use super::statement::ROLLBACK;
 use super::{Session, Skipping};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
 use crate::wire::encode::TransactionStatus;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
-use crate::wire::replies::{Awaited, Delivery, Unexpected};
+use crate::wire::replies::{Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
 /// How far the server's current frame has been passed on.
@@ -232,11 +231,17 @@ impl Session {
     /// A reply has come in full: its consequences. `body` is that of the CommandComplete, where it is one.
     pub(super) fn apply(&mut self, effect: Effect, body: &[u8]) {
         match effect {
-            Effect::None | Effect::Evicted(_) | Effect::Refused(_) => {}
+            Effect::None | Effect::Evicted(_) | Effect::Uses(_) | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
             Effect::NameChanged => self.apply_name_change(),
+            Effect::PortalChanged | Effect::Bound(_) => {
+                if let Some(link) = &mut self.link {
+                    link.portals.confirm();
+                }
+            }
             Effect::BlockBegan => {
                 if let Some(link) = &mut self.link {
+                    link.portals.confirm();
                     link.block = Block::Clients;
                 }
             }
@@ -270,6 +275,7 @@ impl Session {
         link.failed = true;
         link.copy_in = CopyIn::No;
         link.lease.unnamed = None;
+        link.portals.fail();
         self.names.clear();
         self.captured = None;
         let mut skipped = link.replies.fail();
@@ -285,11 +291,12 @@ impl Session {
         if link.batch == Batch::Open && link.script.is_none() {
             self.skipping = Skipping::ToSync;
         }
-        if skipped
-            .first()
-            .is_some_and(|entry| is_stale(entry.awaited, error.sqlstate))
+        if let Some(Effect::Uses(id) | Effect::Bound(id)) = skipped.first().map(|entry| &entry.effect)
+            && is_stale(error.sqlstate)
+            && link.lease.prepared().remove(*id)
         {
-            self.shared.statements.renew();
+            // The next one who needs it gets it prepared anew on this connection.
+            link.lease.unclosed.push(*id);
         }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
         if let Some(Effect::Refused(fault)) = failed {
@@ -314,28 +321,31 @@ impl Session {
         let place = match status {
             TransactionStatus::Failed if link.block != Block::Clients => {
                 // The client has opened no block, so it shall see none: ours is rolled back behind its back.
-                link.block = Block::RollingBack;
-                link.bound = None;
-                let internal = &self.shared.statements.internal;
-                link.run_internal(&internal.rollback, ROLLBACK, &[], Delivery::Hide, Effect::None);
-                link.sync();
+                if link.block == Block::RollingBack {
+                    return Err(Trouble::Malformed("answer to ROLLBACK"));
+                }
+                link.roll_back();
                 return Ok(Goes::Nowhere);
             }
             TransactionStatus::Idle => {
-                link.bound = None;
+                link.forget_identity();
                 link.in_block = false;
                 link.block = Block::None;
                 link.portals.clear();
-                if std::mem::replace(&mut link.shapes, Shapes::Kept) == Shapes::Altered {
+                link.context = Some(self.context);
+                if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
                 }
                 self.settings.rollback();
                 Place::Outside
             }
             TransactionStatus::InBlock | TransactionStatus::Failed => {
-                if errored {
-                    // What was predicted to be in force may have been skipped: setting it again is harmless.
-                    link.bound = None;
+                if !errored {
+                    link.binding_is = Known::Confirmed;
+                } else if link.binding_is == Known::Predicted {
+                    // What was predicted to be in force may have been skipped. What the server has confirmed
+                    // stays, and must not be set again: it would undo the client's own SET LOCAL.
+                    link.forget_identity();
                 }
                 link.in_block = true;
                 link.block = Block::Clients;
@@ -363,8 +373,7 @@ impl Session {
         let Some(link) = &mut self.link else { return };
         link.let_go();
         if link.script.is_some() && link.failed {
-            link.script = None;
-            self.end_batch();
+            self.end_failed_script();
         } else if link.script.is_some() && link.replies.is_empty() {
             self.resume_script();
         }
@@ -395,16 +404,14 @@ impl Session {
     }
 }
 
-/// Whether an error says that a statement was prepared for tables or types that are no more. Only by then is
-/// it known that somebody else has changed them; clients answer it with another Parse, which has to help.
-/// "cached plan must not change result type" is 0A000 (`RevalidateCachedQuery`, plancache.c), "cache lookup
-/// failed for type" is XX000 (`getTypeInputInfo`, lsyscache.c).
-fn is_stale(failed: Awaited, sqlstate: SqlState) -> bool {
-    matches!(failed, Awaited::Bind | Awaited::StatementDescription)
-        && matches!(
-            sqlstate,
-            SqlState::FEATURE_NOT_SUPPORTED | SqlState::INTERNAL_ERROR
-        )
+/// Whether an error at Bind or Describe may say that the statement was prepared for tables or types that are no
+/// more: "cached plan must not change result type" is 0A000 (`RevalidateCachedQuery`, plancache.c), "cache
+/// lookup failed for type" is XX000 (`getTypeInputInfo`, lsyscache.c).
+fn is_stale(sqlstate: SqlState) -> bool {
+    matches!(
+        sqlstate,
+        SqlState::FEATURE_NOT_SUPPORTED | SqlState::INTERNAL_ERROR
+    )
 }
 
 /// The value of a row's only column.

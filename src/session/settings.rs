@@ -177,6 +177,17 @@ pub(crate) enum Place {
     Outside,
 }
 
+/// Whether a setting may decide how the literals of a text are read, or what its names mean, when it is
+/// parsed. Those named here do not; whatever is not known counts.
+pub(crate) fn decides_meaning(name: &str) -> bool {
+    !matches!(
+        name,
+        "application_name" | "client_min_messages" | "plan_cache_mode"
+    ) && !name.ends_with("_timeout")
+        && !name.starts_with("enable_")
+        && !name.starts_with("jit")
+}
+
 fn find<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
 }

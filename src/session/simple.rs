@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::effect::Effect;
-use super::inbound::Step;
+use super::inbound::{Inbound, Step};
 use super::link::{Batch, ScriptRest};
 use super::statement;
 use crate::base::{Event, Fault, VerdictKind};
@@ -20,9 +20,7 @@ impl Session {
             // Extended messages without a Sync come before. Had one of them failed, the server would skip
             // this Query: their replies decide.
             if !link.replies.is_empty() {
-                if !link.push {
-                    link.flush();
-                }
+                link.wait_for_replies();
                 return Step::Blocked;
             }
         }
@@ -62,6 +60,19 @@ impl Session {
         self.end_batch();
     }
 
+    /// A script has failed at the statement that held it up: its Sync is sent, once no message of the client
+    /// is half sent.
+    pub(super) fn end_failed_script(&mut self) {
+        if matches!(self.inbound, Inbound::Forward(_)) {
+            return;
+        }
+        if let Some(link) = self.link.as_mut().filter(|link| link.failed)
+            && link.script.take().is_some()
+        {
+            self.end_batch();
+        }
+    }
+
     /// The statement that held up a script is over: the rest follows.
     pub(super) fn resume_script(&mut self) {
         if let Some(rest) = self.link.as_mut().and_then(|link| link.script.take()) {
@@ -80,7 +91,7 @@ impl Session {
         }
         let warrant = self.warrant(Some(action));
         self.note_alteration(cleared.class());
-        let effect = self.before_execution(action);
+        let effect = self.before_execution(action, b"");
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             link.run_once(cleared, effect, warrant);
         }

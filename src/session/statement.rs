@@ -22,6 +22,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Statement {
     prepared: Prepared,
     script: Arc<Script>,
+    context: u64,
 }
 
 /// Statements of our own: transaction control around a `CALL`, and reading a setting back.
@@ -29,7 +30,6 @@ pub(crate) struct Statement {
 pub(crate) struct Internal {
     pub(crate) begin: Prepared,
     pub(crate) commit: Prepared,
-    pub(crate) rollback: Prepared,
     pub(crate) read_setting: Prepared,
     pub(crate) write_setting: Prepared,
 }
@@ -43,12 +43,13 @@ pub(crate) struct StatementCache {
 }
 
 /// Equal keys may share a server's statement. The script stands for policy and text: the value keeps it
-/// alive, so its address cannot be reused while the entry exists. The search path is part of the key,
-/// since a text may mean tables of another shape under another path.
+/// alive, so its address cannot be reused while the entry exists. The context stands for all that decides what
+/// a text means when it is parsed, and is not asked again when it runs: the role (whether it may use a schema
+/// at all), the search path, and the settings that literals are read by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct StatementKey {
     script: usize,
-    search_path: u64,
+    context: u64,
     types: Box<[u8]>,
 }
 
@@ -81,6 +82,11 @@ impl Statement {
     /// The text's name on server connections.
     pub(crate) fn prepared(&self) -> &Prepared {
         &self.prepared
+    }
+
+    /// Where it was parsed: role, search path and settings.
+    pub(crate) fn context(&self) -> u64 {
+        self.context
     }
 
     /// The one cleared statement, `None` for an empty text.
@@ -147,7 +153,6 @@ impl StatementCache {
         let internal = Internal {
             begin: next(),
             commit: next(),
-            rollback: next(),
             read_setting: next(),
             write_setting: next(),
         };
@@ -159,17 +164,27 @@ impl StatementCache {
         }
     }
 
-    /// The statement for a script of at most one statement.
-    pub(crate) fn statement(&self, script: &Arc<Script>, types: &[u8], search_path: u64) -> Arc<Statement> {
+    /// The client's unnamed statement: most are used once, so nothing is remembered of it.
+    pub(crate) fn unnamed(&self, script: Arc<Script>, types: &[u8], context: u64) -> Arc<Statement> {
+        Arc::new(Statement {
+            prepared: self.prepared(types),
+            script,
+            context,
+        })
+    }
+
+    /// A named statement for a script of at most one statement.
+    pub(crate) fn named(&self, script: &Arc<Script>, types: &[u8], context: u64) -> Arc<Statement> {
         let key = StatementKey {
             script: Arc::as_ptr(script).addr(),
-            search_path,
+            context,
             types: types.into(),
         };
         self.statements.get_with(key, || {
             Arc::new(Statement {
                 prepared: self.prepared(types),
                 script: Arc::clone(script),
+                context,
             })
         })
     }
@@ -199,7 +214,7 @@ impl StatementCache {
 pub(crate) const BEGIN: &str = "BEGIN";
 /// Text of [`Internal::commit`].
 pub(crate) const COMMIT: &str = "COMMIT";
-/// Text of [`Internal::rollback`].
+/// Undoes a block of our own that has failed.
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 /// Text of [`Internal::read_setting`].
 pub(crate) const READ_SETTING: &str = "SELECT pg_catalog.current_setting($1)";

@@ -43,7 +43,7 @@ impl Session {
         match leased {
             Ok(lease) => {
                 self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
-                self.link = Some(Box::new(Link::new(lease)));
+                self.link = Some(Box::new(Link::new(lease, self.context)));
                 Ok(())
             }
             Err(error) => {

@@ -35,7 +35,7 @@ fn settings(endpoint: Endpoint, user: &str, size: usize) -> Settings {
         min_pool_size: None,
     };
     Settings {
-        servers: HashMap::from([("main".into(), ServerSettings { endpoint })]),
+        servers: HashMap::from([("main".into(), ServerSettings { endpoint, tls: None })]),
         logins: HashMap::from([("main".into(), login)]),
         default_pool_size: size,
         min_pool_size: 0,

@@ -11,6 +11,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
+mod bystanders;
 mod cancel;
 mod copy;
 mod extended;

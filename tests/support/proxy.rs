@@ -156,6 +156,11 @@ impl Stack {
         self.child.id()
     }
 
+    /// Its configuration file.
+    pub(crate) fn config_path(&self) -> std::path::PathBuf {
+        self.folder.path().join("portcullis.toml")
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("proxy.log")).unwrap_or_default()

@@ -6,7 +6,7 @@ use crate::base::limits;
 use crate::{admin, client, observe, session};
 
 use super::super::raw::{Item, Section};
-use super::socket_address;
+use super::{socket_address, tls};
 
 /// What `[listen]` says to several parts.
 pub(super) struct Listen {
@@ -22,11 +22,12 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
     let listen = top.section("listen");
     let address = listen.or("address", ([127, 0, 0, 1], 6432).into(), socket_address);
     let allow_plaintext = listen.flag("allow_plaintext", false);
-    if !allow_plaintext && !address.ip().is_loopback() {
+    let tls = tls::listener(&listen);
+    if !allow_plaintext && tls.is_none() && !address.ip().is_loopback() {
         listen.warning(
             "address",
             "is not loopback, and a token must not travel in clear: only clients on this machine can log in \
-             unless allow_plaintext = true",
+             unless there is a [listen.tls] or allow_plaintext = true",
         );
     }
     let max_statement_bytes = listen.count(
@@ -39,6 +40,7 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
     Listen {
         client: client::Settings {
             address,
+            tls,
             plaintext: if allow_plaintext {
                 client::Plaintext::Anywhere
             } else {

@@ -9,7 +9,7 @@ use crate::pool::{LoginSettings, ServerSettings, Settings};
 
 use super::super::raw::{Item, Section};
 use super::super::secret;
-use super::postgres_name;
+use super::{postgres_name, tls};
 
 /// Longest path of a Unix socket (`sun_path` of sockaddr_un on Linux, less its terminator).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -33,7 +33,8 @@ pub(super) fn servers(top: &Section<'_>) -> HashMap<ServerName, ServerSettings> 
             let port = section.count("port", 5432, 1, 65_535);
             let host = section.required("host", host).unwrap_or_default();
             let endpoint = endpoint(&section, host, u16::try_from(port).unwrap_or_default());
-            Some((ServerName::new(name), ServerSettings { endpoint }))
+            let tls = tls::server(&section, &endpoint);
+            Some((ServerName::new(name), ServerSettings { endpoint, tls }))
         })
         .collect()
 }

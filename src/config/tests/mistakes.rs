@@ -82,7 +82,7 @@ fn times_and_choices() {
 #[test]
 fn unknown_keys_are_found_at_every_level() {
     let text = format!(
-        "lisen = 1\n{SMALL}\n[listen]\nadress = \"x\"\n[servers.other]\nhost = \"x\"\nsslmode = \"require\"\n\
+        "lisen = 1\n{SMALL}\n[listen]\nadress = \"x\"\n[servers.other]\nhost = \"x\"\nsslmod = \"require\"\n\
          [pool]\ndefault_poolsize = 1\n[guard]\npolicy = []\n[identity]\nsetting = 1\n"
     )
     .replace(
@@ -95,7 +95,7 @@ fn unknown_keys_are_found_at_every_level() {
             "lisen: unknown key; did you mean listen?",
             "tenants.tenant[0].nam: unknown key; did you mean name?",
             "listen.adress: unknown key; did you mean address?",
-            "servers.other.sslmode: unknown key; known here: host, port",
+            "servers.other.sslmod: unknown key; did you mean sslmode?",
             "pool.default_poolsize: unknown key; did you mean default_pool_size?",
             "guard.policy: unknown key; known here: cache_bytes, default_policy, policies, reserved_prefixes",
             "identity.setting: unknown key; did you mean settings?",

@@ -10,6 +10,7 @@ use super::*;
 fn target(password: Option<&str>) -> Target {
     Target {
         endpoint: Endpoint::Unix("/nowhere".into()),
+        tls: None,
         user: "md5_user".into(),
         password: password.map(|password| Secret::new(password.as_bytes())),
         database: "db".into(),
@@ -37,7 +38,7 @@ const READY: Message = Message::ReadyForQuery { status: b'I' };
 /// Feeds the messages; the answers written and how it ended.
 fn trace(target: &Target, messages: Vec<Message>) -> (Vec<u8>, Result<Option<LoggedIn>, ServerError>) {
     let mut out = BytesMut::new();
-    let mut login = Login::start(target, &mut out).unwrap();
+    let mut login = Login::start(target, None, &mut out).unwrap();
     out.clear();
     for message in messages {
         match login.step(message, &mut out) {
@@ -52,7 +53,7 @@ fn trace(target: &Target, messages: Vec<Message>) -> (Vec<u8>, Result<Option<Log
 #[test]
 fn the_startup_packet_pins_the_encoding_and_the_strings() {
     let mut out = BytesMut::new();
-    Login::start(&target(None), &mut out).ok().unwrap();
+    Login::start(&target(None), None, &mut out).ok().unwrap();
     let text = String::from_utf8_lossy(&out).replace('\0', " ");
     assert!(text.ends_with(
         "user md5_user database db application_name portcullis client_encoding UTF8 standard_conforming_strings on  "
@@ -64,7 +65,7 @@ fn a_nul_byte_in_a_name_is_refused() {
     let mut bad = target(None);
     bad.user = "a\0b".into();
     assert!(matches!(
-        Login::start(&bad, &mut BytesMut::new()),
+        Login::start(&bad, None, &mut BytesMut::new()),
         Err(ServerError::Auth(_))
     ));
 }
@@ -144,10 +145,52 @@ fn scram_may_not_be_cut_short() {
 }
 
 #[test]
+fn logins_are_bound_to_their_channel_where_both_can() {
+    let target = target(Some("pw"));
+    let answer = |channel: Option<&[u8]>, mechanisms: &'static [u8]| {
+        let mut out = BytesMut::new();
+        let login = Login::start(&target, channel.map(<[u8]>::to_vec), &mut out).unwrap();
+        out.clear();
+        let mechanisms = Bytes::from_static(mechanisms);
+        login.step(Message::AuthenticationSasl { mechanisms }, &mut out)?;
+        Ok::<_, ServerError>(String::from_utf8_lossy(&out).into_owned())
+    };
+    let (both, plain, plus) = (
+        &b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"[..],
+        &b"SCRAM-SHA-256\0\0"[..],
+        &b"SCRAM-SHA-256-PLUS\0\0"[..],
+    );
+    for (channel, offered, mechanism, header) in [
+        (
+            Some(&b"hash"[..]),
+            both,
+            "SCRAM-SHA-256-PLUS\0",
+            "p=tls-server-end-point,,",
+        ),
+        (
+            Some(b"hash"),
+            plus,
+            "SCRAM-SHA-256-PLUS\0",
+            "p=tls-server-end-point,,",
+        ),
+        (Some(b"hash"), plain, "SCRAM-SHA-256\0", "y,,"),
+        (None, both, "SCRAM-SHA-256\0", "n,,"),
+        (None, plain, "SCRAM-SHA-256\0", "n,,"),
+    ] {
+        let answer = answer(channel, offered).unwrap();
+        assert!(
+            answer.contains(mechanism) && answer.contains(header),
+            "{answer:?}"
+        );
+    }
+    assert!(matches!(answer(None, plus), Err(ServerError::Auth(_))));
+}
+
+#[test]
 fn an_ok_without_the_servers_proof_is_refused() {
     let target = target(Some("pw"));
     let mut out = BytesMut::new();
-    let login = Login::start(&target, &mut out).unwrap();
+    let login = Login::start(&target, None, &mut out).unwrap();
     out.clear();
     let sasl = Message::AuthenticationSasl {
         mechanisms: Bytes::from_static(b"SCRAM-SHA-256\0\0"),
@@ -172,7 +215,7 @@ fn an_ok_without_the_servers_proof_is_refused() {
 fn a_false_server_signature_is_refused() {
     let target = target(Some("pw"));
     let mut out = BytesMut::new();
-    let login = Login::start(&target, &mut out).unwrap();
+    let login = Login::start(&target, None, &mut out).unwrap();
     out.clear();
     let sasl = Message::AuthenticationSasl {
         mechanisms: Bytes::from_static(b"SCRAM-SHA-256\0\0"),

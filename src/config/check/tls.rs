@@ -1,0 +1,162 @@
+//! `[listen.tls]` and the TLS keys of `[servers.…]`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::client::{Tls, TlsDemand};
+use crate::net::Endpoint;
+use crate::net::tls::{
+    Acceptor, AcceptorSettings, Connector, ConnectorSettings, MinVersion, SslMode, TlsError,
+};
+
+use super::super::raw::{Item, Section};
+
+/// What clients are shown; `None` where there is no TLS or the section has a mistake.
+pub(super) fn listener(listen: &Section<'_>) -> Option<Tls> {
+    let tls = listen.get("tls")?.section()?;
+    let client_ca = tls.maybe("client_ca", Item::path);
+    let modes = [
+        ("disable", None),
+        ("allow", Some(TlsDemand::Allow)),
+        ("require", Some(TlsDemand::Require)),
+    ];
+    // A certificate that a client could do without in clear text would prove nothing.
+    let default = if client_ca.is_some() { "require" } else { "allow" };
+    let demand = word(&tls, "mode", default, &modes);
+    let versions = [("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)];
+    let min_version = word(&tls, "min_version", "1.2", &versions).unwrap_or(MinVersion::Tls12);
+    let demand = demand?;
+    // Switched off, it need not be complete.
+    let file = |key| match demand {
+        None => tls.maybe(key, Item::path),
+        Some(_) => tls.required(key, Item::path),
+    };
+    let (certificate, key) = (file("certificate"), file("key"));
+    let demand = demand?;
+    if client_ca.is_some() && demand != TlsDemand::Require {
+        tls.mistake(
+            "mode",
+            "must be \"require\" with client_ca, or clients could do without a certificate",
+        );
+        return None;
+    }
+    let settings = AcceptorSettings {
+        certificate: certificate?,
+        key: key?,
+        client_ca,
+        min_version,
+    };
+    let files = [
+        ("certificate", Some(settings.certificate.clone())),
+        ("key", Some(settings.key.clone())),
+        ("client_ca", settings.client_ca.clone()),
+    ];
+    match Acceptor::new(settings) {
+        Ok(acceptor) => Some(Tls {
+            acceptor: Arc::new(acceptor),
+            demand,
+        }),
+        Err(error) => {
+            tls.mistake(
+                culprit(&error, &files).unwrap_or("certificate"),
+                error.to_string(),
+            );
+            None
+        }
+    }
+}
+
+/// How a server is encrypted and trusted; `None` for clear text or after a mistake.
+pub(super) fn server(section: &Section<'_>, endpoint: &Endpoint) -> Option<Arc<Connector>> {
+    let modes = [
+        ("disable", SslMode::Disable),
+        ("prefer", SslMode::Prefer),
+        ("require", SslMode::Require),
+        ("verify-ca", SslMode::VerifyCa),
+        ("verify-full", SslMode::VerifyFull),
+    ];
+    let default = if is_on_this_machine(endpoint) {
+        "disable"
+    } else {
+        "prefer"
+    };
+    let mode = word(section, "sslmode", default, &modes)?;
+    let ca_file = section.maybe("ca_file", Item::path);
+    let certificate = section.maybe("client_certificate", Item::path);
+    let key = section.maybe("client_key", Item::path);
+    let verifies = matches!(mode, SslMode::VerifyCa | SslMode::VerifyFull);
+    if verifies && !section.has("ca_file") {
+        section.mistake(
+            "ca_file",
+            "is missing: sslmode verifies the server's certificate against it",
+        );
+    }
+    if !verifies && section.has("ca_file") {
+        section.mistake(
+            "ca_file",
+            "is read only with sslmode = \"verify-ca\" or \"verify-full\"",
+        );
+    }
+    for (one, other) in [
+        ("client_certificate", "client_key"),
+        ("client_key", "client_certificate"),
+    ] {
+        if section.has(one) && !section.has(other) {
+            section.mistake(other, format!("is missing: {one} is given"));
+        }
+    }
+    if matches!(endpoint, Endpoint::Unix(_)) {
+        if !matches!(mode, SslMode::Disable | SslMode::Prefer) {
+            section.mistake("sslmode", "is for TCP: a Unix socket has no TLS and needs none");
+        }
+        return None;
+    }
+    if verifies && ca_file.is_none() {
+        return None;
+    }
+    let files = [
+        ("ca_file", ca_file.clone()),
+        ("client_certificate", certificate.clone()),
+        ("client_key", key.clone()),
+    ];
+    let settings = ConnectorSettings {
+        mode,
+        ca_file,
+        identity: certificate.zip(key),
+    };
+    Connector::new(settings).unwrap_or_else(|error| {
+        section.mistake(
+            culprit(&error, &files).unwrap_or("client_certificate"),
+            error.to_string(),
+        );
+        None
+    })
+}
+
+/// A key whose value is one of a few words.
+fn word<T: Copy>(section: &Section<'_>, key: &'static str, default: &str, words: &[(&str, T)]) -> Option<T> {
+    let word = section.or(key, default.to_owned(), |item| {
+        item.choice(words).and(item.text())
+    });
+    words
+        .iter()
+        .find(|(known, _)| *known == word)
+        .map(|(_, value)| *value)
+}
+
+/// The key that names the file that is to blame.
+fn culprit(error: &TlsError, files: &[(&'static str, Option<PathBuf>)]) -> Option<&'static str> {
+    let path: &Path = error.path()?;
+    let named = files.iter().find(|(_, file)| file.as_deref() == Some(path));
+    named.map(|(key, _)| *key)
+}
+
+/// Whether what is said to a server never leaves this machine, going by how it is named.
+fn is_on_this_machine(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::Unix(_) => true,
+        Endpoint::Tcp { host, .. } => {
+            host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Watches certificates' files in the background.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::TlsError;
+use crate::base::{Drain, Event, Events, Phase};
+
+/// How often the files are looked at: renewals are rare, and their old certificates last for days.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Certificates and keys in force that come from files.
+pub trait Certificates: Send + Sync {
+    /// Their files, for the log.
+    fn name(&self) -> String;
+
+    /// Reads the files again if they have changed; says whether they had. After an error the last good
+    /// ones stay in force, and the next call tries again. Blocks on the file system.
+    ///
+    /// # Errors
+    /// As when they were first read.
+    fn refresh(&self) -> Result<bool, TlsError>;
+}
+
+/// Puts changed files into force until the drain says stop. Returns at once if there is nothing to watch.
+///
+/// # Cancel safety
+/// Cancel safe: what is read is put into force whole or not at all.
+pub async fn watch(watched: Vec<Arc<dyn Certificates>>, events: Events, mut drain: Drain) {
+    let mut rounds = interval(INTERVAL);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Told once, not with every round.
+    let mut told = HashMap::new();
+    while !watched.is_empty() {
+        tokio::select! {
+            _ = rounds.tick() => {}
+            () = drain.reached(Phase::Stopping) => return,
+        }
+        for (index, certificates) in watched.iter().enumerate() {
+            let reading = Arc::clone(certificates);
+            let Ok(outcome) = tokio::task::spawn_blocking(move || reading.refresh()).await else {
+                continue;
+            };
+            let files = certificates.name();
+            match outcome {
+                Ok(false) => {
+                    told.remove(&index);
+                }
+                Ok(true) => {
+                    told.remove(&index);
+                    events.emit(&Event::CertificatesReloaded {
+                        files: &files,
+                        error: None,
+                    });
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    if told.get(&index) != Some(&error) {
+                        events.emit(&Event::CertificatesReloaded {
+                            files: &files,
+                            error: Some(&error),
+                        });
+                        told.insert(index, error);
+                    }
+                }
+            }
+        }
+    }
+}

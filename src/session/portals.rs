@@ -1,0 +1,76 @@
+//! Which portals the protocol has opened on the server connection, exactly as the server has them: what a
+//! portal runs decides whether the identity is still in force afterwards.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::statement::Statement;
+
+/// Open portals and the changes that the server has not confirmed. An error drops those: the server has
+/// skipped them, and has kept what was there before.
+#[derive(Debug, Default)]
+pub(crate) struct Portals {
+    open: Vec<(Box<[u8]>, Arc<Statement>)>,
+    unconfirmed: VecDeque<Change>,
+}
+
+#[derive(Debug)]
+enum Change {
+    Open(Box<[u8]>, Arc<Statement>),
+    Close(Box<[u8]>),
+}
+
+impl Portals {
+    /// How many there may be at most once the server has answered.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len() + self.unconfirmed.len()
+    }
+
+    /// What a portal runs after all that has been sent; `None` for one that the protocol did not open, as
+    /// an SQL cursor.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
+        let newest = self.unconfirmed.iter().rev().find_map(|change| match change {
+            Change::Open(changed, statement) if **changed == *name => Some(Some(statement)),
+            Change::Close(changed) if **changed == *name => Some(None),
+            Change::Open(..) | Change::Close(_) => None,
+        });
+        newest.unwrap_or_else(|| {
+            let mut open = self.open.iter();
+            open.find(|(portal, _)| **portal == *name)
+                .map(|(_, statement)| statement)
+        })
+    }
+
+    /// A Bind was sent; its reply confirms it.
+    pub(crate) fn open(&mut self, name: &[u8], statement: Arc<Statement>) {
+        self.unconfirmed.push_back(Change::Open(name.into(), statement));
+    }
+
+    /// Something was sent whose reply confirms that the portal is gone, or replaced by one of ours.
+    pub(crate) fn close(&mut self, name: &[u8]) {
+        self.unconfirmed.push_back(Change::Close(name.into()));
+    }
+
+    /// The oldest change has happened on the server.
+    pub(crate) fn confirm(&mut self) {
+        let Some(change) = self.unconfirmed.pop_front() else {
+            return;
+        };
+        let (Change::Open(name, _) | Change::Close(name)) = &change;
+        self.open.retain(|(portal, _)| portal != name);
+        if let Change::Open(name, statement) = change {
+            self.open.push((name, statement));
+        }
+    }
+
+    /// An error has come: the server has skipped what it has not confirmed.
+    pub(crate) fn fail(&mut self) {
+        self.unconfirmed.clear();
+    }
+
+    /// The transaction is over, and all portals with it.
+    pub(crate) fn clear(&mut self) {
+        self.open.clear();
+        self.unconfirmed.clear();
+    }
+}
