@@ -23,6 +23,10 @@ pub const CLIENT_NAME_BYTES: usize = 1024;
 /// Named prepared statements one client may hold; beyond it Parse is refused with 53400.
 pub const CLIENT_STATEMENTS: usize = 5_000;
 
+/// Bytes of text that the named prepared statements of one client may have in all; beyond it Parse is refused
+/// with 53400.
+pub const CLIENT_STATEMENT_BYTES: usize = 16 << 20;
+
 /// Replies awaited from the server at one time. Beyond it the client's pipeline is read no further
 /// until the server has answered.
 pub const REPLIES_IN_FLIGHT: usize = 4_096;

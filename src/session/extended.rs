@@ -24,7 +24,7 @@ impl Session {
             Ok(statement) => statement,
             Err(fault) => return self.refuse(fault),
         };
-        if let Err(fault) = self.check_new_name(message.name) {
+        if let Err(fault) = self.check_new_name(message.name, message.sql.len()) {
             return self.refuse(fault);
         }
         if statement::is_session_command(statement.action()) {
@@ -254,7 +254,7 @@ impl Session {
         })
     }
 
-    fn check_new_name(&self, name: &[u8]) -> Result<(), Fault> {
+    fn check_new_name(&self, name: &[u8], bytes: usize) -> Result<(), Fault> {
         if name.is_empty() {
             return Ok(());
         }
@@ -269,6 +269,17 @@ impl Session {
         }
         if self.statements.len() + self.names.len() >= limits::CLIENT_STATEMENTS {
             return Err(too_many("prepared statements"));
+        }
+        let pending = self.names.iter().map(|change| match change {
+            NameChange::Set(_, statement) => statement.sql().len(),
+            NameChange::Remove(_) | NameChange::RemoveAll => 0,
+        });
+        if self.statement_bytes + pending.sum::<usize>() + bytes > limits::CLIENT_STATEMENT_BYTES {
+            return Err(Fault::error(
+                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                "the prepared statements of this session are too long together",
+            )
+            .with_hint("Close those that are not needed, or use the unnamed statement."));
         }
         Ok(())
     }
@@ -297,13 +308,19 @@ impl Session {
         match self.names.pop_front() {
             Some(NameChange::Set(name, statement)) if name.is_empty() => self.unnamed = Some(statement),
             Some(NameChange::Set(name, statement)) => {
-                self.statements.insert(name, statement);
+                self.statement_bytes += statement.sql().len();
+                let replaced = self.statements.insert(name, statement);
+                self.statement_bytes -= replaced.map_or(0, |statement| statement.sql().len());
             }
             Some(NameChange::Remove(name)) if name.is_empty() => self.unnamed = None,
             Some(NameChange::Remove(name)) => {
-                self.statements.remove(&name);
+                let removed = self.statements.remove(&name);
+                self.statement_bytes -= removed.map_or(0, |statement| statement.sql().len());
             }
-            Some(NameChange::RemoveAll) => self.statements.clear(),
+            Some(NameChange::RemoveAll) => {
+                self.statements.clear();
+                self.statement_bytes = 0;
+            }
             None => {}
         }
     }

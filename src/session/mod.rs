@@ -72,16 +72,13 @@ pub struct Shared {
     events: Events,
 }
 
-/// Texts whose prepared form is remembered, over all sessions.
-const STATEMENTS: u64 = 100_000;
-
 impl Shared {
     /// Puts the shared parts together.
     pub fn new(settings: Settings, guard: Arc<Guard>, events: Events) -> Arc<Self> {
         Arc::new(Self {
             settings,
             guard,
-            statements: StatementCache::new(STATEMENTS),
+            statements: StatementCache::new(),
             events,
         })
     }
@@ -131,6 +128,8 @@ pub struct Session {
     context: u64,
     settings: SessionSettings,
     statements: HashMap<Box<[u8]>, Arc<Statement>>,
+    /// Bytes of their texts.
+    statement_bytes: usize,
     unnamed: Option<Arc<Statement>>,
     /// Changes to `statements` that the server has not confirmed.
     names: VecDeque<NameChange>,
@@ -221,6 +220,7 @@ impl Session {
             prelude,
             settings,
             statements: HashMap::new(),
+            statement_bytes: 0,
             unnamed: None,
             names: VecDeque::new(),
             inbound: Inbound::default(),

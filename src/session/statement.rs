@@ -53,6 +53,17 @@ struct StatementKey {
     types: Box<[u8]>,
 }
 
+/// Memory for statements that sessions share, texts included.
+const STATEMENT_BYTES: u64 = 64 << 20;
+
+/// Memory for preludes. Deployments have one for each set of settings that their drivers make.
+const PRELUDE_BYTES: u64 = 4 << 20;
+
+/// Bytes of an entry that has this many bytes of its own, about.
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes + 300).unwrap_or(u32::MAX)
+}
+
 impl Prepared {
     fn new(id: u64, types: &[u8]) -> Self {
         Self {
@@ -146,8 +157,8 @@ pub(crate) fn alters_shapes(class: StatementClass) -> bool {
 }
 
 impl StatementCache {
-    /// A cache of at most `capacity` texts.
-    pub(crate) fn new(capacity: u64) -> Self {
+    /// An empty cache, bounded by bytes.
+    pub(crate) fn new() -> Self {
         let mut ids = 0..;
         let mut next = || Prepared::new(ids.next().unwrap_or_default(), encode::NO_TYPES);
         let internal = Internal {
@@ -158,8 +169,16 @@ impl StatementCache {
         };
         Self {
             next_id: AtomicU64::new(ids.start),
-            statements: Cache::new(capacity),
-            preludes: Cache::new(capacity),
+            statements: Cache::builder()
+                .max_capacity(STATEMENT_BYTES)
+                .weigher(|key: &StatementKey, statement: &Arc<Statement>| {
+                    weight(statement.sql().len() + 2 * key.types.len())
+                })
+                .build(),
+            preludes: Cache::builder()
+                .max_capacity(PRELUDE_BYTES)
+                .weigher(|sql: &String, _: &Arc<Prepared>| weight(sql.len()))
+                .build(),
             internal,
         }
     }
