@@ -163,7 +163,7 @@ impl Gateway {
             return ClientEnd::Terminated;
         }
         let reason = error.to_string();
-        let Some(fault) = error.into_fault() else {
+        let Some(fault) = error.to_fault() else {
             return ClientEnd::Vanished;
         };
         self.desk.events.emit(&Event::LoginRefused {

@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::auth::AuthError;
-use crate::base::{Fault, SqlState, TenantName};
+use crate::base::{Fault, Severity, SqlState, TenantName};
 use crate::pool::PoolError;
 use crate::session::ProbeError;
 use crate::tenant::RouteError;
@@ -96,8 +96,16 @@ pub enum LoginError {
 
 impl LoginError {
     /// What the client is told; `None` if there is nobody to tell.
-    pub(super) fn into_fault(self) -> Option<Fault> {
-        let sqlstate = match &self {
+    pub(super) fn to_fault(&self) -> Option<Fault> {
+        // Whatever it was to the layer that raised it: a login that fails ends the connection.
+        self.as_raised().map(|fault| Fault {
+            severity: Severity::Fatal,
+            ..fault
+        })
+    }
+
+    fn as_raised(&self) -> Option<Fault> {
+        let sqlstate = match self {
             Self::NothingSaid
             | Self::Gone
             | Self::Io(_)
@@ -109,10 +117,7 @@ impl LoginError {
             Self::Route(error) => return Some(Fault::from(error)),
             Self::Pool(error) => return Some(Fault::from(error)),
             Self::Parameter(fault) => return Some((**fault).clone()),
-            Self::Probe(_) => match self {
-                Self::Probe(error) => return Some(Fault::from(error)),
-                _ => return None,
-            },
+            Self::Probe(error) => return Some(Fault::from(error)),
             Self::Timeout => SqlState::INVALID_AUTHORIZATION,
             Self::FirstPacket(_)
             | Self::NotAPassword(_)
@@ -152,5 +157,20 @@ impl LoginError {
             }
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_that_fails_for_want_of_a_server_connection_is_fatal() {
+        let fault = LoginError::from(PoolError::Closed).to_fault().unwrap();
+        assert_eq!(
+            (fault.severity, fault.sqlstate),
+            (Severity::Fatal, SqlState::ADMIN_SHUTDOWN)
+        );
+        assert!(LoginError::Gone.to_fault().is_none());
     }
 }

@@ -86,10 +86,10 @@ pub async fn canonical_settings(
     }
 }
 
-impl From<ProbeError> for Fault {
-    fn from(error: ProbeError) -> Self {
+impl From<&ProbeError> for Fault {
+    fn from(error: &ProbeError) -> Self {
         match error {
-            ProbeError::Refused(fault) => fault,
+            ProbeError::Refused(fault) => fault.clone(),
             ProbeError::Lost => Self::fatal(SqlState::CONNECTION_FAILURE, error.to_string()),
         }
     }

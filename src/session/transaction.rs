@@ -9,7 +9,7 @@ use super::link::{Link, Shapes};
 use super::pump::token_expired;
 use super::settings::Place;
 use super::{Session, Skipping, statement};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, Severity, SqlState};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
 use crate::guard::StatementClass;
 use crate::wire::encode::TransactionStatus;
 
@@ -48,11 +48,7 @@ impl Session {
             }
             Err(error) => {
                 self.ticket.slot().end();
-                let fault = Fault {
-                    severity: Severity::Error,
-                    ..Fault::from(&error)
-                };
-                self.lease_fault = Some(fault);
+                self.lease_fault = Some(Fault::from(&error));
                 Ok(())
             }
         }
