@@ -33,6 +33,7 @@ use std::sync::Arc;
 pub use class::StatementClass;
 pub use facts::Facts;
 pub use policy::{Policy, PolicyMistake};
+pub use reserved::reserved_functions;
 pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue};
 
 use crate::base::RoleName;

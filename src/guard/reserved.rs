@@ -50,6 +50,13 @@ pub(super) struct Reserved {
     relations: HashMap<Box<str>, usize>,
 }
 
+/// The names of the functions that are reserved, `*` at the end for all that begin so: what a database should
+/// keep from end users by itself as well.
+pub fn reserved_functions() -> impl Iterator<Item = String> {
+    let groups = Reserved::list().groups.iter();
+    groups.flat_map(|group| group.functions.iter().cloned())
+}
+
 impl Reserved {
     /// The list built into the program.
     pub(super) fn list() -> &'static Self {
