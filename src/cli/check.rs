@@ -280,7 +280,9 @@ fn in_one_line(group: &[Finding]) -> String {
     };
     let what_to_do = match group.first() {
         Some(Finding {
-            kind: Kind::Mend, rule, ..
+            kind: Kind::Mend,
+            rule,
+            ..
         }) => format!(" [{rule}: `portcullis harden` mends it]"),
         Some(Finding { rule, .. }) => format!(" [{rule}]"),
         None => String::new(),

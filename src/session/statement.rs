@@ -32,7 +32,6 @@ pub(crate) struct Internal {
     pub(crate) commit: Prepared,
     pub(crate) read_setting: Prepared,
     pub(crate) write_setting: Prepared,
-    pub(crate) leave_role: Prepared,
 }
 
 /// All texts in use, so that equal texts share one name on the server.
@@ -167,7 +166,6 @@ impl StatementCache {
             commit: next(),
             read_setting: next(),
             write_setting: next(),
-            leave_role: next(),
         };
         Self {
             next_id: AtomicU64::new(ids.start),
@@ -239,9 +237,11 @@ pub(crate) const COMMIT: &str = "COMMIT";
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 /// Text of [`Internal::read_setting`].
 pub(crate) const READ_SETTING: &str = "SELECT pg_catalog.current_setting($1)";
-/// Text of [`Internal::write_setting`]: as the login role, then as the transaction's own again.
-pub(crate) const WRITE_SETTING: &str =
+/// Sets one setting, as the login role.
+pub(crate) const WRITE_SETTING: &str = "SELECT pg_catalog.set_config($1, $2, true)";
+/// Text of [`Internal::write_setting`]: behind [`LEAVE_ROLE`], so it becomes the role again.
+pub(crate) const WRITE_SETTING_AND_RETURN: &str =
     "SELECT pg_catalog.set_config($1, $2, true), pg_catalog.set_config('role', $3, true)";
-/// Text of [`Internal::leave_role`]: back to the login role, which alone may call `set_config` in a hardened
-/// database. Only ever sent right ahead of a statement that becomes the role again, or fails with the transaction.
+/// Back to the login role, which alone may call `set_config` in a hardened
+/// database. Only ever sent right ahead of a statement that becomes a role again or fails with its transaction.
 pub(crate) const LEAVE_ROLE: &str = "SET ROLE NONE";

@@ -1,6 +1,5 @@
 //! Where the attacks take place: a database, the proxy with one server connection, attacker and next client.
 
-use std::process::Command;
 use std::time::Duration;
 
 use crate::cases::Case;
@@ -57,7 +56,9 @@ impl Arena {
         make_database(postgres, database);
         let policy = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/attacks/policy.toml");
         let tenant = |name: &str| {
-            format!("[[tenants.tenant]]\nname = {name:?}\nserver = \"main\"\ndatabase = {database:?}\nshared = true\n")
+            format!(
+                "[[tenants.tenant]]\nname = {name:?}\nserver = \"main\"\ndatabase = {database:?}\nshared = true\n"
+            )
         };
         let options = StackOptions {
             postgres: version,
@@ -68,7 +69,7 @@ impl Arena {
             .with(&[tenant("acme"), tenant("globex")].concat());
         let stack = Stack::start(&options);
         if ground == Ground::Fort {
-            harden(postgres, &stack, database);
+            postgres.harden(&[database], &stack.config_path());
         }
         let (alice, bob) = (alice().token(), bob().token());
         let mut client = RawClient::login(stack.port(), "bob", "globex", &bob);
@@ -90,11 +91,11 @@ impl Arena {
     /// Runs a statement by every route and gives its effects.
     pub(crate) fn attack(&mut self, case: &Case) -> Vec<String> {
         let mut effects = Vec::new();
+        let mut client = self.attacker();
         for route in Route::ALL {
             let Some(packets) = route.packets(&case.text) else {
                 continue;
             };
-            let mut client = self.attacker();
             let mut said = converse(&mut client, &packets);
             if matches!(route, Route::Simple) {
                 // What a transaction left open holds: nobody else can look while it has the connection.
@@ -102,8 +103,13 @@ impl Arena {
                 crate::watch::listen(&mut client, 2, &mut said);
                 effects.extend(self.watch.locks());
             }
-            effects.extend(self.judge(&mut client, said).into_iter().map(|what| format!("{route:?}: {what}")));
+            let found = self.judge(&mut client, said);
+            if !found.is_empty() {
+                effects.push(format!("{route:?}: {}", found.join(", ")));
+                client = self.attacker();
+            }
         }
+        drop(client);
         effects.extend(self.aftermath());
         effects
     }
@@ -125,7 +131,8 @@ impl Arena {
         let token = (case.token)();
         let options: Vec<(&str, &str)> = case.options.to_vec();
         if let Ok(mut client) = RawClient::try_login(self.stack.port(), &options, Some(&token)) {
-            let packets = [WHO, crate::routes::TITLES, VAULT, "RESET ALL", WHO].map(|sql| (raw::query(sql), 1));
+            let packets =
+                [WHO, crate::routes::TITLES, VAULT, "RESET ALL", WHO].map(|sql| (raw::query(sql), 1));
             let said = converse(&mut client, &packets);
             let who = (case.who)();
             effects.extend(told(&said, &format!("WHO:{who}")));
@@ -166,22 +173,4 @@ impl Arena {
         effects.extend(self.watch.differences(&self.found, &found));
         effects
     }
-}
-
-/// Hardens the database as an administrator would.
-fn harden(postgres: &Postgres, stack: &Stack, database: &str) {
-    let url = format!(
-        "host={} port={} user=postgres dbname={database}",
-        postgres.socket_folder().display(),
-        postgres.port()
-    );
-    let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .args(["harden", "--config"])
-        .arg(stack.config_path())
-        .args(["--database", &url])
-        .output()
-        .expect("portcullis harden");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let failed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "portcullis harden: {said}{failed}");
 }

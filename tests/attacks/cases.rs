@@ -21,7 +21,9 @@ pub(crate) fn cases() -> Vec<Case> {
     lines
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty())
         .map(|line| {
-            let (name, text) = line.split_once(" :: ").unwrap_or_else(|| panic!("no `::` in: {line}"));
+            let (name, text) = line
+                .split_once(" :: ")
+                .unwrap_or_else(|| panic!("no `::` in: {line}"));
             let text = text
                 .replace('⏎', "\n")
                 .replace('␍', "\r")

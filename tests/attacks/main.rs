@@ -37,7 +37,12 @@ fn run(version: Version, ground: Ground) {
     for case in cases() {
         let effects = arena.attack(&case);
         if !effects.is_empty() {
-            failures.push(format!("{} ({})\n    {}", case.name, case.text, effects.join("\n    ")));
+            failures.push(format!(
+                "{} ({})\n    {}",
+                case.name,
+                case.text,
+                effects.join("\n    ")
+            ));
         }
     }
     for case in wire::cases() {

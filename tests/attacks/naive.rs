@@ -70,8 +70,13 @@ impl<'a> Pooler<'a> {
     }
 
     fn connection(&self) -> RawClient {
-        RawClient::try_unix(self.postgres.socket_folder(), self.postgres.port(), "portcullis_app", "arena")
-            .unwrap_or_else(|why| panic!("{}", why.describe()))
+        RawClient::try_unix(
+            self.postgres.socket_folder(),
+            self.postgres.port(),
+            "portcullis_app",
+            "arena",
+        )
+        .unwrap_or_else(|why| panic!("{}", why.describe()))
     }
 
     fn restore(&mut self) {
@@ -98,4 +103,3 @@ fn prelude(person: &Person) -> String {
 fn begin_as(connection: &mut RawClient, person: &Person) {
     connection.values(&prelude(person));
 }
-

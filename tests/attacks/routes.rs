@@ -74,11 +74,27 @@ impl Route {
         let query = |sql: &str| (raw::query(sql), 1);
         let packets = match self {
             Self::Simple => vec![query(text)],
-            Self::Block => vec![query("BEGIN"), query(text), query(WHO), query(TITLES), query("COMMIT")],
+            Self::Block => vec![
+                query("BEGIN"),
+                query(text),
+                query(WHO),
+                query(TITLES),
+                query("COMMIT"),
+            ],
             Self::Script => vec![query(&format!("SELECT 1; {text}\n; {WHO}; {TITLES}; {VAULT}"))],
-            Self::Extended => vec![([run(text), raw::sync()].concat(), 1), ([run(WHO), raw::sync()].concat(), 1)],
+            Self::Extended => vec![
+                ([run(text), raw::sync()].concat(), 1),
+                ([run(WHO), raw::sync()].concat(), 1),
+            ],
             Self::Pipelined => {
-                let batch = [run("SELECT 1"), run(text), run(WHO), run(TITLES), run(VAULT), raw::sync()];
+                let batch = [
+                    run("SELECT 1"),
+                    run(text),
+                    run(WHO),
+                    run(TITLES),
+                    run(VAULT),
+                    raw::sync(),
+                ];
                 vec![(batch.concat(), 1)]
             }
             Self::Named => vec![
@@ -97,14 +113,22 @@ impl Route {
                 query("COMMIT"),
             ],
             Self::Packet => {
-                let twice = [raw::query(text), raw::query(WHO), raw::query(text), raw::query(TITLES)];
+                let twice = [
+                    raw::query(text),
+                    raw::query(WHO),
+                    raw::query(text),
+                    raw::query(TITLES),
+                ];
                 vec![(twice.concat(), 4)]
             }
             Self::Copied if is_query => vec![query(&format!("COPY ({text}) TO STDOUT"))],
             Self::Explained if !text.contains(';') => vec![query(&format!("EXPLAIN ANALYZE {text}"))],
             Self::Planned if !text.contains(';') => vec![query(&format!("EXPLAIN {text}"))],
             Self::Prepared if !text.contains(';') => {
-                vec![query(&format!("PREPARE attack AS {text}")), query("EXECUTE attack")]
+                vec![
+                    query(&format!("PREPARE attack AS {text}")),
+                    query("EXECUTE attack"),
+                ]
             }
             Self::Cursor if is_query => vec![
                 query("BEGIN"),
@@ -113,7 +137,9 @@ impl Route {
                 query(WHO),
                 query("COMMIT"),
             ],
-            Self::Common if is_query => vec![query(&format!("WITH attack AS MATERIALIZED ({text}) TABLE attack"))],
+            Self::Common if is_query => vec![query(&format!(
+                "WITH attack AS MATERIALIZED ({text}) TABLE attack"
+            ))],
             Self::Copied | Self::Explained | Self::Planned | Self::Prepared | Self::Cursor | Self::Common => {
                 return None;
             }

@@ -90,7 +90,11 @@ fn parameters() -> Vec<LoginCase> {
     place!("into the database by its own name", "alice", "arena");
     place!("into postgres", "alice", "postgres");
     place!("into template1", "alice", "template1");
-    place!("into a connection string", "alice", "dbname=postgres user=postgres");
+    place!(
+        "into a connection string",
+        "alice",
+        "dbname=postgres user=postgres"
+    );
     place!("into a quoted name", "alice", "\"globex\"");
     place!("into a name in capitals", "alice", "ACME ");
     cases
@@ -161,6 +165,6 @@ fn nobody() -> LoginCase {
         name: "no token at all",
         options: &[("user", "alice"), ("database", "acme")],
         token: String::new,
-        who: || "anon||acme|".to_owned(),
+        who: || "anon|acme|".to_owned(),
     }
 }

@@ -7,13 +7,43 @@ use crate::routes::WHO;
 use crate::support::raw::{self, RawClient};
 
 /// Catalogs whose rows nobody may add, change or remove. A row that was written has another `xmin`.
-const CATALOGS: [&str; 37] = [
-    "pg_aggregate", "pg_am", "pg_attrdef", "pg_attribute", "pg_auth_members", "pg_authid", "pg_cast", "pg_class",
-    "pg_collation", "pg_constraint", "pg_conversion", "pg_database", "pg_db_role_setting", "pg_default_acl",
-    "pg_description", "pg_enum", "pg_event_trigger", "pg_extension", "pg_foreign_server", "pg_index", "pg_init_privs",
-    "pg_language", "pg_largeobject_metadata", "pg_namespace", "pg_operator", "pg_policy", "pg_proc", "pg_publication",
-    "pg_rewrite", "pg_seclabel", "pg_sequence", "pg_statistic_ext", "pg_subscription", "pg_trigger", "pg_type",
-    "pg_ts_config", "pg_user_mapping",
+const CATALOGS: [&str; 36] = [
+    "pg_aggregate",
+    "pg_am",
+    "pg_attrdef",
+    "pg_attribute",
+    "pg_auth_members",
+    "pg_authid",
+    "pg_cast",
+    "pg_class",
+    "pg_collation",
+    "pg_constraint",
+    "pg_conversion",
+    "pg_db_role_setting",
+    "pg_default_acl",
+    "pg_description",
+    "pg_enum",
+    "pg_event_trigger",
+    "pg_extension",
+    "pg_foreign_server",
+    "pg_index",
+    "pg_init_privs",
+    "pg_language",
+    "pg_largeobject_metadata",
+    "pg_namespace",
+    "pg_operator",
+    "pg_policy",
+    "pg_proc",
+    "pg_publication",
+    "pg_rewrite",
+    "pg_seclabel",
+    "pg_sequence",
+    "pg_statistic_ext",
+    "pg_subscription",
+    "pg_trigger",
+    "pg_type",
+    "pg_ts_config",
+    "pg_user_mapping",
 ];
 
 /// The rest: other people's rows, and what the server keeps outside of its catalogs.
@@ -24,6 +54,8 @@ const MORE: &str = "\
     UNION ALL SELECT 'the vault', md5(string_agg(secret, ',')) FROM vault \
     UNION ALL SELECT 'the ledger', concat(last_value, is_called) FROM ledger \
     UNION ALL SELECT 'large objects', concat(count(*), md5(string_agg(data, '' ORDER BY loid, pageno))) FROM pg_largeobject \
+    UNION ALL SELECT 'databases', concat(count(*), max(xmin::text::bigint)) FROM pg_database \
+        WHERE datname = current_database() OR datname NOT IN ('arena', 'fort', 'pristine') \
     UNION ALL SELECT 'prepared transactions', count(*)::text FROM pg_prepared_xacts \
     UNION ALL SELECT 'replication slots', count(*)::text FROM pg_replication_slots \
     UNION ALL SELECT 'replication origins', count(*)::text FROM pg_replication_origin \
@@ -50,7 +82,11 @@ impl Watch {
     pub(crate) fn begin(mut superuser: RawClient) -> Self {
         let catalogs: Vec<String> = CATALOGS
             .iter()
-            .map(|name| format!("SELECT '{name}', concat(count(*), '/', max(xmin::text::bigint)) FROM pg_catalog.{name}"))
+            .map(|name| {
+                format!(
+                    "SELECT '{name}', concat(count(*), '/', max(xmin::text::bigint)) FROM pg_catalog.{name}"
+                )
+            })
             .collect();
         let snapshot = format!(
             "SELECT column1 || '=' || coalesce(column2, '') FROM ({} UNION ALL {MORE}) AS s (column1, column2)",
@@ -102,7 +138,11 @@ impl Watch {
     /// Locks that are held now and stop other people's work.
     pub(crate) fn locks(&mut self) -> Vec<String> {
         let held = self.superuser.value(LOCKS);
-        if held == "NULL" { Vec::new() } else { vec![format!("locks: {held}")] }
+        if held == "NULL" {
+            Vec::new()
+        } else {
+            vec![format!("locks: {held}")]
+        }
     }
 
     /// What the next client finds that it should not. `expected` is what it found before the attack.
@@ -154,7 +194,8 @@ impl Found {
         };
         let mut lines = ask(WHO)?;
         let seen = ask(LOOK_AROUND)?;
-        let (random, rest): (Vec<String>, Vec<String>) = seen.into_iter().partition(|line| line.starts_with("random="));
+        let (random, rest): (Vec<String>, Vec<String>) =
+            seen.into_iter().partition(|line| line.starts_with("random="));
         lines.extend(rest);
         Ok(Self {
             lines,

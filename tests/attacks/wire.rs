@@ -81,38 +81,96 @@ fn messages() -> Vec<WireCase> {
             say(client, said, &[call(SETSEED, 0, &[b"0.5"])]);
         }),
         case("FunctionCall in a pipeline", |_, client, said| {
-            let parts = [run("SELECT 1"), call(SET_CONFIG, 0, &[b"role", b"member", b"f"]), run(WHO), raw::sync()];
+            let parts = [
+                run("SELECT 1"),
+                call(SET_CONFIG, 0, &[b"role", b"member", b"f"]),
+                run(WHO),
+                raw::sync(),
+            ];
             say(client, said, &parts);
         }),
         case("a name in a parameter", |_, client, said| {
             let parse = raw::parse("", "SELECT set_config($1, $2, true)", &[]);
             let bind = raw::bind("", "", &[Some(b"role"), Some(b"member")]);
-            say(client, said, &[parse, bind, raw::execute("", 0), run(WHO), run(TITLES), raw::sync()]);
+            say(
+                client,
+                said,
+                &[
+                    parse,
+                    bind,
+                    raw::execute("", 0),
+                    run(WHO),
+                    run(TITLES),
+                    raw::sync(),
+                ],
+            );
         }),
         case("a function of a parameter", |_, client, said| {
             let parse = raw::parse("", "SELECT ($1::bigint).pg_advisory_lock", &[20]);
-            say(client, said, &[parse, raw::bind("", "", &[Some(b"4242")]), raw::execute("", 0), raw::sync()]);
+            say(
+                client,
+                said,
+                &[
+                    parse,
+                    raw::bind("", "", &[Some(b"4242")]),
+                    raw::execute("", 0),
+                    raw::sync(),
+                ],
+            );
         }),
         case("two statements in one Parse", |_, client, said| {
             say(client, said, &[run("SELECT 1; SET ROLE member"), raw::sync()]);
-            say(client, said, &[run("COMMIT; SELECT secret FROM vault"), raw::sync()]);
+            say(
+                client,
+                said,
+                &[run("COMMIT; SELECT secret FROM vault"), raw::sync()],
+            );
         }),
         case("a NUL within a Query", |_, client, said| {
-            say(client, said, &[raw::message(b'Q', b"SELECT 1\0; SET ROLE member\0")]);
+            say(
+                client,
+                said,
+                &[raw::message(b'Q', b"SELECT 1\0; SET ROLE member\0")],
+            );
             exploit(client, said);
         }),
         case("a NUL within a Parse", |_, client, said| {
-            say(client, said, &[raw::message(b'P', b"\0SELECT 1\0SET ROLE member\0\0\0"), raw::sync()]);
+            say(
+                client,
+                said,
+                &[
+                    raw::message(b'P', b"\0SELECT 1\0SET ROLE member\0\0\0"),
+                    raw::sync(),
+                ],
+            );
             exploit(client, said);
         }),
         case("text that is no UTF-8", |_, client, said| {
-            say(client, said, &[raw::message(b'Q', b"SELECT '\x83\x5c'; SET ROLE member; -- '\0")]);
-            say(client, said, &[raw::message(b'Q', b"SELECT '\xc0\xa7; SET ROLE member; -- '\0")]);
+            say(
+                client,
+                said,
+                &[raw::message(b'Q', b"SELECT '\x83\x5c'; SET ROLE member; -- '\0")],
+            );
+            say(
+                client,
+                said,
+                &[raw::message(b'Q', b"SELECT '\xc0\xa7; SET ROLE member; -- '\0")],
+            );
             exploit(client, said);
         }),
         case("the proxy's own statements", |_, client, said| {
             for name in ["p0", "p1", "p2", "p3", "p4", "p5", "p10", "P1"] {
-                say(client, said, &[raw::bind("", name, &[]), raw::execute("", 0), run(WHO), run(VAULT), raw::sync()]);
+                say(
+                    client,
+                    said,
+                    &[
+                        raw::bind("", name, &[]),
+                        raw::execute("", 0),
+                        run(WHO),
+                        run(VAULT),
+                        raw::sync(),
+                    ],
+                );
                 say(client, said, &[raw::describe('S', name), raw::sync()]);
                 say(client, said, &[raw::close('S', name), raw::sync()]);
             }
@@ -120,7 +178,11 @@ fn messages() -> Vec<WireCase> {
         }),
         case("the proxy's own statement names, taken", |_, client, said| {
             for name in ["p0", "p1", "p2", "p3", "p4", "p5"] {
-                say(client, said, &[raw::parse(name, "SELECT 'mine'", &[]), raw::sync()]);
+                say(
+                    client,
+                    said,
+                    &[raw::parse(name, "SELECT 'mine'", &[]), raw::sync()],
+                );
             }
             say(client, said, &[raw::query("BEGIN")]);
             exploit(client, said);
@@ -128,13 +190,24 @@ fn messages() -> Vec<WireCase> {
         case("the proxy's own portal", |_, client, said| {
             say(client, said, &[raw::query("BEGIN")]);
             let portal = "portcullis internal";
-            let parts = [raw::parse("e", "COMMIT", &[]), raw::bind(portal, "e", &[]), raw::sync()];
+            let parts = [
+                raw::parse("e", "COMMIT", &[]),
+                raw::bind(portal, "e", &[]),
+                raw::sync(),
+            ];
             say(client, said, &parts);
             say(client, said, &[raw::query("CALL keep('attack', 'x')")]);
-            say(client, said, &[raw::execute(portal, 0), run(WHO), run(VAULT), raw::sync()]);
+            say(
+                client,
+                said,
+                &[raw::execute(portal, 0), run(WHO), run(VAULT), raw::sync()],
+            );
         }),
         case("a second startup", |_, client, said| {
-            client.send(&raw::startup(VERSION_3_0, &[("user", "bob"), ("database", "globex")]));
+            client.send(&raw::startup(
+                VERSION_3_0,
+                &[("user", "bob"), ("database", "globex")],
+            ));
             exploit(client, said);
         }),
         case("an SSLRequest within the session", |_, client, said| {
@@ -162,7 +235,14 @@ fn messages() -> Vec<WireCase> {
             exploit(client, said);
         }),
         case("unknown kinds of message", |_, client, said| {
-            client.send(&[raw::message(b'!', b"x\0"), raw::message(b'R', &[0; 4]), raw::message(b'Z', b"I")].concat());
+            client.send(
+                &[
+                    raw::message(b'!', b"x\0"),
+                    raw::message(b'R', &[0; 4]),
+                    raw::message(b'Z', b"I"),
+                ]
+                .concat(),
+            );
             exploit(client, said);
         }),
         case("a key that was guessed", |stack, client, said| {
@@ -193,100 +273,245 @@ fn pipelines() -> Vec<WireCase> {
     vec![
         case("commit within a pipeline", |_, client, said| {
             say(client, said, &[raw::query("BEGIN")]);
-            say(client, said, &[run("COMMIT"), run(WHO), run(TITLES), run(VAULT), raw::sync()]);
+            say(
+                client,
+                said,
+                &[run("COMMIT"), run(WHO), run(TITLES), run(VAULT), raw::sync()],
+            );
         }),
         case("commit within a pipeline, work after each", |_, client, said| {
-            let parts = [run("BEGIN"), run(WHO), run("COMMIT"), run(WHO), run("ROLLBACK"), run(VAULT), raw::sync()];
+            let parts = [
+                run("BEGIN"),
+                run(WHO),
+                run("COMMIT"),
+                run(WHO),
+                run("ROLLBACK"),
+                run(VAULT),
+                raw::sync(),
+            ];
             say(client, said, &parts);
         }),
         case("chained within a pipeline", |_, client, said| {
-            say(client, said, &[run("BEGIN"), run("COMMIT AND CHAIN"), run(WHO), run(VAULT), raw::sync()]);
-            say(client, said, &[run("ROLLBACK AND CHAIN"), run(WHO), run(VAULT), raw::sync()]);
+            say(
+                client,
+                said,
+                &[
+                    run("BEGIN"),
+                    run("COMMIT AND CHAIN"),
+                    run(WHO),
+                    run(VAULT),
+                    raw::sync(),
+                ],
+            );
+            say(
+                client,
+                said,
+                &[run("ROLLBACK AND CHAIN"), run(WHO), run(VAULT), raw::sync()],
+            );
         }),
         case("two queries in one packet", |_, client, said| {
-            client.send(&[raw::query("BEGIN"), raw::query("COMMIT"), raw::query(VAULT), raw::query(WHO)].concat());
+            client.send(
+                &[
+                    raw::query("BEGIN"),
+                    raw::query("COMMIT"),
+                    raw::query(VAULT),
+                    raw::query(WHO),
+                ]
+                .concat(),
+            );
             listen(client, 4, said);
         }),
         case("a Query in a pipeline without Sync", |_, client, said| {
-            client.send(&[run("SELECT 1"), raw::query("COMMIT"), raw::query(VAULT), raw::sync()].concat());
+            client.send(
+                &[
+                    run("SELECT 1"),
+                    raw::query("COMMIT"),
+                    raw::query(VAULT),
+                    raw::sync(),
+                ]
+                .concat(),
+            );
             client.set_patience(Duration::from_secs(2));
             listen(client, 3, said);
         }),
         case("a failed Parse, then a Query without Sync", |_, client, said| {
-            client.send(&[raw::parse("", "SELEKT", &[]), raw::query("COMMIT"), raw::query(VAULT)].concat());
+            client.send(
+                &[
+                    raw::parse("", "SELEKT", &[]),
+                    raw::query("COMMIT"),
+                    raw::query(VAULT),
+                ]
+                .concat(),
+            );
             client.set_patience(Duration::from_secs(2));
             listen(client, 2, said);
             say(client, said, &[raw::sync()]);
         }),
         case("a failed pipeline, then the next", |_, client, said| {
-            let failing = [run("BEGIN"), run("SELECT 1/0"), run("COMMIT"), run(VAULT), raw::sync()];
+            let failing = [
+                run("BEGIN"),
+                run("SELECT 1/0"),
+                run("COMMIT"),
+                run(VAULT),
+                raw::sync(),
+            ];
             let next = [run(WHO), run(VAULT), raw::sync()];
-            client.send(&[failing.concat(), next.concat(), run("ROLLBACK"), run(WHO), raw::sync()].concat());
+            client.send(
+                &[
+                    failing.concat(),
+                    next.concat(),
+                    run("ROLLBACK"),
+                    run(WHO),
+                    raw::sync(),
+                ]
+                .concat(),
+            );
             listen(client, 3, said);
         }),
         case("a portal that commits, executed late", |_, client, said| {
             say(client, said, &[raw::query("BEGIN")]);
-            let parts = [raw::parse("c", "COMMIT", &[]), raw::bind("later", "c", &[]), run(WHO), raw::sync()];
+            let parts = [
+                raw::parse("c", "COMMIT", &[]),
+                raw::bind("later", "c", &[]),
+                run(WHO),
+                raw::sync(),
+            ];
             say(client, said, &parts);
-            say(client, said, &[raw::execute("later", 0), run(WHO), run(VAULT), raw::sync()]);
+            say(
+                client,
+                said,
+                &[raw::execute("later", 0), run(WHO), run(VAULT), raw::sync()],
+            );
         }),
         case("a portal that rolls back, executed twice", |_, client, said| {
             say(client, said, &[raw::query("BEGIN")]);
-            say(client, said, &[raw::parse("c", "ROLLBACK", &[]), raw::bind("later", "c", &[]), raw::sync()]);
-            let parts = [raw::execute("later", 0), run(VAULT), raw::execute("later", 0), run(WHO), raw::sync()];
+            say(
+                client,
+                said,
+                &[
+                    raw::parse("c", "ROLLBACK", &[]),
+                    raw::bind("later", "c", &[]),
+                    raw::sync(),
+                ],
+            );
+            let parts = [
+                raw::execute("later", 0),
+                run(VAULT),
+                raw::execute("later", 0),
+                run(WHO),
+                raw::sync(),
+            ];
             say(client, said, &parts);
         }),
         case("a portal without end, then commit", |_, client, said| {
             let series = "SELECT generate_series(1, 1000)";
-            let parts = [raw::parse("s", series, &[]), raw::bind("p", "s", &[]), raw::execute("p", 1), raw::flush()];
+            let parts = [
+                raw::parse("s", series, &[]),
+                raw::bind("p", "s", &[]),
+                raw::execute("p", 1),
+                raw::flush(),
+            ];
             client.send(&parts.concat());
             say(client, said, &[run("COMMIT"), run(VAULT), run(WHO), raw::sync()]);
             say(client, said, &[raw::execute("p", 1), raw::sync()]);
         }),
-        case("a statement prepared as oneself, run after commit", |_, client, said| {
-            say(client, said, &[raw::parse("v", VAULT, &[]), raw::sync()]);
-            say(client, said, &[run("BEGIN"), run("COMMIT"), raw::bind("", "v", &[]), raw::execute("", 0), raw::sync()]);
-        }),
+        case(
+            "a statement prepared as oneself, run after commit",
+            |_, client, said| {
+                say(client, said, &[raw::parse("v", VAULT, &[]), raw::sync()]);
+                say(
+                    client,
+                    said,
+                    &[
+                        run("BEGIN"),
+                        run("COMMIT"),
+                        raw::bind("", "v", &[]),
+                        raw::execute("", 0),
+                        raw::sync(),
+                    ],
+                );
+            },
+        ),
         case("a thousand commits", |_, client, said| {
             let commits = run("COMMIT").repeat(1000);
             say(client, said, &[commits, run(WHO), run(VAULT), raw::sync()]);
         }),
         case("Parse and Flush, then a Query", |_, client, said| {
-            client.send(&[raw::parse("", "COMMIT", &[]), raw::flush(), raw::query(WHO), raw::sync()].concat());
+            client.send(
+                &[
+                    raw::parse("", "COMMIT", &[]),
+                    raw::flush(),
+                    raw::query(WHO),
+                    raw::sync(),
+                ]
+                .concat(),
+            );
             client.set_patience(Duration::from_secs(2));
             listen(client, 2, said);
         }),
         case("a savepoint across Syncs", |_, client, said| {
             let first = [run("BEGIN"), run("SAVEPOINT a"), run("SELECT 1/0"), raw::sync()];
             say(client, said, &first);
-            say(client, said, &[run("ROLLBACK TO a"), run(WHO), run(VAULT), raw::sync()]);
+            say(
+                client,
+                said,
+                &[run("ROLLBACK TO a"), run(WHO), run(VAULT), raw::sync()],
+            );
         }),
         case("a savepoint before anything else", |_, client, said| {
-            let parts = [run("BEGIN"), run("SAVEPOINT a"), run("ROLLBACK TO a"), run(WHO), run(TITLES), raw::sync()];
+            let parts = [
+                run("BEGIN"),
+                run("SAVEPOINT a"),
+                run("ROLLBACK TO a"),
+                run(WHO),
+                run(TITLES),
+                raw::sync(),
+            ];
             say(client, said, &parts);
         }),
         case("an SQL cursor by a portal's name", |_, client, said| {
             say(client, said, &[raw::query("BEGIN")]);
             say(client, said, &[raw::query("DECLARE x CURSOR FOR SELECT 1")]);
-            say(client, said, &[raw::execute("x", 0), run(WHO), run(TITLES), raw::sync()]);
+            say(
+                client,
+                said,
+                &[raw::execute("x", 0), run(WHO), run(TITLES), raw::sync()],
+            );
         }),
-        case("CALL that ends the transaction, in a pipeline", |_, client, said| {
-            let parts = [run("CALL ends_transaction()"), run(WHO), run(VAULT), raw::sync()];
-            say(client, said, &parts);
-            say(client, said, &[run(WHO), run("CALL ends_transaction()"), run(VAULT), raw::sync()]);
-        }),
+        case(
+            "CALL that ends the transaction, in a pipeline",
+            |_, client, said| {
+                let parts = [run("CALL ends_transaction()"), run(WHO), run(VAULT), raw::sync()];
+                say(client, said, &parts);
+                say(
+                    client,
+                    said,
+                    &[run(WHO), run("CALL ends_transaction()"), run(VAULT), raw::sync()],
+                );
+            },
+        ),
     ]
 }
 
 fn copies() -> Vec<WireCase> {
     vec![
         case("statements behind COPY FROM STDIN", |_, client, said| {
-            say(client, said, &[raw::query("COPY scratch_in FROM STDIN; COMMIT; SELECT secret FROM vault")]);
+            say(
+                client,
+                said,
+                &[raw::query(
+                    "COPY scratch_in FROM STDIN; COMMIT; SELECT secret FROM vault",
+                )],
+            );
             exploit(client, said);
         }),
         case("a Query within COPY", |_, client, said| {
             client.send(&raw::query("COPY scratch_in FROM STDIN"));
-            let parts = [raw::query("SET ROLE member"), raw::query(VAULT), raw::message(b'f', b"x\0")];
+            let parts = [
+                raw::query("SET ROLE member"),
+                raw::query(VAULT),
+                raw::message(b'f', b"x\0"),
+            ];
             client.send(&parts.concat());
             client.set_patience(Duration::from_secs(2));
             listen(client, 3, said);
@@ -301,21 +526,37 @@ fn copies() -> Vec<WireCase> {
         }),
         case("a pipeline within COPY", |_, client, said| {
             client.send(&raw::query("COPY scratch_in FROM STDIN"));
-            let parts = [run("COMMIT"), run(VAULT), raw::sync(), raw::message(b'f', b"x\0"), raw::sync()];
+            let parts = [
+                run("COMMIT"),
+                run(VAULT),
+                raw::sync(),
+                raw::message(b'f', b"x\0"),
+                raw::sync(),
+            ];
             client.send(&parts.concat());
             client.set_patience(Duration::from_secs(2));
             listen(client, 3, said);
             exploit(client, said);
         }),
         case("copy data outside of COPY", |_, client, said| {
-            let parts = [raw::message(b'd', b"1\t2\n"), raw::message(b'c', &[]), raw::message(b'f', b"x\0")];
+            let parts = [
+                raw::message(b'd', b"1\t2\n"),
+                raw::message(b'c', &[]),
+                raw::message(b'f', b"x\0"),
+            ];
             client.send(&parts.concat());
             exploit(client, said);
         }),
         case("copy as somebody else", |_, client, said| {
             let columns = "COPY todos (tenant, owner, title) FROM STDIN";
             client.send(&raw::query(columns));
-            client.send(&[raw::message(b'd', b"globex\tbob\tforged\n"), raw::message(b'c', &[])].concat());
+            client.send(
+                &[
+                    raw::message(b'd', b"globex\tbob\tforged\n"),
+                    raw::message(b'c', &[]),
+                ]
+                .concat(),
+            );
             client.set_patience(Duration::from_secs(2));
             listen(client, 1, said);
             exploit(client, said);
@@ -335,7 +576,9 @@ fn vanishings() -> Vec<WireCase> {
             say(client, said, &[raw::query("SELECT 1/0")]);
         }),
         case("gone with a result unread", |_, client, _| {
-            client.send(&raw::query("SELECT 'WHO:nobody', repeat('x', 1000) FROM generate_series(1, 100000)"));
+            client.send(&raw::query(
+                "SELECT 'WHO:nobody', repeat('x', 1000) FROM generate_series(1, 100000)",
+            ));
             std::thread::sleep(Duration::from_millis(50));
         }),
         case("gone with a pipeline unread", |_, client, _| {
@@ -350,11 +593,19 @@ fn vanishings() -> Vec<WireCase> {
             client.send(&query[..query.len() / 2]);
         }),
         case("gone within COPY in", |_, client, _| {
-            client.send(&[raw::query("COPY scratch_in FROM STDIN"), raw::message(b'd', b"attack\t")].concat());
+            client.send(
+                &[
+                    raw::query("COPY scratch_in FROM STDIN"),
+                    raw::message(b'd', b"attack\t"),
+                ]
+                .concat(),
+            );
             std::thread::sleep(Duration::from_millis(50));
         }),
         case("gone within COPY out", |_, client, _| {
-            client.send(&raw::query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
+            client.send(&raw::query(
+                "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT",
+            ));
             std::thread::sleep(Duration::from_millis(50));
         }),
         case("gone while a statement runs", |_, client, _| {
@@ -383,8 +634,19 @@ fn vanishings() -> Vec<WireCase> {
             say(client, said, &[raw::query(WHO)]);
         }),
         case("prepared under drivers' names, then gone", |_, client, said| {
-            for name in ["S_1", "_pg3_0", "__asyncpg_stmt_1__", "sqlx_s_1", "lrupsc_1_0", "stmtcache_1"] {
-                say(client, said, &[raw::parse(name, "SELECT 'WHO:nobody'", &[]), raw::sync()]);
+            for name in [
+                "S_1",
+                "_pg3_0",
+                "__asyncpg_stmt_1__",
+                "sqlx_s_1",
+                "lrupsc_1_0",
+                "stmtcache_1",
+            ] {
+                say(
+                    client,
+                    said,
+                    &[raw::parse(name, "SELECT 'WHO:nobody'", &[]), raw::sync()],
+                );
             }
         }),
     ]

@@ -98,7 +98,8 @@ CREATE PROCEDURE commits(the_run text) LANGUAGE plpgsql
 CREATE FUNCTION who() RETURNS text STABLE LANGUAGE sql
     AS $$ SELECT concat_ws('|', current_user, current_user_id(), current_tenant()) $$;
 -- What a session must not find on its server connection, whoever had it before.
-CREATE FUNCTION residue() RETURNS text LANGUAGE sql AS $$
+-- Its own rights: in a hardened database nobody else may ask for the first two.
+CREATE FUNCTION residue() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT concat_ws(',', (SELECT 'statements: ' || string_agg(name, ' ') FROM pg_prepared_statements WHERE from_sql),
         (SELECT 'cursors: ' || string_agg(name, ' ') FROM pg_cursors WHERE is_holdable),
         (SELECT 'channels: ' || string_agg(channel, ' ') FROM pg_listening_channels() AS channel),

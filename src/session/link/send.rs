@@ -1,11 +1,11 @@
 //! What is sent to the server, each message with what will answer it.
 
-use super::{Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, REFUSED};
+use super::{ActsAs, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, REFUSED};
 use crate::base::Fault;
 use crate::guard::{Action, Cleared};
 use crate::identity::{Binding, Bound};
 use crate::session::effect::Effect;
-use crate::session::statement::{Prepared, READ_SETTING, ROLLBACK, Statement};
+use crate::session::statement::{LEAVE_ROLE, Prepared, READ_SETTING, ROLLBACK, Statement};
 use crate::session::warrant::Warrant;
 use crate::wire::encode::{self, NO_TYPES};
 use crate::wire::replies::{Awaited, Delivery, Own};
@@ -32,6 +32,10 @@ impl Link {
 
     fn put_prelude(&mut self, binding: &Binding, statement: &Prepared) -> Bound {
         self.binding_is = Known::Predicted;
+        if self.acts_as == ActsAs::MaybeRole {
+            self.leave_role();
+        }
+        self.acts_as = ActsAs::MaybeRole;
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         // The unnamed portal needs no closing, yet it may hold something that the client has bound.
         let portal = if self.portals.get(b"").is_some() {
@@ -47,6 +51,19 @@ impl Link {
             self.expect(Awaited::Close, Delivery::Hide, Effect::None);
         }
         bound
+    }
+
+    /// Goes back to the login role, for a statement of ours that only it may run and that becomes a role again.
+    pub(in crate::session) fn leave_role(&mut self) {
+        encode::parse(&mut self.upstream, "", LEAVE_ROLE, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        encode::bind_text::<&str>(&mut self.upstream, INTERNAL_PORTAL, "", &[]);
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Execution, Delivery::Hide, Effect::None);
+        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Close, Delivery::Hide, Effect::None);
     }
 
     /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client

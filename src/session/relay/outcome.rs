@@ -3,7 +3,7 @@
 use super::{Goes, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, CopyIn, Known, Shapes};
+use crate::session::link::{ActsAs, Asked, Batch, Block, CopyIn, Known, Shapes};
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
 use crate::wire::encode::TransactionStatus;
@@ -113,6 +113,7 @@ impl Session {
             }
             TransactionStatus::Idle => {
                 link.forget_identity();
+                link.acts_as = ActsAs::Login;
                 link.in_block = false;
                 link.block = Block::None;
                 link.block_ahead = Block::None;
