@@ -118,7 +118,8 @@ pub struct Replies<E> {
 impl<E> Default for Replies<E> {
     fn default() -> Self {
         Self {
-            entries: VecDeque::new(),
+            // Room for an ordinary transaction, so that it does not grow step by step.
+            entries: VecDeque::with_capacity(16),
         }
     }
 }
