@@ -149,6 +149,18 @@ impl<E> Replies<E> {
         self.entries.front().map(|entry| entry.delivery)
     }
 
+    /// Whether rows that come now are the client's: they change nothing here, however many they are.
+    pub fn passes_rows(&self) -> bool {
+        matches!(
+            self.entries.front(),
+            Some(Entry {
+                awaited: Awaited::Execution,
+                delivery: Delivery::Forward | Delivery::ForwardRows,
+                ..
+            })
+        )
+    }
+
     /// Whether the next reply is ours to give.
     pub fn is_own_due(&self) -> bool {
         matches!(
