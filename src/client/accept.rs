@@ -29,6 +29,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client that is refused may take to read why.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long what a refused client still sends is read and dropped.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How long sessions may take to say goodbye when the process stops.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -134,13 +137,14 @@ impl Gateway {
         let visit = Box::pin(timeout(limit, self.desk.serve(&mut packets)))
             .await
             .unwrap_or(Err(LoginError::Timeout));
-        drop(pending);
         let (end, authenticated) = match visit {
             Ok(Visit::Cancel(request)) => {
+                drop(pending);
                 self.desk.cancels.cancel(&request).await;
                 (ClientEnd::CancelRequest, false)
             }
             Ok(Visit::Session(admitted)) => {
+                drop(pending);
                 let Admitted {
                     identity,
                     ticket,
@@ -159,7 +163,7 @@ impl Gateway {
 
     /// Tells a client why it gets no session.
     async fn refuse(&self, client: &mut Packets, error: LoginError) -> ClientEnd {
-        if let LoginError::NothingSaid = error {
+        if error.is_departure() {
             return ClientEnd::Terminated;
         }
         let reason = error.to_string();
@@ -177,7 +181,10 @@ impl Gateway {
             client.stream.shutdown().await
         };
         match timeout(REFUSAL_LIMIT, told).await {
-            Ok(Ok(())) => ClientEnd::Refused,
+            Ok(Ok(())) => {
+                let _ = timeout(LINGER, client.drop_rest()).await;
+                ClientEnd::Refused
+            }
             Ok(Err(error)) => gone(&error),
             Err(_) => ClientEnd::Vanished,
         }
