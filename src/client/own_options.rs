@@ -150,7 +150,7 @@ mod tests {
         let (own, left) = taken(&[("portcullis.token", "t"), ("user", "x")]);
         assert_eq!(token(&own), Some(&b"t"[..]));
         assert_eq!(left, startup(&[("user", "x")]));
-        assert!(!format!("{own:?}").contains('t') || format!("{own:?}").contains("<secret>"));
+        assert!(format!("{own:?}").contains("<secret>"));
     }
 
     #[test]
