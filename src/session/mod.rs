@@ -11,6 +11,9 @@ mod effect;
 mod extended;
 mod inbound;
 mod link;
+mod names;
+mod opening;
+mod pending;
 mod portals;
 mod probe;
 mod pump;
@@ -46,9 +49,11 @@ use crate::wire::notice;
 
 use inbound::Inbound;
 use link::Link;
+use names::NameChange;
+use opening::Opening;
 use pump::Wake;
 use settings::{Place, SessionSettings};
-use statement::{Prepared, Statement, StatementCache};
+use statement::{Statement, StatementCache};
 use timer::Timer;
 
 /// What the deployment allows a session.
@@ -122,8 +127,7 @@ pub struct Session {
     client: Client,
     identity: Identity,
     policy: Arc<Policy>,
-    binding: Binding,
-    prelude: Arc<Prepared>,
+    opening: Opening,
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
     settings: SessionSettings,
@@ -158,16 +162,6 @@ pub struct Session {
 
 /// A future that is ready when the process reaches a phase.
 type PhaseReached = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A change to the client's statement names.
-enum NameChange {
-    /// Parse.
-    Set(Box<[u8]>, Arc<Statement>),
-    /// Close, DEALLOCATE.
-    Remove(Box<[u8]>),
-    /// DEALLOCATE ALL, which leaves the unnamed statement.
-    RemoveAll,
-}
 
 /// Whether the client's messages count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,8 +199,7 @@ impl Session {
             Arc::clone(&identity.parameters),
             identity.told.clone(),
         );
-        let binding = binding_of(&identity, &settings);
-        let prelude = shared.statements.prelude(binding.sql());
+        let opening = Opening::new(binding_of(&identity, &settings), &settings, &shared.statements);
         Self {
             client: Client {
                 stream,
@@ -216,8 +209,7 @@ impl Session {
             },
             policy,
             context: context_of(&identity, &settings),
-            binding,
-            prelude,
+            opening,
             settings,
             statements: HashMap::new(),
             statement_bytes: 0,
@@ -337,8 +329,8 @@ impl Session {
         if let Some(context) = self.link.as_mut().and_then(|link| link.context.as_mut()) {
             *context = self.context;
         }
-        self.binding = binding_of(&self.identity, &self.settings);
-        self.prelude = self.shared.statements.prelude(self.binding.sql());
+        let binding = binding_of(&self.identity, &self.settings);
+        self.opening = Opening::new(binding, &self.settings, &self.shared.statements);
     }
 
     fn client_gone(&self) -> ClientEnd {
