@@ -14,7 +14,7 @@ use super::census::Census;
 use super::login::{Admitted, Desk, Visit};
 use super::packets::Packets;
 use super::{LoginError, Settings};
-use crate::auth::Authenticator;
+use crate::auth::{AuthError, Authenticator};
 use crate::base::{ClientEnd, Drain, Event, Events, Phase, limits};
 use crate::identity;
 use crate::net::Stream;
@@ -170,10 +170,15 @@ impl Gateway {
         let Some(fault) = error.to_fault() else {
             return ClientEnd::Vanished;
         };
-        self.desk.events.emit(&Event::LoginRefused {
-            sqlstate: fault.sqlstate,
-            reason: &reason,
-        });
+        if let LoginError::Auth(AuthError::NoBearer) = error {
+            // libpq asks so ahead of each login for which it has no token yet.
+            tracing::debug!("a client was told where to get a token");
+        } else {
+            self.desk.events.emit(&Event::LoginRefused {
+                sqlstate: fault.sqlstate,
+                reason: &reason,
+            });
+        }
         let mut out = Vec::new();
         notice::error(&mut out, &fault);
         let told = async {

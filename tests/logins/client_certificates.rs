@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use postgres_protocol::password::scram_sha_256;
 use rcgen::{CertificateParams, DnType, SanType};
@@ -10,7 +11,7 @@ use rustls::version::TLS13;
 use crate::certificates::{Authority, Files};
 use crate::client::{TlsClient, Way};
 use crate::sasl::Wire as _;
-use crate::support::people::alice;
+use crate::support::people::{alice, in_seconds};
 use crate::support::raw::{RawClient, VERSION_3_0, startup};
 use crate::{ALICE, Bed, fails, stdout};
 
@@ -210,6 +211,35 @@ fn a_resumed_session_is_still_the_one_that_showed_its_certificate() {
         client.is_resumed()
     });
     assert_eq!(resumed, [false, true]);
+}
+
+#[test]
+fn a_certificate_is_good_until_it_ends() {
+    let authorities = Authorities::new();
+    let bed = authorities.bed(&user("alice", "authenticated", "'cn:alice'"), "optional", "");
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "alice");
+    let life = Duration::from_secs(u64::try_from(in_seconds(4)).unwrap());
+    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + life;
+    let files = authorities.clients.issue_as("short", params);
+    let config = Arc::new(authorities.servers.client(&[&TLS13], Some(&files)));
+    let connect = || {
+        let mut client = TlsClient::connect(bed.port(), Way::Request, &config)?;
+        client.begin("alice", &[]);
+        Ok::<_, std::io::Error>(client)
+    };
+    let mut client = connect().unwrap();
+    assert_eq!(client.answer().tag, b'Z');
+    assert_eq!(client.value("SELECT who()"), ALICE);
+    // The session ends with it, as another does with its token …
+    assert_eq!(client.answer().sqlstate(), "57P01");
+    std::thread::sleep(Duration::from_millis(1_100));
+    // … and a resumed one does not bring it back.
+    let mut again = connect().unwrap();
+    assert!(again.is_resumed());
+    assert!(again.get().is_err(), "an expired certificate was let in");
+    let log = bed.stack.log();
+    assert!(log.contains("could not accept SSL connection"), "{log}");
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::UnixTime;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::material::{self, FromFiles, TlsError};
@@ -64,6 +66,7 @@ pub struct Acceptor {
 struct Shown {
     config: Arc<ServerConfig>,
     end_point: Option<Arc<[u8]>>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Acceptor {
@@ -97,10 +100,28 @@ impl Acceptor {
         let tls = TlsAcceptor::from(Arc::clone(&shown.config))
             .accept(socket)
             .await?;
+        shown.check_resumed(tls.get_ref().1)?;
         Ok(Accepted {
             stream: Stream::Tls(Box::new(TlsStream::Server(tls))),
             end_point: shown.end_point.clone(),
         })
+    }
+}
+
+impl Shown {
+    /// A session that is resumed brings along the certificate that its client once showed. It may have expired
+    /// since, and TLS does not look at it again.
+    fn check_resumed(&self, session: &ServerConnection) -> io::Result<()> {
+        let chain = session.peer_certificates().and_then(<[_]>::split_first);
+        let (Some(verifier), Some((first, others)), Some(HandshakeKind::Resumed)) =
+            (&self.verifier, chain, session.handshake_kind())
+        else {
+            return Ok(());
+        };
+        match verifier.verify_client_cert(first, others, UnixTime::now()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        }
     }
 }
 
@@ -126,25 +147,28 @@ impl fmt::Debug for Acceptor {
     }
 }
 
+fn verifier(clients: &ClientCertificates) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let ClientCertificates { ca, demand } = clients;
+    let (roots, _) = material::authorities(ca)?;
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let builder = match demand {
+        CertificateDemand::Optional => builder.allow_unauthenticated(),
+        CertificateDemand::Require => builder,
+    };
+    builder
+        .build()
+        .map_err(|error| material::content(ca, format!("cannot be used: {error}")))
+}
+
 fn shown(settings: &AcceptorSettings) -> Result<Shown, TlsError> {
     let unusable = |error: rustls::Error| TlsError::Unusable(error.to_string());
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(settings.min_version.versions())
         .map_err(unusable)?;
-    let builder = match &settings.clients {
+    let verifier = settings.clients.as_ref().map(verifier).transpose()?;
+    let builder = match &verifier {
         None => builder.with_no_client_auth(),
-        Some(ClientCertificates { ca: path, demand }) => {
-            let (roots, _) = material::authorities(path)?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-            let verifier = match demand {
-                CertificateDemand::Optional => verifier.allow_unauthenticated(),
-                CertificateDemand::Require => verifier,
-            };
-            let verifier = verifier
-                .build()
-                .map_err(|error| material::content(path, format!("cannot be used: {error}")))?;
-            builder.with_client_cert_verifier(verifier)
-        }
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
     };
     let chain = material::certificates(&settings.certificate)?;
     let end_point = chain.first().and_then(|first| server_end_point(first));
@@ -162,5 +186,6 @@ fn shown(settings: &AcceptorSettings) -> Result<Shown, TlsError> {
     Ok(Shown {
         config: Arc::new(config),
         end_point: end_point.map(Arc::from),
+        verifier,
     })
 }
