@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::base::{LoginName, RoleName};
+use crate::base::{LoginName, PoolMode, RoleName};
 use crate::pool::LoginSettings;
 use crate::tenant::{NAME_BYTES, RoleSettings, TenantChoice};
 
 use super::super::raw::{Item, Section};
 use super::guard::Policies;
-use super::unknown_name;
+use super::{pool_mode, unknown_name};
 
 /// The roles as configured; a role with a mistake is kept as far as it can be read.
 pub(super) struct Roles(BTreeMap<RoleName, Role>);
@@ -17,6 +17,7 @@ struct Role {
     login: Option<LoginName>,
     choice: TenantChoice,
     policy: String,
+    pool_mode: Option<PoolMode>,
 }
 
 pub(super) fn roles(
@@ -65,6 +66,7 @@ pub(super) fn roles(
             login,
             choice,
             policy,
+            pool_mode: section.maybe("pool_mode", pool_mode),
         };
         roles.insert(RoleName::new(name), role);
     }
@@ -104,6 +106,7 @@ impl Roles {
                 let settings = RoleSettings {
                     login: role.login.clone()?,
                     choice: role.choice,
+                    pool_mode: role.pool_mode,
                 };
                 Some((name.clone(), settings))
             })
