@@ -10,6 +10,7 @@ mod command;
 mod effect;
 mod extended;
 mod inbound;
+mod kept;
 mod link;
 mod names;
 mod portals;
@@ -46,6 +47,7 @@ use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
 use inbound::Inbound;
+use kept::Kept;
 use link::Link;
 use names::NameChange;
 use pump::Wake;
@@ -139,6 +141,7 @@ pub struct Session {
     /// Whether the client's messages are dropped until its next Sync, after an error.
     skipping: Skipping,
     link: Option<Box<Link>>,
+    kept: Kept,
     server_inbox: Inbox,
     relay: relay::Frame,
     captured: Option<String>,
@@ -191,7 +194,9 @@ impl Session {
         ticket: CancelTicket,
         drain: Drain,
     ) -> Self {
-        let policy = shared.guard.policy_for(identity.principal.role());
+        let policy = shared
+            .guard
+            .policy_in(identity.route.mode, identity.principal.role());
         let settings = SessionSettings::new(
             identity.startup.clone(),
             Arc::clone(&identity.parameters),
@@ -218,6 +223,7 @@ impl Session {
             inbound: Inbound::default(),
             skipping: Skipping::No,
             link: None,
+            kept: Kept::default(),
             server_inbox: Inbox::default(),
             relay: relay::Frame::default(),
             captured: None,
@@ -293,11 +299,14 @@ impl Session {
     /// Gives up the lease in whatever state it is. A quiet connection is rolled back and kept; one that
     /// still works for this client is closed, and the pool cancels what it runs.
     fn abandon(&mut self, verdict: CheckIn) {
+        self.give_up_kept(verdict);
         let Some(link) = self.link.take() else { return };
         let cancelled = self.ticket.slot().end();
         let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
-        if quiet && server_works && !cancelled {
+        // A session that keeps its connection may have left more in the middle of a transaction than a rollback
+        // takes away.
+        if quiet && server_works && !cancelled && !self.keeps() {
             link.lease.check_in(CheckIn::Rollback);
             return;
         }

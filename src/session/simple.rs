@@ -111,6 +111,7 @@ impl Session {
         script.statements().iter().any(|cleared| {
             !statement::is_session_command(Some(cleared.action()))
                 || matches!(cleared.action(), Action::Set(_))
+                || (*cleared.action() == Action::DiscardAll && self.kept.is_here())
         })
     }
 

@@ -23,6 +23,9 @@ impl Session {
             self.say(&token_expired());
             return Err(ClientEnd::Expired);
         }
+        if self.resume_kept() {
+            return Ok(());
+        }
         let mut checkout = pin!(self.identity.pool.checkout(self.identity.principal.role()));
         let cancelled = self.ticket.slot().wait();
         let at_once = poll_fn(|cx| Poll::Ready(checkout.as_mut().poll(cx))).await;
@@ -59,6 +62,15 @@ impl Session {
         let Some(link) = self.link.take_if(|link| link.is_clean()) else {
             return;
         };
+        self.shared.events.emit(&Event::TransactionDone {
+            took: link.began.elapsed(),
+            bytes_in: link.bytes_in,
+            bytes_out: link.bytes_out,
+        });
+        self.idle_since = tokio::time::Instant::now();
+        if self.keeps() {
+            return self.keep(link.lease);
+        }
         let verdict = if self.ticket.slot().end() {
             // The cancel may have come too late for its query: its signal could hit the next one.
             CheckIn::Discard(DiscardReason::Cancelled)
@@ -67,13 +79,7 @@ impl Session {
         } else {
             CheckIn::Reuse
         };
-        self.shared.events.emit(&Event::TransactionDone {
-            took: link.began.elapsed(),
-            bytes_in: link.bytes_in,
-            bytes_out: link.bytes_out,
-        });
         link.lease.check_in(verdict);
-        self.idle_since = tokio::time::Instant::now();
     }
 
     /// Fails the statement at hand. Within a transaction or a pipeline the server is made to fail at the

@@ -1,0 +1,351 @@
+//! The leak suite: with one server connection for all, after anything that any client did, the next one's session
+//! is that of a fresh connection. In transaction mode; session mode has its own in `session_mode`.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::VERSIONS;
+use crate::support::people::{Person, alice, bob, carol};
+use crate::support::proxy::{Stack, StackOptions};
+use crate::support::raw::{
+    RawClient, bind, cancel, close, describe, execute, flush, message, parse, query, sync,
+};
+
+/// What a session sees of its server connection: what Postgres keeps for a session, the search path, and every
+/// setting that is not as the server has it.
+pub(crate) fn look(client: &mut RawClient) -> String {
+    client.value(
+        "SELECT concat_ws('; ', leftovers(), current_setting('search_path'), current_setting('app.invented', true), \
+         (SELECT string_agg(name || '=' || setting, ' ') FROM pg_settings WHERE source = 'session'))",
+    )
+}
+
+/// The same on a connection on which nothing has happened.
+pub(crate) const FRESH: &str = "; \"$user\", public";
+
+/// All that a fresh session is compared by.
+fn everything(client: &mut RawClient) -> Vec<String> {
+    let mut all = client.values(
+        "SELECT name || ' = ' || coalesce(setting, 'NULL') FROM pg_settings WHERE name <> 'application_name' ORDER BY name",
+    );
+    all.push(look(client));
+    all.push(client.value("SELECT who() || ' ' || session_user || ' ' || current_setting('role')"));
+    all.push(client.value("SELECT current_setting('transaction_isolation') || current_setting('transaction_read_only')"));
+    // Names that other clients have used mean nothing here.
+    for name in ["s", "c", "h", "p"] {
+        all.push(client.sqlstate(&format!("FETCH 1 FROM {name}")));
+        client.send(&[bind("", name, &[]), sync()].concat());
+        all.extend(client.until_ready().iter().filter(|frame| frame.tag == b'E').map(|frame| frame.sqlstate()));
+        client.send(&[describe('P', name), sync()].concat());
+        all.extend(client.until_ready().iter().filter(|frame| frame.tag == b'E').map(|frame| frame.sqlstate()));
+    }
+    all
+}
+
+/// Whose sessions share the one connection.
+#[derive(Clone, Copy, Debug)]
+enum Who {
+    EndUser,
+    Trusted,
+}
+
+impl Who {
+    /// One of them, with these startup parameters as well.
+    fn login_with(self, stack: &Stack, person: &Person, more: &[(&str, &str)]) -> Result<RawClient, String> {
+        let token = match self {
+            Self::EndUser => person.token(),
+            Self::Trusted => person.token_with(&[("role", json!("service_role"))]),
+        };
+        let options = [&[("user", "somebody"), ("database", person.tenant.as_str())], more].concat();
+        RawClient::try_login(stack.port(), &options, Some(&token)).map_err(|why| why.describe())
+    }
+
+    fn login(self, stack: &Stack, person: &Person) -> RawClient {
+        self.login_with(stack, person, &[]).unwrap_or_else(|why| panic!("{why}"))
+    }
+}
+
+/// How a client leaves its server connection.
+const WAYS: [(&str, fn(RawClient) -> Option<RawClient>); 3] = [
+    ("stays", Some),
+    ("terminates", |mut client| {
+        client.send(&message(b'X', &[]));
+        client.is_closed();
+        None
+    }),
+    ("vanishes", |client| {
+        client.vanish();
+        None
+    }),
+];
+
+/// Lets somebody act, and compares what the next one finds with what there was before anybody came. Everything is
+/// done by each kind of user, with each way of leaving, on each version.
+fn leaves_nothing(acts: &[(&str, &dyn Fn(&Stack, &mut RawClient))]) {
+    for postgres in VERSIONS {
+        for who in [Who::EndUser, Who::Trusted] {
+            let options = StackOptions {
+                postgres,
+                ..StackOptions::pool(1)
+            };
+            let Some(mut stack) = Stack::try_start(&options) else {
+                continue;
+            };
+            let before = everything(&mut who.login(&stack, &bob()));
+            for (name, act) in acts {
+                for (way, leave) in WAYS {
+                    let mut client = who.login(&stack, &alice());
+                    act(&stack, &mut client);
+                    let open = client.query("SELECT 1").is_err_and(|error| error.sqlstate() == "25P02");
+                    assert!(!open, "{name}: a failed transaction is for `in_transactions`");
+                    let stays = leave(client);
+                    let mut next = who.login(&stack, &bob());
+                    next.set_patience(Duration::from_secs(15));
+                    let after = everything(&mut next);
+                    assert_eq!(after, before, "{name}, {who:?} {way}, {postgres:?}");
+                    drop(stays);
+                }
+            }
+            stack.assert_well();
+        }
+    }
+}
+
+/// The same for what is left in the middle of something, so that the client has to go.
+fn leaves_nothing_when_gone(acts: &[(&str, &dyn Fn(&Stack, &mut RawClient))]) {
+    for postgres in VERSIONS {
+        for who in [Who::EndUser, Who::Trusted] {
+            let options = StackOptions {
+                postgres,
+                ..StackOptions::pool(1)
+            };
+            let Some(mut stack) = Stack::try_start(&options) else {
+                continue;
+            };
+            let before = everything(&mut who.login(&stack, &bob()));
+            for (name, act) in acts {
+                for (way, leave) in WAYS.into_iter().skip(1) {
+                    let mut client = who.login(&stack, &alice());
+                    act(&stack, &mut client);
+                    leave(client);
+                    let mut next = who.login(&stack, &bob());
+                    next.set_patience(Duration::from_secs(15));
+                    assert_eq!(everything(&mut next), before, "{name}, {who:?} {way}, {postgres:?}");
+                }
+            }
+            stack.assert_well();
+        }
+    }
+}
+
+/// Sends one Query; whether it is refused is no matter here.
+fn tries(sql: &'static str) -> (&'static str, Box<dyn Fn(&Stack, &mut RawClient)>) {
+    (
+        sql,
+        Box::new(move |_, client| {
+            let _ = client.query(sql);
+        }),
+    )
+}
+
+fn try_all(statements: &[&'static str]) {
+    let acts: Vec<_> = statements.iter().map(|sql| tries(sql)).collect();
+    let acts: Vec<(&str, &dyn Fn(&Stack, &mut RawClient))> =
+        acts.iter().map(|(name, act)| (*name, &**act)).collect();
+    leaves_nothing(&acts);
+}
+
+#[test]
+fn settings() {
+    try_all(&[
+        "SET TimeZone TO 'Asia/Tokyo'",
+        "SET SESSION statement_timeout = '9s'; SET DateStyle = 'German'",
+        "SET TIME ZONE INTERVAL '+03:00' HOUR TO MINUTE",
+        "SET search_path TO pg_catalog",
+        "SET work_mem = '65MB'",
+        "SET row_security = off",
+        "SET default_transaction_read_only = on",
+        "SET default_transaction_isolation = 'serializable'",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET standard_conforming_strings = off",
+        "SET client_encoding = 'LATIN1'",
+        "SET NAMES 'LATIN1'",
+        "SET app.invented = 'x'",
+        "SET app.user_id = 'bob'",
+        "SET ROLE authenticated",
+        "SET SESSION AUTHORIZATION DEFAULT",
+        "RESET ROLE",
+        "SET LOCAL lock_timeout = '3s'",
+        "BEGIN; SET LOCAL lock_timeout = '3s'; COMMIT",
+        "BEGIN; SET lock_timeout = '3s'; ROLLBACK",
+        "BEGIN; SET lock_timeout = '3s'; SAVEPOINT a; SET lock_timeout = '4s'; ROLLBACK TO a; COMMIT",
+        "BEGIN; SET lock_timeout = '3s'; COMMIT AND CHAIN; SET lock_timeout = '5s'; COMMIT",
+        "SELECT set_config('lock_timeout', '7s', false)",
+        "SELECT set_config('lock_timeout', '7s', true)",
+        "SELECT set_config('jit', 'on', false)",
+        "SELECT set_config('search_path', 'pg_catalog', false)",
+        "SELECT set_config('role', 'none', false)",
+        "SELECT set_config('app.user_id', 'bob', false)",
+        "UPDATE pg_settings SET setting = '66MB' WHERE name = 'work_mem'",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY; SELECT 1; COMMIT",
+        "BEGIN; SET TRANSACTION READ ONLY; SELECT 1; ROLLBACK",
+        "SET statement_timeout = '9s'; RESET ALL; DISCARD ALL",
+    ]);
+}
+
+#[test]
+fn what_postgres_keeps_for_a_session() {
+    try_all(&[
+        "PREPARE p AS SELECT 1",
+        "PREPARE s (int) AS SELECT $1; EXECUTE s(1)",
+        "LISTEN c",
+        "BEGIN; LISTEN c; COMMIT",
+        "NOTIFY c, 'x'",
+        "CREATE TEMP TABLE todos (a int)",
+        "CREATE TEMPORARY VIEW todos AS SELECT 1",
+        "CREATE TABLE pg_temp.todos (a int)",
+        "SELECT 1 AS a INTO TEMP todos",
+        "CREATE TEMP SEQUENCE s",
+        "EXPLAIN ANALYZE CREATE TEMP TABLE todos AS SELECT 1",
+        "SELECT pg_advisory_lock(1), pg_advisory_lock_shared(2)",
+        "SELECT pg_try_advisory_lock(1)",
+        "SELECT (1::bigint).pg_advisory_lock",
+        "BEGIN; SELECT pg_advisory_xact_lock(1); COMMIT",
+        "BEGIN; SELECT pg_advisory_xact_lock(1); ROLLBACK",
+        "DECLARE h CURSOR WITH HOLD FOR SELECT 1",
+        "BEGIN; DECLARE h CURSOR WITH HOLD FOR SELECT 1; COMMIT",
+        "BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH 1 FROM c; COMMIT",
+        "BEGIN; DECLARE c CURSOR FOR SELECT 1; SAVEPOINT a; CLOSE c; ROLLBACK TO a; COMMIT",
+        "LOAD 'auto_explain'",
+        "SELECT setseed(0.5)",
+        "DISCARD TEMP; DISCARD SEQUENCES",
+        "PREPARE TRANSACTION 'x'",
+        "DO $$ BEGIN PERFORM set_config('lock_timeout', '7s', false); END $$",
+        "DO $$ BEGIN PERFORM pg_advisory_lock(9); END $$",
+        "DO $$ BEGIN EXECUTE 'CREATE TEMP TABLE todos (a int)'; EXECUTE 'LISTEN c'; END $$",
+        "DO $$ BEGIN EXECUTE 'PREPARE p AS SELECT 1'; EXECUTE 'SET app.invented = 1'; END $$",
+        "DO $$ BEGIN EXECUTE 'RESET ROLE'; EXECUTE 'SET SESSION work_mem = ''67MB'''; END $$",
+    ]);
+}
+
+#[test]
+fn errors_in_every_phase() {
+    fn batch(messages: Vec<Vec<u8>>) -> Box<dyn Fn(&Stack, &mut RawClient)> {
+        Box::new(move |_, client| {
+            client.send(&messages.concat());
+            client.until_ready();
+        })
+    }
+    let acts: Vec<(&str, Box<dyn Fn(&Stack, &mut RawClient)>)> = vec![
+        ("Parse", batch(vec![parse("s", "SELECT nonsense FROM nowhere", &[]), sync()])),
+        ("Parse of what is refused", batch(vec![parse("s", "SET ROLE postgres", &[]), sync()])),
+        ("named", batch(vec![parse("s", "SELECT 1", &[]), bind("p", "s", &[]), execute("p", 1), sync()])),
+        ("Bind", batch(vec![parse("s", "SELECT $1::int", &[]), bind("p", "s", &[Some(b"x")]), sync()])),
+        ("Bind of nothing", batch(vec![bind("p", "nothing", &[]), execute("p", 0), sync()])),
+        ("Describe", batch(vec![describe('S', "nothing"), sync()])),
+        ("Execute", batch(vec![parse("s", "SELECT 1/0", &[]), bind("p", "s", &[]), execute("p", 0), sync()])),
+        (
+            "suspended",
+            batch(vec![parse("s", "SELECT generate_series(1, 9)", &[]), bind("p", "s", &[]), execute("p", 2), sync()]),
+        ),
+        ("Close", batch(vec![close('S', "s"), close('P', "p"), sync()])),
+        (
+            "an error behind a setting",
+            batch(vec![query("SET lock_timeout = '7s'; SELECT 1/0; SET lock_timeout = '8s'")]),
+        ),
+        ("an error at COMMIT", batch(vec![query("BEGIN; SELECT 1/0"), query("COMMIT")])),
+        (
+            "an error between savepoints",
+            batch(vec![query("BEGIN; SAVEPOINT a; SELECT 1/0"), query("ROLLBACK TO a; COMMIT")]),
+        ),
+        ("nonsense", batch(vec![message(b'B', b"x"), sync()])),
+    ];
+    // Batches with two Query messages have two ReadyForQuery: the rest is read before the session is looked at.
+    let drained: Vec<(&str, Box<dyn Fn(&Stack, &mut RawClient)>)> = acts
+        .into_iter()
+        .map(|(name, act)| {
+            let act: Box<dyn Fn(&Stack, &mut RawClient)> = Box::new(move |stack, client| {
+                act(stack, client);
+                client.send(&query("SELECT 'drained'"));
+                while !client.until_ready().iter().any(|frame| {
+                    frame.tag == b'D' && frame.row() == [Some("drained".to_owned())]
+                }) {}
+            });
+            (name, act)
+        })
+        .collect();
+    let acts: Vec<(&str, &dyn Fn(&Stack, &mut RawClient))> =
+        drained.iter().map(|(name, act)| (*name, &**act)).collect();
+    leaves_nothing(&acts);
+}
+
+#[test]
+fn clients_that_go_in_the_middle() {
+    let in_the_middle = |sql: &'static str| {
+        move |_: &Stack, client: &mut RawClient| {
+            let _ = client.query(sql);
+        }
+    };
+    let copy = |_: &Stack, client: &mut RawClient| {
+        client.send(&query("BEGIN; SET lock_timeout = '7s'"));
+        client.until_ready();
+        client.send(&query("COPY scratch_in (run, n) FROM STDIN"));
+        client.read();
+        client.send(&message(b'd', b"leak\t1\n"));
+    };
+    let copy_out = |_: &Stack, client: &mut RawClient| {
+        client.send(&query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
+        client.read();
+    };
+    let cancelled = |stack: &Stack, client: &mut RawClient| {
+        client.send(&query("SET lock_timeout = '7s'; SELECT pg_sleep(30)"));
+        std::thread::sleep(Duration::from_millis(200));
+        cancel(stack.port(), &client.cancel_key);
+    };
+    leaves_nothing_when_gone(&[
+        ("a block", &in_the_middle("BEGIN; SET lock_timeout = '7s'; SELECT pg_advisory_xact_lock(1)")),
+        ("a failed block", &in_the_middle("BEGIN; SET lock_timeout = '7s'; SELECT 1/0")),
+        ("a cursor", &in_the_middle("BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH 1 FROM c; SAVEPOINT a")),
+        ("a refusal in a block", &in_the_middle("BEGIN; SELECT 1; LISTEN c")),
+        ("COPY in", &copy),
+        ("COPY out", &copy_out),
+        ("a cancelled query", &cancelled),
+        ("an open pipeline", &|_, client| {
+            client.send(&[parse("s", "SELECT 1", &[]), bind("p", "s", &[]), execute("p", 0), flush()].concat());
+            client.read();
+        }),
+        ("half a message", &|_, client| client.send(&parse("s", "SELECT 1", &[])[..9])),
+        ("a running query", &|_, client| {
+            client.send(&query("SET lock_timeout = '7s'; SELECT pg_sleep(30)"));
+            std::thread::sleep(Duration::from_millis(100));
+        }),
+    ]);
+}
+
+#[test]
+fn startup_options() {
+    for who in [Who::EndUser, Who::Trusted] {
+        let stack = Stack::start(&StackOptions::pool(1));
+        let before = everything(&mut who.login(&stack, &bob()));
+        for options in [
+            [("options", "-c statement_timeout=9s -c DateStyle=German")],
+            [("options", "--lock-timeout=7s")],
+            [("TimeZone", "Asia/Tokyo")],
+            [("application_name", "mine")],
+            [("options", "-c role=service_role")],
+            [("options", "-c search_path=pg_catalog")],
+            [("options", "-c app.invented=1")],
+            [("options", "-c statement_timeout=nonsense")],
+            [("client_encoding", "LATIN1")],
+            [("replication", "database")],
+        ] {
+            if let Ok(mut client) = who.login_with(&stack, &carol(), &options) {
+                client.values("SELECT 1");
+                client.values("BEGIN; SELECT 1; COMMIT");
+                assert_eq!(everything(&mut who.login(&stack, &bob())), before, "{who:?} {options:?}");
+            }
+            assert_eq!(everything(&mut who.login(&stack, &bob())), before, "{who:?} {options:?}");
+        }
+    }
+}
