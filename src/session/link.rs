@@ -70,6 +70,18 @@ pub(crate) enum Shapes {
     Altered,
 }
 
+/// What a transaction leaves on the server connection beyond what Portcullis keeps track of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Traces {
+    /// Nothing: settings are local, statements and portals known.
+    #[default]
+    None,
+    /// Code of a trusted role has run, which may have set, prepared, locked or listened to anything.
+    OfCode,
+    /// A library was loaded, which no reset takes away.
+    OfLibraries,
+}
+
 /// Whether the server answers what it was sent so far without being asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
@@ -137,6 +149,7 @@ pub(crate) struct Link {
     pub(crate) block_ahead: Block,
     /// Whether the transaction may have changed what statements mean.
     pub(crate) shapes: Shapes,
+    pub(crate) traces: Traces,
     pub(crate) copy_in: CopyIn,
     /// Session settings that the transaction has changed, as far as the messages sent so far say.
     pub(crate) touched: Vec<Box<str>>,
@@ -168,6 +181,7 @@ impl Link {
             block: Block::None,
             block_ahead: Block::None,
             shapes: Shapes::Kept,
+            traces: Traces::None,
             copy_in: CopyIn::No,
             touched: Vec::new(),
             script: None,

@@ -48,7 +48,7 @@ use crate::wire::notice;
 
 use inbound::Inbound;
 use kept::Kept;
-use link::Link;
+use link::{Link, Traces};
 use names::NameChange;
 use pump::Wake;
 use settings::{Place, SessionSettings};
@@ -304,9 +304,9 @@ impl Session {
         let cancelled = self.ticket.slot().end();
         let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
-        // A session that keeps its connection may have left more in the middle of a transaction than a rollback
-        // takes away.
-        if quiet && server_works && !cancelled && !self.keeps() {
+        // What is left in the middle of a transaction may be more than a rollback takes away.
+        let traceless = link.traces == Traces::None && !self.keeps();
+        if quiet && server_works && !cancelled && traceless {
             link.lease.check_in(CheckIn::Rollback);
             return;
         }

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::link::{Link, Shapes};
+use super::link::{Link, Shapes, Traces};
 use super::pump::token_expired;
 use super::settings::Place;
 use super::{Session, Skipping, statement};
@@ -77,7 +77,11 @@ impl Session {
         } else if !self.relay.is_between_frames() || !self.server_inbox.is_empty() {
             CheckIn::Discard(DiscardReason::ProtocolViolation)
         } else {
-            CheckIn::Reuse
+            match link.traces {
+                Traces::None => CheckIn::Reuse,
+                Traces::OfCode => CheckIn::Reset,
+                Traces::OfLibraries => CheckIn::Discard(DiscardReason::Unclean),
+            }
         };
         link.lease.check_in(verdict);
     }
@@ -94,11 +98,19 @@ impl Session {
     }
 
     /// A statement is about to be sent. If it changes shapes, statements prepared before it do not serve what
-    /// comes behind it, and those that others prepare before it is committed do not serve what comes then.
+    /// comes behind it, and those that others prepare before it is committed do not serve what comes then. If it
+    /// runs code that nobody has judged, the connection is made as new before it serves others.
     pub(super) fn note_alteration(&mut self, class: StatementClass) {
-        if statement::alters_shapes(class)
-            && let Some(link) = &mut self.link
-        {
+        let Some(link) = &mut self.link else { return };
+        let traces = match class {
+            StatementClass::Load => Traces::OfLibraries,
+            StatementClass::Do => Traces::OfCode,
+            // An end user calls a procedure of the application's, which answers for it as for its functions.
+            StatementClass::Call if self.policy.is_trusted() => Traces::OfCode,
+            _ => Traces::None,
+        };
+        link.traces = link.traces.max(traces);
+        if statement::alters_shapes(class) {
             link.shapes = Shapes::Altered;
             self.shared.statements.renew();
         }
