@@ -118,7 +118,9 @@ impl Denial {
             ),
         };
         let hint = denial.hint.take();
-        denial.hint(hint.unwrap_or_else(|| hint_for(class).to_owned())).class(class)
+        denial
+            .hint(hint.unwrap_or_else(|| hint_for(class).to_owned()))
+            .class(class)
     }
 
     /// The refusal as the client gets it.

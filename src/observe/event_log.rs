@@ -70,7 +70,10 @@ impl EventLog {
                 }
             }
             DiscardReason::Unclean => {
-                warn!(reason = reason_name, "server connection closed: a session left something on it");
+                warn!(
+                    reason = reason_name,
+                    "server connection closed: a session left something on it"
+                );
             }
             DiscardReason::ClientGone
             | DiscardReason::SessionEnded

@@ -126,7 +126,15 @@ mod tests {
     fn nothing_is_left() {
         let heard = (b'A', &b"\0\0\0\x01c\0\0"[..]);
         let reported = (b'S', &b"TimeZone\0UTC\0"[..]);
-        let frames = [heard, reported, DISCARDED, IDLE, HEAD, (b'C', b"SELECT 0\0"), IDLE];
+        let frames = [
+            heard,
+            reported,
+            DISCARDED,
+            IDLE,
+            HEAD,
+            (b'C', b"SELECT 0\0"),
+            IDLE,
+        ];
         assert_eq!(run(&frames), Ok(State::Ready));
     }
 
@@ -140,7 +148,10 @@ mod tests {
             (vec![error], Unclean),
             (vec![DISCARDED, IDLE, error], Unclean),
             (vec![DISCARDED, (b'Z', b"T")], ProtocolViolation),
-            (vec![DISCARDED, IDLE, HEAD, (b'C', b"SELECT 1\0")], ProtocolViolation),
+            (
+                vec![DISCARDED, IDLE, HEAD, (b'C', b"SELECT 1\0")],
+                ProtocolViolation,
+            ),
             (vec![DISCARDED, (b'A', b"\0\0\0\x01c\0\0")], ProtocolViolation),
             (vec![(b'C', b"SELECT 1\0")], ProtocolViolation),
             (vec![(b'S', b"TimeZone\0Mars\0")], PinnedSetting),

@@ -78,7 +78,9 @@ impl Session {
     /// and the server shows that nothing is. A trusted session may have left what no reset takes away (libraries
     /// loaded, links of dblink, the seed of random()), so its connection is closed.
     pub(super) fn give_up_kept(&mut self, verdict: CheckIn) {
-        let Some(lease) = self.kept.lease.take() else { return };
+        let Some(lease) = self.kept.lease.take() else {
+            return;
+        };
         let unread = !self.relay.is_between_frames() || !self.server_inbox.is_empty();
         let verdict = match verdict {
             CheckIn::Discard(reason @ (DiscardReason::ServerGone | DiscardReason::Shutdown)) => {

@@ -207,7 +207,11 @@ impl Session {
         if head.body_len > UNASKED_BYTES {
             return Err(Trouble::Malformed("NotificationResponse"));
         }
-        Ok(if self.keeps() { Goes::ToClient } else { Goes::Nowhere })
+        Ok(if self.keeps() {
+            Goes::ToClient
+        } else {
+            Goes::Nowhere
+        })
     }
 
     /// An error that comes between transactions ends the connection: nothing was asked that could fail.

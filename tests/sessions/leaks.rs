@@ -9,7 +9,7 @@ use crate::VERSIONS;
 use crate::support::people::{Person, alice, bob, carol};
 use crate::support::proxy::{Stack, StackOptions};
 use crate::support::raw::{
-    RawClient, bind, cancel, close, describe, execute, flush, message, parse, query, sync,
+    Frame, RawClient, bind, cancel, close, describe, execute, flush, message, parse, query, sync,
 };
 
 /// What a session sees of its server connection: what Postgres keeps for a session, the search path, and every
@@ -31,14 +31,28 @@ fn everything(client: &mut RawClient) -> Vec<String> {
     );
     all.push(look(client));
     all.push(client.value("SELECT who() || ' ' || session_user || ' ' || current_setting('role')"));
-    all.push(client.value("SELECT current_setting('transaction_isolation') || current_setting('transaction_read_only')"));
+    all.push(client.value(
+        "SELECT current_setting('transaction_isolation') || current_setting('transaction_read_only')",
+    ));
     // Names that other clients have used mean nothing here.
     for name in ["s", "c", "h", "p"] {
         all.push(client.sqlstate(&format!("FETCH 1 FROM {name}")));
         client.send(&[bind("", name, &[]), sync()].concat());
-        all.extend(client.until_ready().iter().filter(|frame| frame.tag == b'E').map(|frame| frame.sqlstate()));
+        all.extend(
+            client
+                .until_ready()
+                .iter()
+                .filter(|frame| frame.tag == b'E')
+                .map(|frame| frame.sqlstate()),
+        );
         client.send(&[describe('P', name), sync()].concat());
-        all.extend(client.until_ready().iter().filter(|frame| frame.tag == b'E').map(|frame| frame.sqlstate()));
+        all.extend(
+            client
+                .until_ready()
+                .iter()
+                .filter(|frame| frame.tag == b'E')
+                .map(|frame| frame.sqlstate()),
+        );
     }
     all
 }
@@ -46,8 +60,15 @@ fn everything(client: &mut RawClient) -> Vec<String> {
 /// A session must be as one was before anybody came.
 fn compare(client: &mut RawClient, before: &[String], what: &str) {
     let after = everything(client);
-    let differ: Vec<_> = after.iter().zip(before).filter(|(now, then)| now != then).collect();
-    assert!(after.len() == before.len() && differ.is_empty(), "{what}: {differ:?}");
+    let differ: Vec<_> = after
+        .iter()
+        .zip(before)
+        .filter(|(now, then)| now != then)
+        .collect();
+    assert!(
+        after.len() == before.len() && differ.is_empty(),
+        "{what}: {differ:?}"
+    );
 }
 
 /// Whose sessions share the one connection.
@@ -64,31 +85,81 @@ impl Who {
             Self::EndUser => person.token(),
             Self::Trusted => person.token_with(&[("role", json!("service_role"))]),
         };
-        let options = [&[("user", "somebody"), ("database", person.tenant.as_str())], more].concat();
+        let options = [
+            &[("user", "somebody"), ("database", person.tenant.as_str())],
+            more,
+        ]
+        .concat();
         RawClient::try_login(stack.port(), &options, Some(&token)).map_err(|why| why.describe())
     }
 
     fn login(self, stack: &Stack, person: &Person) -> RawClient {
-        self.login_with(stack, person, &[]).unwrap_or_else(|why| panic!("{why}"))
+        self.login_with(stack, person, &[])
+            .unwrap_or_else(|why| panic!("{why}"))
+    }
+}
+
+/// Something that a client does.
+struct Case {
+    name: &'static str,
+    act: Box<dyn Fn(&Stack, &mut RawClient)>,
+}
+
+impl Case {
+    fn new(name: &'static str, act: impl Fn(&Stack, &mut RawClient) + 'static) -> Self {
+        Self {
+            name,
+            act: Box::new(act),
+        }
+    }
+
+    /// One Query; whether it is refused is no matter here.
+    fn sql(sql: &'static str) -> Self {
+        Self::named(sql, sql)
+    }
+
+    fn named(name: &'static str, sql: &'static str) -> Self {
+        Self::new(name, move |_, client| {
+            let _ = client.query(sql);
+        })
+    }
+
+    /// Messages that are answered with one ReadyForQuery or more.
+    fn batch(name: &'static str, messages: Vec<Vec<u8>>) -> Self {
+        Self::new(name, move |_, client| {
+            client.send(&[messages.concat(), query("SELECT 'the last'")].concat());
+            let is_last = |frame: &Frame| frame.tag == b'D' && frame.row() == [Some("the last".to_owned())];
+            while !client.until_ready().iter().any(is_last) {}
+        })
     }
 }
 
 /// How a client leaves its server connection.
-const WAYS: [(&str, fn(RawClient) -> Option<RawClient>); 3] = [
-    ("stays", Some),
-    ("terminates", |mut client| {
-        client.send(&message(b'X', &[]));
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// It stays connected.
+    Stays,
+    Terminates,
+    Vanishes,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Stays, Self::Terminates, Self::Vanishes];
+    const GONE: [Self; 2] = [Self::Terminates, Self::Vanishes];
+
+    fn leave(self, mut client: RawClient) -> Option<RawClient> {
+        match self {
+            Self::Stays => return Some(client),
+            Self::Terminates => client.send(&message(b'X', &[])),
+            Self::Vanishes => client.vanish(),
+        }
         None
-    }),
-    ("vanishes", |client| {
-        client.vanish();
-        None
-    }),
-];
+    }
+}
 
 /// Lets somebody act, and compares what the next one finds with what there was before anybody came. Everything is
-/// done by each kind of user, with each way of leaving, on each version.
-fn leaves_nothing(acts: &[(&str, &dyn Fn(&Stack, &mut RawClient))]) {
+/// done by each kind of user, with each of these ways of leaving, on each version.
+fn leaves_nothing(cases: &[Case], ways: &[Way]) {
     for postgres in VERSIONS {
         for who in [Who::EndUser, Who::Trusted] {
             let options = StackOptions {
@@ -99,16 +170,15 @@ fn leaves_nothing(acts: &[(&str, &dyn Fn(&Stack, &mut RawClient))]) {
                 continue;
             };
             let before = everything(&mut who.login(&stack, &bob()));
-            for (name, act) in acts {
-                for (way, leave) in WAYS {
+            for case in cases {
+                for way in ways {
                     let mut client = who.login(&stack, &alice());
-                    act(&stack, &mut client);
-                    let open = client.query("SELECT 1").is_err_and(|error| error.sqlstate() == "25P02");
-                    assert!(!open, "{name}: a failed transaction is for `in_transactions`");
-                    let stays = leave(client);
+                    (case.act)(&stack, &mut client);
+                    let stays = way.leave(client);
                     let mut next = who.login(&stack, &bob());
                     next.set_patience(Duration::from_secs(15));
-                    compare(&mut next, &before, &format!("{name}, {who:?} {way}, {postgres:?}"));
+                    let what = format!("{}, {who:?} {way:?}, {postgres:?}", case.name);
+                    compare(&mut next, &before, &what);
                     drop(stays);
                 }
             }
@@ -117,53 +187,9 @@ fn leaves_nothing(acts: &[(&str, &dyn Fn(&Stack, &mut RawClient))]) {
     }
 }
 
-/// The same for what is left in the middle of something, so that the client has to go.
-fn leaves_nothing_when_gone(acts: &[(&str, &dyn Fn(&Stack, &mut RawClient))]) {
-    for postgres in VERSIONS {
-        for who in [Who::EndUser, Who::Trusted] {
-            let options = StackOptions {
-                postgres,
-                ..StackOptions::pool(1)
-            };
-            let Some(mut stack) = Stack::try_start(&options) else {
-                continue;
-            };
-            let before = everything(&mut who.login(&stack, &bob()));
-            for (name, act) in acts {
-                for (way, leave) in WAYS.into_iter().skip(1) {
-                    let mut client = who.login(&stack, &alice());
-                    act(&stack, &mut client);
-                    leave(client);
-                    let mut next = who.login(&stack, &bob());
-                    next.set_patience(Duration::from_secs(15));
-                    compare(&mut next, &before, &format!("{name}, {who:?} {way}, {postgres:?}"));
-                }
-            }
-            stack.assert_well();
-        }
-    }
-}
-
-/// Sends one Query; whether it is refused is no matter here.
-fn tries(sql: &'static str) -> (&'static str, Box<dyn Fn(&Stack, &mut RawClient)>) {
-    (
-        sql,
-        Box::new(move |_, client| {
-            let _ = client.query(sql);
-        }),
-    )
-}
-
-fn try_all(statements: &[&'static str]) {
-    let acts: Vec<_> = statements.iter().map(|sql| tries(sql)).collect();
-    let acts: Vec<(&str, &dyn Fn(&Stack, &mut RawClient))> =
-        acts.iter().map(|(name, act)| (*name, &**act)).collect();
-    leaves_nothing(&acts);
-}
-
 #[test]
 fn settings() {
-    try_all(&[
+    let statements = [
         "SET TimeZone TO 'Asia/Tokyo'",
         "SET SESSION statement_timeout = '9s'; SET DateStyle = 'German'",
         "SET TIME ZONE INTERVAL '+03:00' HOUR TO MINUTE",
@@ -196,12 +222,13 @@ fn settings() {
         "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY; SELECT 1; COMMIT",
         "BEGIN; SET TRANSACTION READ ONLY; SELECT 1; ROLLBACK",
         "SET statement_timeout = '9s'; RESET ALL; DISCARD ALL",
-    ]);
+    ];
+    leaves_nothing(&statements.map(Case::sql), &Way::ALL);
 }
 
 #[test]
 fn what_postgres_keeps_for_a_session() {
-    try_all(&[
+    let statements = [
         "PREPARE p AS SELECT 1",
         "PREPARE s (int) AS SELECT $1; EXECUTE s(1)",
         "LISTEN c",
@@ -231,105 +258,70 @@ fn what_postgres_keeps_for_a_session() {
         "DO $$ BEGIN EXECUTE 'CREATE TEMP TABLE todos (a int)'; EXECUTE 'LISTEN c'; END $$",
         "DO $$ BEGIN EXECUTE 'PREPARE p AS SELECT 1'; EXECUTE 'SET app.invented = 1'; END $$",
         "DO $$ BEGIN EXECUTE 'RESET ROLE'; EXECUTE 'SET SESSION work_mem = ''67MB'''; END $$",
-    ]);
+    ];
+    leaves_nothing(&statements.map(Case::sql), &Way::ALL);
 }
 
 #[test]
 fn errors_in_every_phase() {
-    fn batch(messages: Vec<Vec<u8>>) -> Box<dyn Fn(&Stack, &mut RawClient)> {
-        Box::new(move |_, client| {
-            client.send(&messages.concat());
-            client.until_ready();
-        })
-    }
-    let acts: Vec<(&str, Box<dyn Fn(&Stack, &mut RawClient)>)> = vec![
-        ("Parse", batch(vec![parse("s", "SELECT nonsense FROM nowhere", &[]), sync()])),
-        ("Parse of what is refused", batch(vec![parse("s", "SET ROLE postgres", &[]), sync()])),
-        ("named", batch(vec![parse("s", "SELECT 1", &[]), bind("p", "s", &[]), execute("p", 1), sync()])),
-        ("Bind", batch(vec![parse("s", "SELECT $1::int", &[]), bind("p", "s", &[Some(b"x")]), sync()])),
-        ("Bind of nothing", batch(vec![bind("p", "nothing", &[]), execute("p", 0), sync()])),
-        ("Describe", batch(vec![describe('S', "nothing"), sync()])),
-        ("Execute", batch(vec![parse("s", "SELECT 1/0", &[]), bind("p", "s", &[]), execute("p", 0), sync()])),
+    let divide = parse("s", "SELECT 1/0", &[]);
+    let series = parse("s", "SELECT generate_series(1, 9)", &[]);
+    let cases = [
+        ("Parse", vec![parse("s", "SELECT nonsense FROM nowhere", &[]), sync()]),
+        ("Parse, refused", vec![parse("s", "SET ROLE postgres", &[]), sync()]),
+        ("none", vec![parse("s", "SELECT 1", &[]), bind("p", "s", &[]), execute("p", 1), sync()]),
+        ("Bind", vec![parse("s", "SELECT $1::int", &[]), bind("p", "s", &[Some(b"x")]), sync()]),
+        ("Bind of nothing", vec![bind("p", "nothing", &[]), execute("p", 0), sync()]),
+        ("Describe", vec![describe('S', "nothing"), sync()]),
+        ("Execute", vec![divide, bind("p", "s", &[]), execute("p", 0), sync()]),
+        ("suspended", vec![series, bind("p", "s", &[]), execute("p", 2), sync()]),
+        ("Close", vec![close('S', "s"), close('P', "p"), sync()]),
+        ("behind a setting", vec![query("SET lock_timeout = '7s'; SELECT 1/0; SET lock_timeout = '8s'")]),
+        ("at COMMIT", vec![query("BEGIN; SELECT 1/0"), query("COMMIT")]),
         (
-            "suspended",
-            batch(vec![parse("s", "SELECT generate_series(1, 9)", &[]), bind("p", "s", &[]), execute("p", 2), sync()]),
+            "between savepoints",
+            vec![query("BEGIN; SAVEPOINT a; SELECT 1/0"), query("ROLLBACK TO a; COMMIT")],
         ),
-        ("Close", batch(vec![close('S', "s"), close('P', "p"), sync()])),
-        (
-            "an error behind a setting",
-            batch(vec![query("SET lock_timeout = '7s'; SELECT 1/0; SET lock_timeout = '8s'")]),
-        ),
-        ("an error at COMMIT", batch(vec![query("BEGIN; SELECT 1/0"), query("COMMIT")])),
-        (
-            "an error between savepoints",
-            batch(vec![query("BEGIN; SAVEPOINT a; SELECT 1/0"), query("ROLLBACK TO a; COMMIT")]),
-        ),
-        ("nonsense", batch(vec![message(b'B', b"x"), sync()])),
     ];
-    // Batches with two Query messages have two ReadyForQuery: the rest is read before the session is looked at.
-    let drained: Vec<(&str, Box<dyn Fn(&Stack, &mut RawClient)>)> = acts
-        .into_iter()
-        .map(|(name, act)| {
-            let act: Box<dyn Fn(&Stack, &mut RawClient)> = Box::new(move |stack, client| {
-                act(stack, client);
-                client.send(&query("SELECT 'drained'"));
-                while !client.until_ready().iter().any(|frame| {
-                    frame.tag == b'D' && frame.row() == [Some("drained".to_owned())]
-                }) {}
-            });
-            (name, act)
-        })
-        .collect();
-    let acts: Vec<(&str, &dyn Fn(&Stack, &mut RawClient))> =
-        drained.iter().map(|(name, act)| (*name, &**act)).collect();
-    leaves_nothing(&acts);
+    leaves_nothing(&cases.map(|(name, messages)| Case::batch(name, messages)), &Way::ALL);
 }
 
 #[test]
 fn clients_that_go_in_the_middle() {
-    let in_the_middle = |sql: &'static str| {
-        move |_: &Stack, client: &mut RawClient| {
-            let _ = client.query(sql);
-        }
-    };
-    let copy = |_: &Stack, client: &mut RawClient| {
-        client.send(&query("BEGIN; SET lock_timeout = '7s'"));
-        client.until_ready();
-        client.send(&query("COPY scratch_in (run, n) FROM STDIN"));
-        client.read();
-        client.send(&message(b'd', b"leak\t1\n"));
-    };
-    let copy_out = |_: &Stack, client: &mut RawClient| {
-        client.send(&query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
-        client.read();
-    };
-    let cancelled = |stack: &Stack, client: &mut RawClient| {
-        client.send(&query("SET lock_timeout = '7s'; SELECT pg_sleep(30)"));
-        std::thread::sleep(Duration::from_millis(200));
-        cancel(stack.port(), &client.cancel_key);
-    };
-    leaves_nothing_when_gone(&[
-        ("a block", &in_the_middle("BEGIN; SET lock_timeout = '7s'; SELECT pg_advisory_xact_lock(1)")),
-        ("a failed block", &in_the_middle("BEGIN; SET lock_timeout = '7s'; SELECT 1/0")),
-        ("a cursor", &in_the_middle("BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH 1 FROM c; SAVEPOINT a")),
-        ("a refusal in a block", &in_the_middle("BEGIN; SELECT 1; LISTEN c")),
-        (
-            "code in a block",
-            &in_the_middle("BEGIN; DO $$ BEGIN PERFORM pg_advisory_lock(9); END $$"),
-        ),
-        ("COPY in", &copy),
-        ("COPY out", &copy_out),
-        ("a cancelled query", &cancelled),
-        ("an open pipeline", &|_, client| {
-            client.send(&[parse("s", "SELECT 1", &[]), bind("p", "s", &[]), execute("p", 0), flush()].concat());
+    let cases = [
+        Case::named("a block", "BEGIN; SET lock_timeout = '7s'; SELECT pg_advisory_xact_lock(1)"),
+        Case::named("a failed block", "BEGIN; SET lock_timeout = '7s'; SELECT 1/0"),
+        Case::named("a cursor", "BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH 1 FROM c; SAVEPOINT a"),
+        Case::named("a refusal in a block", "BEGIN; SELECT 1; LISTEN c"),
+        Case::named("code in a block", "BEGIN; DO $$ BEGIN PERFORM pg_advisory_lock(9); END $$"),
+        Case::new("COPY in", |_, client| {
+            let _ = client.query("BEGIN; SET lock_timeout = '7s'");
+            client.send(&query("COPY scratch_in (run, n) FROM STDIN"));
+            client.read();
+            client.send(&message(b'd', b"leak\t1\n"));
+        }),
+        Case::new("COPY out", |_, client| {
+            client.send(&query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
             client.read();
         }),
-        ("half a message", &|_, client| client.send(&parse("s", "SELECT 1", &[])[..9])),
-        ("a running query", &|_, client| {
+        Case::new("a cancelled query", |stack, client| {
+            client.send(&query("SET lock_timeout = '7s'; SELECT pg_sleep(30)"));
+            std::thread::sleep(Duration::from_millis(200));
+            cancel(stack.port(), &client.cancel_key);
+        }),
+        Case::new("an open pipeline", |_, client| {
+            let pipeline = [parse("s", "SELECT 1", &[]), bind("p", "s", &[]), execute("p", 0), flush()];
+            client.send(&pipeline.concat());
+            client.read();
+        }),
+        Case::new("half a message", |_, client| client.send(&parse("s", "SELECT 1", &[])[..9])),
+        Case::new("a running query", |_, client| {
             client.send(&query("SET lock_timeout = '7s'; SELECT pg_sleep(30)"));
             std::thread::sleep(Duration::from_millis(100));
         }),
-    ]);
+        Case::new("nonsense", |_, client| client.send(&[message(b'B', b"x"), sync()].concat())),
+    ];
+    leaves_nothing(&cases, &Way::GONE);
 }
 
 #[test]
@@ -355,7 +347,11 @@ fn startup_options() {
                 let what = format!("{who:?} {options:?}, still there");
                 compare(&mut who.login(&stack, &bob()), &before, &what);
             }
-            compare(&mut who.login(&stack, &bob()), &before, &format!("{who:?} {options:?}"));
+            compare(
+                &mut who.login(&stack, &bob()),
+                &before,
+                &format!("{who:?} {options:?}"),
+            );
         }
     }
 }

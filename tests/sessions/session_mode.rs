@@ -98,7 +98,10 @@ fn the_role_decides_before_the_tenant() {
     let mut by_role = stack.try_login(&token, "acme").expect("a login");
     let error = by_role.query("SELECT pg_try_advisory_lock(77)").unwrap_err();
     assert_eq!(error.sqlstate(), "0A000");
-    assert!(error.field('H').unwrap_or_default().contains("pool_mode"), "{error:?}");
+    assert!(
+        error.field('H').unwrap_or_default().contains("pool_mode"),
+        "{error:?}"
+    );
 }
 
 /// Sessions that hold all connections of their pool leave those of transaction mode alone.
@@ -132,12 +135,18 @@ fn notifications_reach_a_listener_also_while_it_is_idle() {
         sender.values(many);
         for n in 1..=30 {
             let (_, payload) = notification(&mut listener);
-            assert!(payload.starts_with(&format!("{n}-")) && payload.len() > 3_000, "{n}");
+            assert!(
+                payload.starts_with(&format!("{n}-")) && payload.len() > 3_000,
+                "{n}"
+            );
         }
         // Inside a transaction they wait for its end.
         listener.values("BEGIN");
         sender.values("NOTIFY \"Weather\", 'rain'");
-        assert_eq!(listener.value("SELECT count(*) FROM pg_listening_channels()"), "2");
+        assert_eq!(
+            listener.value("SELECT count(*) FROM pg_listening_channels()"),
+            "2"
+        );
         listener.send(&query("COMMIT"));
         let frames = listener.until_ready();
         let at_commit = frames.iter().any(|frame| frame.tag == b'A');
@@ -152,7 +161,10 @@ fn notifications_reach_a_listener_also_while_it_is_idle() {
         sender.values("NOTIFY news, 'missed'; NOTIFY \"Weather\", 'sun'");
         assert_eq!(notification(&mut listener), ("Weather".into(), "sun".into()));
         listener.values("UNLISTEN *");
-        assert_eq!(listener.value("SELECT count(*) FROM pg_listening_channels()"), "0");
+        assert_eq!(
+            listener.value("SELECT count(*) FROM pg_listening_channels()"),
+            "0"
+        );
         stack.assert_well();
     }
 }
@@ -199,7 +211,13 @@ fn temporary_tables_last_for_the_session() {
         client.values("SELECT 7 AS b INTO TEMP u");
         assert_eq!(client.value("SELECT b FROM pg_temp.u"), "7");
         // A temporary table hides one of the same name, also from statements prepared before.
-        let run = [parse("s", "SELECT count(*) FROM todos", &[]), bind("", "s", &[]), execute("", 0), sync()].concat();
+        let run = [
+            parse("s", "SELECT count(*) FROM todos", &[]),
+            bind("", "s", &[]),
+            execute("", 0),
+            sync(),
+        ]
+        .concat();
         let count = |client: &mut RawClient, messages: &[u8]| {
             client.send(messages);
             let frames = client.until_ready();
@@ -208,7 +226,13 @@ fn temporary_tables_last_for_the_session() {
         };
         assert_ne!(count(&mut client, &run), "0");
         client.values("CREATE TEMP TABLE todos (a int)");
-        let again = [parse("r", "SELECT count(*) FROM todos", &[]), bind("", "r", &[]), execute("", 0), sync()].concat();
+        let again = [
+            parse("r", "SELECT count(*) FROM todos", &[]),
+            bind("", "r", &[]),
+            execute("", 0),
+            sync(),
+        ]
+        .concat();
         assert_eq!(count(&mut client, &again), "0");
         client.values("DISCARD ALL");
         assert_eq!(client.sqlstate("SELECT * FROM t"), "42P01");
@@ -216,7 +240,10 @@ fn temporary_tables_last_for_the_session() {
         // The connection of a trusted session is not used again.
         assert_eq!(look(&mut service(&stack)), FRESH);
         // An end user makes none.
-        assert_eq!(stack.login(&alice()).sqlstate("CREATE TEMP TABLE t (a int)"), "42501");
+        assert_eq!(
+            stack.login(&alice()).sqlstate("CREATE TEMP TABLE t (a int)"),
+            "42501"
+        );
         stack.assert_well();
     }
 }
@@ -236,7 +263,10 @@ fn session_locks_are_held_over_transactions_and_end_with_the_session() {
             one.value("SELECT pg_try_advisory_lock(4711)") == "t"
         });
         one.values("DISCARD ALL");
-        assert_eq!(stack.login(&bob()).value("SELECT pg_try_advisory_lock(4711)"), "t");
+        assert_eq!(
+            stack.login(&bob()).value("SELECT pg_try_advisory_lock(4711)"),
+            "t"
+        );
         stack.assert_well();
     }
 }
@@ -315,10 +345,18 @@ fn what_becomes_of_the_connection() {
         let first = client.value("SELECT pg_backend_pid()");
         drop(client);
         let mut next = stack.login(&bob());
-        assert_eq!(next.value("SELECT pg_backend_pid()"), first, "reset and used again");
+        assert_eq!(
+            next.value("SELECT pg_backend_pid()"),
+            first,
+            "reset and used again"
+        );
         drop(next);
         let trusted = service(&stack).value("SELECT pg_backend_pid()");
-        assert_ne!(service(&stack).value("SELECT pg_backend_pid()"), trusted, "closed");
+        assert_ne!(
+            service(&stack).value("SELECT pg_backend_pid()"),
+            trusted,
+            "closed"
+        );
         stack.assert_well();
     }
 }
@@ -378,7 +416,9 @@ fn the_identity_is_put_on_for_each_transaction() {
         // Between two transactions the connection is the login role with nothing granted.
         let pid = client.value("SELECT pg_backend_pid()");
         let mut superuser = stack.postgres().superuser("shop");
-        let role = superuser.value(&format!("SELECT state || ' ' || usename FROM pg_stat_activity WHERE pid = {pid}"));
+        let role = superuser.value(&format!(
+            "SELECT state || ' ' || usename FROM pg_stat_activity WHERE pid = {pid}"
+        ));
         assert_eq!(role, "idle portcullis_app");
         stack.assert_well();
     }
@@ -391,10 +431,16 @@ fn a_server_that_dies_while_the_session_is_idle() {
         let mut client = stack.login(&alice());
         client.values("SELECT pg_advisory_lock(5)");
         let pid = client.value("SELECT pg_backend_pid()");
-        stack.postgres().ask(&format!("SELECT pg_terminate_backend({pid})"));
+        stack
+            .postgres()
+            .ask(&format!("SELECT pg_terminate_backend({pid})"));
         client.set_patience(Duration::from_secs(5));
         let frame = client.read();
-        assert_eq!((frame.tag, frame.sqlstate().as_str()), (b'E', "57P01"), "{frame:?}");
+        assert_eq!(
+            (frame.tag, frame.sqlstate().as_str()),
+            (b'E', "57P01"),
+            "{frame:?}"
+        );
         assert!(client.is_closed());
         assert_eq!(stack.login(&bob()).value("SELECT who()"), BOB);
         stack.assert_well();
@@ -457,5 +503,8 @@ fn an_end_user_may_listen_where_the_policy_says_so() {
     let stack = Stack::start(&StackOptions::pool(2));
     let error = stack.login(&alice()).query("LISTEN news").unwrap_err();
     assert_eq!(error.sqlstate(), "0A000");
-    assert!(error.field('H').unwrap_or_default().contains("pool_mode"), "{error:?}");
+    assert!(
+        error.field('H').unwrap_or_default().contains("pool_mode"),
+        "{error:?}"
+    );
 }
