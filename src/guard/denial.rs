@@ -161,9 +161,6 @@ fn hint_for(class: StatementClass) -> &'static str {
         C::Prepare | C::Execute => {
             "Use your driver's prepared statements: the protocol-level ones work here."
         }
-        C::SetCharacteristics => {
-            "State the mode with each BEGIN, e.g. BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY."
-        }
         C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared => {
             "Two-phase commit needs a direct connection to the server."
         }

@@ -17,7 +17,8 @@ use crate::support::raw::{
 pub(crate) fn look(client: &mut RawClient) -> String {
     client.value(
         "SELECT concat_ws('; ', leftovers(), current_setting('search_path'), nullif(current_setting('app.invented', true), ''), \
-         (SELECT string_agg(name || '=' || setting, ' ') FROM pg_settings WHERE source = 'session'))",
+         (SELECT string_agg(name || '=' || setting, ' ') FROM pg_settings WHERE source = 'session' \
+         AND name NOT LIKE 'transaction\\_%'))",
     )
 }
 
@@ -99,10 +100,12 @@ impl Who {
     }
 }
 
+type Act = dyn Fn(&Stack, &mut RawClient);
+
 /// Something that a client does.
 struct Case {
     name: &'static str,
-    act: Box<dyn Fn(&Stack, &mut RawClient)>,
+    act: Box<Act>,
 }
 
 impl Case {
@@ -267,33 +270,83 @@ fn errors_in_every_phase() {
     let divide = parse("s", "SELECT 1/0", &[]);
     let series = parse("s", "SELECT generate_series(1, 9)", &[]);
     let cases = [
-        ("Parse", vec![parse("s", "SELECT nonsense FROM nowhere", &[]), sync()]),
-        ("Parse, refused", vec![parse("s", "SET ROLE postgres", &[]), sync()]),
-        ("none", vec![parse("s", "SELECT 1", &[]), bind("p", "s", &[]), execute("p", 1), sync()]),
-        ("Bind", vec![parse("s", "SELECT $1::int", &[]), bind("p", "s", &[Some(b"x")]), sync()]),
-        ("Bind of nothing", vec![bind("p", "nothing", &[]), execute("p", 0), sync()]),
+        (
+            "Parse",
+            vec![parse("s", "SELECT nonsense FROM nowhere", &[]), sync()],
+        ),
+        (
+            "Parse, refused",
+            vec![parse("s", "SET ROLE postgres", &[]), sync()],
+        ),
+        (
+            "none",
+            vec![
+                parse("s", "SELECT 1", &[]),
+                bind("p", "s", &[]),
+                execute("p", 1),
+                sync(),
+            ],
+        ),
+        (
+            "Bind",
+            vec![
+                parse("s", "SELECT $1::int", &[]),
+                bind("p", "s", &[Some(b"x")]),
+                sync(),
+            ],
+        ),
+        (
+            "Bind of nothing",
+            vec![bind("p", "nothing", &[]), execute("p", 0), sync()],
+        ),
         ("Describe", vec![describe('S', "nothing"), sync()]),
-        ("Execute", vec![divide, bind("p", "s", &[]), execute("p", 0), sync()]),
-        ("suspended", vec![series, bind("p", "s", &[]), execute("p", 2), sync()]),
+        (
+            "Execute",
+            vec![divide, bind("p", "s", &[]), execute("p", 0), sync()],
+        ),
+        (
+            "suspended",
+            vec![series, bind("p", "s", &[]), execute("p", 2), sync()],
+        ),
         ("Close", vec![close('S', "s"), close('P', "p"), sync()]),
-        ("behind a setting", vec![query("SET lock_timeout = '7s'; SELECT 1/0; SET lock_timeout = '8s'")]),
+        (
+            "behind a setting",
+            vec![query(
+                "SET lock_timeout = '7s'; SELECT 1/0; SET lock_timeout = '8s'",
+            )],
+        ),
         ("at COMMIT", vec![query("BEGIN; SELECT 1/0"), query("COMMIT")]),
         (
             "between savepoints",
-            vec![query("BEGIN; SAVEPOINT a; SELECT 1/0"), query("ROLLBACK TO a; COMMIT")],
+            vec![
+                query("BEGIN; SAVEPOINT a; SELECT 1/0"),
+                query("ROLLBACK TO a; COMMIT"),
+            ],
         ),
     ];
-    leaves_nothing(&cases.map(|(name, messages)| Case::batch(name, messages)), &Way::ALL);
+    leaves_nothing(
+        &cases.map(|(name, messages)| Case::batch(name, messages)),
+        &Way::ALL,
+    );
 }
 
 #[test]
 fn clients_that_go_in_the_middle() {
     let cases = [
-        Case::named("a block", "BEGIN; SET lock_timeout = '7s'; SELECT pg_advisory_xact_lock(1)"),
+        Case::named(
+            "a block",
+            "BEGIN; SET lock_timeout = '7s'; SELECT pg_advisory_xact_lock(1)",
+        ),
         Case::named("a failed block", "BEGIN; SET lock_timeout = '7s'; SELECT 1/0"),
-        Case::named("a cursor", "BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH 1 FROM c; SAVEPOINT a"),
+        Case::named(
+            "a cursor",
+            "BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH 1 FROM c; SAVEPOINT a",
+        ),
         Case::named("a refusal in a block", "BEGIN; SELECT 1; LISTEN c"),
-        Case::named("code in a block", "BEGIN; DO $$ BEGIN PERFORM pg_advisory_lock(9); END $$"),
+        Case::named(
+            "code in a block",
+            "BEGIN; DO $$ BEGIN PERFORM pg_advisory_lock(9); END $$",
+        ),
         Case::new("COPY in", |_, client| {
             let _ = client.query("BEGIN; SET lock_timeout = '7s'");
             client.send(&query("COPY scratch_in (run, n) FROM STDIN"));
@@ -301,7 +354,9 @@ fn clients_that_go_in_the_middle() {
             client.send(&message(b'd', b"leak\t1\n"));
         }),
         Case::new("COPY out", |_, client| {
-            client.send(&query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"));
+            client.send(&query(
+                "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT",
+            ));
             client.read();
         }),
         Case::new("a cancelled query", |stack, client| {
@@ -310,16 +365,25 @@ fn clients_that_go_in_the_middle() {
             cancel(stack.port(), &client.cancel_key);
         }),
         Case::new("an open pipeline", |_, client| {
-            let pipeline = [parse("s", "SELECT 1", &[]), bind("p", "s", &[]), execute("p", 0), flush()];
+            let pipeline = [
+                parse("s", "SELECT 1", &[]),
+                bind("p", "s", &[]),
+                execute("p", 0),
+                flush(),
+            ];
             client.send(&pipeline.concat());
             client.read();
         }),
-        Case::new("half a message", |_, client| client.send(&parse("s", "SELECT 1", &[])[..9])),
+        Case::new("half a message", |_, client| {
+            client.send(&parse("s", "SELECT 1", &[])[..9])
+        }),
         Case::new("a running query", |_, client| {
             client.send(&query("SET lock_timeout = '7s'; SELECT pg_sleep(30)"));
             std::thread::sleep(Duration::from_millis(100));
         }),
-        Case::new("nonsense", |_, client| client.send(&[message(b'B', b"x"), sync()].concat())),
+        Case::new("nonsense", |_, client| {
+            client.send(&[message(b'B', b"x"), sync()].concat())
+        }),
     ];
     leaves_nothing(&cases, &Way::GONE);
 }
