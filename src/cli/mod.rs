@@ -5,6 +5,7 @@ mod check_tls;
 pub mod dev;
 pub mod guard;
 pub mod harden;
+pub mod scram_secret;
 pub mod serve;
 pub mod token;
 
@@ -33,6 +34,8 @@ enum Command {
     Guard(guard::GuardOptions),
     /// Signs a token for development and tests
     Token(token::TokenArguments),
+    /// Reads a password and prints the SCRAM secret that the users file keeps of it
+    ScramSecret,
     /// Starts a private Postgres, two demo tenants and the proxy, and prints lines to paste
     Dev(dev::DevOptions),
     /// Stops a private Postgres whose starter is gone
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Harden(options) => runtime.block_on(harden::run(options)),
         Command::Guard(options) => guard::main(&options),
         Command::Token(arguments) => token::run(&arguments),
+        Command::ScramSecret => scram_secret::run(),
         Command::Dev(options) => runtime.block_on(dev::run(options, serve::run_quietly)),
         Command::DevWatchdog(options) => runtime.block_on(dev::watch(options)),
     }
