@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O or waits. A verdict is cached by policy and text.
 
+mod bare;
 mod cache;
 mod calls;
 mod class;
@@ -287,7 +288,7 @@ impl Guard {
         let text: Arc<str> = edited(text, &edits).into();
         let cleared = allowed
             .into_iter()
-            .map(|(range, verdict)| Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class))
+            .map(|(range, verdict)| Cleared::new(Arc::clone(&text), range, verdict))
             .collect();
         Ok(Script::new(text, cleared))
     }

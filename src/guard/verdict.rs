@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::StatementClass;
+use super::rules::Allowed;
 use crate::base::SqlState;
 
 /// A whole text that the guard has allowed. Only the guard makes one:
@@ -49,15 +50,17 @@ pub struct Cleared {
     range: Range<usize>,
     action: Action,
     class: StatementClass,
+    only_sets: bool,
 }
 
 impl Cleared {
-    pub(super) fn new(text: Arc<str>, range: Range<usize>, action: Action, class: StatementClass) -> Self {
+    pub(super) fn new(text: Arc<str>, range: Range<usize>, allowed: Allowed) -> Self {
         Self {
             text,
             range,
-            action,
-            class,
+            action: allowed.action,
+            class: allowed.class,
+            only_sets: allowed.only_sets,
         }
     }
 
@@ -74,6 +77,12 @@ impl Cleared {
     /// What kind of statement it is.
     pub fn class(&self) -> StatementClass {
         self.class
+    }
+
+    /// Whether it does nothing but call `set_config` and `current_setting` with constants and parameters. It may
+    /// then be bound as the login role: where `set_config` is revoked from everybody else, nobody else can.
+    pub fn only_sets(&self) -> bool {
+        self.only_sets
     }
 }
 
