@@ -30,7 +30,7 @@ pub(super) fn only_sets(statement: &Statement<'_>) -> bool {
         if statement.kw(at) == Kw::As && statement.name(at + 1).is_some() {
             at += 2;
         }
-        if at == statement.len() {
+        if at == statement.len() || is_one_setting(&statement.from(at)) {
             return sets;
         }
         if !statement.is_punct(at, b',') {
@@ -38,6 +38,21 @@ pub(super) fn only_sets(statement: &Statement<'_>) -> bool {
         }
         at += 1;
     }
+}
+
+/// `FROM pg_show_all_settings() WHERE name = 'bytea_output'`: pgAdmin sets what the server knows.
+fn is_one_setting(rest: &Statement<'_>) -> bool {
+    let qualified = rest.name(1) == Some("pg_catalog") && rest.is_punct(2, b'.');
+    let at = if qualified { 3 } else { 1 };
+    rest.kw(0) == Kw::From
+        && rest.name(at) == Some("pg_show_all_settings")
+        && rest.is_punct(at + 1, b'(')
+        && rest.is_punct(at + 2, b')')
+        && rest.name(at + 3) == Some("where")
+        && rest.name(at + 4) == Some("name")
+        && rest.source(at + 5) == "="
+        && rest.is_string(at + 6)
+        && rest.len() == at + 7
 }
 
 /// Where the call whose parenthesis is at `open` ends, if its arguments are all constants or parameters.

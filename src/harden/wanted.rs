@@ -37,9 +37,7 @@ impl Wanted {
                 wanted.end_users.push(role.as_str().to_owned());
             }
         }
-        // Gives up locks of the session, of which there are none: drivers call it when they reset a session.
-        let harmless = |name: &String| name == "pg_advisory_unlock_all";
-        for name in guard::reserved_functions().filter(|name| !harmless(name)) {
+        for name in guard::reserved_functions(&config.guard) {
             match name.strip_suffix('*') {
                 Some(prefix) => wanted.prefixes.push(prefix.to_owned()),
                 None => wanted.functions.push(name),

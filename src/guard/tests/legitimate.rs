@@ -218,12 +218,15 @@ fn queries_that_only_set_settings_are_told_from_those_that_do_more() {
         "SELECT current_setting('jit') AS cur, set_config('jit', 'off', FALSE) AS new",
         "select pg_catalog.set_config('TimeZone', $1, true);",
         "SELECT \"set_config\"('TimeZone', E'UTC', true) AS \"zone\"",
+        "SELECT set_config('bytea_output','hex',false) FROM pg_show_all_settings() WHERE name = 'bytea_output'",
     ] {
         assert!(only(text), "{text}");
     }
     for text in [
         "SELECT current_setting('jit')",
         "SELECT set_config('jit', 'off', true) FROM todos",
+        "SELECT set_config('jit', 'off', true) FROM pg_show_all_settings() WHERE name = title",
+        "SELECT set_config('jit', 'off', true) FROM pg_show_all_settings() WHERE name = 'a' OR f()",
         "SELECT set_config('jit', (SELECT title FROM todos), true)",
         "SELECT set_config('jit', current_setting('x'), true)",
         "SELECT set_config('jit', lower('OFF'), true)",
