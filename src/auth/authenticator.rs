@@ -106,8 +106,12 @@ impl Authenticator {
         if issuers.is_empty() && settings.anonymous_role.is_none() {
             scram_names.extend(NamePattern::parse("*"));
         }
+        let paths = ClaimPaths {
+            role: settings.role_claim.clone(),
+            tenants: settings.tenant_claim.clone(),
+        };
         let users = users
-            .map(|file| Users::new(file, scram_names, events))
+            .map(|file| Users::new(file, scram_names, paths, events))
             .transpose();
         let users = users.unwrap_or_else(|reason| {
             mistakes.push(SetupMistake {

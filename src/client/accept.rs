@@ -179,6 +179,10 @@ impl Gateway {
                 reason: &reason,
             });
         }
+        // A handshake that failed has told the client by an alert.
+        if let Stream::Closed = client.stream {
+            return ClientEnd::Refused;
+        }
         let mut out = Vec::new();
         notice::error(&mut out, &fault);
         let told = async {

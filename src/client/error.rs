@@ -66,6 +66,9 @@ pub enum LoginError {
     /// The TLS handshake failed.
     #[error("could not accept SSL connection: {0}")]
     Handshake(#[source] io::Error),
+    /// The certificate of a resumed TLS session is no longer good.
+    #[error("client certificate cannot be used: {0}")]
+    Certificate(String),
     /// The client came in clear text where that is not allowed.
     #[error("this address takes only connections with TLS")]
     TlsRequired,
@@ -160,7 +163,9 @@ impl LoginError {
             Self::PasswordTooLong(_) => SqlState::INVALID_PASSWORD,
             Self::NoSuchWay => SqlState::INVALID_PARAMETER_VALUE,
             Self::NoOAuth => SqlState::FEATURE_NOT_SUPPORTED,
-            Self::NoUser | Self::Plaintext | Self::TlsRequired => SqlState::INVALID_AUTHORIZATION,
+            Self::NoUser | Self::Certificate(_) | Self::Plaintext | Self::TlsRequired => {
+                SqlState::INVALID_AUTHORIZATION
+            }
             Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
         };
         let fault = Fault::fatal(sqlstate, self.to_string());
@@ -173,6 +178,7 @@ impl LoginError {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Timeout => "Send the token within client_login_timeout.",
+            Self::Certificate(_) => "Connect with a certificate that is in force, and in a new TLS session.",
             Self::NoSuchWay => "It is oauth or password.",
             Self::NoOAuth => "Send the token as the password, or configure [auth.oauth].",
             Self::PasswordTooLong(_) => "The password is a JSON Web Token of at most 16 KiB.",

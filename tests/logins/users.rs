@@ -73,14 +73,14 @@ fn psql_and_psycopg_log_in_with_a_password() {
              with psycopg.connect(host='localhost', hostaddr='127.0.0.1', port={port}, user='bi', dbname='acme',\n        \
                      password='p\u{e4}ss word', sslmode='verify-full', sslrootcert='{ca}',\n        \
                      channel_binding=binding) as session:\n        \
-                 print(session.execute(\"SELECT who() || current_setting('app.team')\").fetchone()[0])\n",
+                 print(session.execute(\"SELECT who() || current_setting('app.team') || current_setting('app.role')\").fetchone()[0])\n",
         port = bed.port(),
         ca = ca.display()
     );
     let output = Command::new(python).arg("-c").arg(script).output().unwrap();
     assert_eq!(
         stdout(&output).lines().collect::<Vec<_>>(),
-        ["authenticated|bi|acmenumbers"; 3]
+        ["authenticated|bi|acmenumbersauthenticated"; 3]
     );
 }
 

@@ -89,6 +89,8 @@ fn a_user_gets_what_the_file_says() {
     bi.claims.insert("team".to_owned(), json!("numbers"));
     let mut other = user("other", Some("secret"), &[]);
     other.claims.insert("sub".to_owned(), json!("svc:other"));
+    other.claims.insert("role".to_owned(), json!("boss"));
+    other.tenants.push("globex".into());
     let auth = with_users(vec![bi, other], &[]);
     assert_eq!(auth.users(), Some(2));
     let principal = log_in(auth.user("bi", None, None).unwrap(), "secret").0.unwrap();
@@ -96,14 +98,20 @@ fn a_user_gets_what_the_file_says() {
     assert_eq!(principal.tenants(), ["acme".into()]);
     assert_eq!(
         Value::Object(principal.claims().clone()),
-        json!({"sub": "bi", "team": "numbers"})
+        json!({"sub": "bi", "role": "reader", "tenant": "acme", "team": "numbers"}),
+        "as a token would say it"
     );
     assert_eq!(principal.expires_at(), None);
     assert!(!principal.is_anonymous());
     let principal = log_in(auth.user("other", None, None).unwrap(), "secret")
         .0
         .unwrap();
-    assert_eq!(principal.subject(), Some("svc:other"));
+    // What the file says stands, and is no way to another role.
+    assert_eq!(
+        Value::Object(principal.claims().clone()),
+        json!({"sub": "svc:other", "role": "boss", "tenant": ["acme", "globex"]})
+    );
+    assert_eq!(principal.role().as_str(), "reader");
     assert_eq!(
         doom(log_in(auth.user("bi", None, None).unwrap(), "Secret").0),
         Doom::WrongPassword
