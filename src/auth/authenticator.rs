@@ -13,7 +13,7 @@ use super::grant::{self, RoleRule};
 use super::key_store::{Edition, KeyStore};
 use super::keys::KeySet;
 use super::token::{self, Token, Validity};
-use super::users::Users;
+use super::users::{ClaimPaths, Users};
 use super::{
     AuthError, AuthSetupError, Bearer, ClaimPath, IssuerSettings, KeySource, NamePattern, Place, Principal,
     Settings, SetupMistake, SetupReason, UserLogin, Ways,

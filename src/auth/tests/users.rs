@@ -286,3 +286,32 @@ fn a_file_that_cannot_be_used_is_a_mistake() {
     let error = Authenticator::new(settings, Events::none()).unwrap_err();
     assert_eq!(error.to_string(), "users_file: is not valid TOML");
 }
+
+/// The fastest of many batches, taken in turns, so that a busy machine slows down all alike.
+#[test]
+fn unknown_names_take_as_long_as_known_ones() {
+    let users = (0..50).map(|n| user(&format!("svc_{n}"), Some("secret"), &[]));
+    let auth = with_users(users.collect(), &["svc_*"]);
+    let attempt = |name: &str| {
+        let Some(UserLogin::Password(login)) = auth.user(name, None, None) else {
+            panic!("{name} is not asked");
+        };
+        let (proof, challenge) = login.challenge(b"SCRAM-SHA-256", b"n,,n=,r=abc").unwrap();
+        let nonce = challenge.split(',').next().unwrap();
+        let guess = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+        let outcome = proof.check(format!("c=biws,{nonce},p={guess}").as_bytes());
+        assert!(matches!(outcome, Err(AuthError::UserRefused { .. })));
+    };
+    let names = ["svc_7", "svc_nobody"];
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..60 {
+        for (name, fastest) in names.iter().zip(&mut fastest) {
+            let start = std::time::Instant::now();
+            (0..50).for_each(|_| attempt(name));
+            *fastest = start.elapsed().min(*fastest);
+        }
+    }
+    let ratio = fastest[1].as_secs_f64() / fastest[0].as_secs_f64();
+    println!("{fastest:?} for 50 attempts each, {ratio}");
+    assert!((0.7..1.4).contains(&ratio), "{fastest:?}");
+}
