@@ -93,6 +93,9 @@ impl Gateway {
     ///
     /// Dropped, it cuts off everybody.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, mut drain: Drain) {
+        if let Err(error) = Stream::ready_listener(&listener) {
+            tracing::warn!(%error, "clients' connections go without TCP_NODELAY and SO_KEEPALIVE");
+        }
         let mut clients = JoinSet::new();
         let mut draining = drain.clone();
         loop {
@@ -128,7 +131,7 @@ impl Gateway {
             return;
         }
         self.desk.events.emit(&Event::ClientAccepted);
-        let Ok(stream) = Stream::from_tcp(socket) else {
+        let Ok(stream) = Stream::accepted(socket) else {
             return;
         };
         let mut packets = Packets::new(stream);
@@ -151,8 +154,17 @@ impl Gateway {
                     seat,
                 } = *admitted;
                 let shared = Arc::clone(&self.desk.sessions);
-                let session = Session::new(shared, packets.stream, packets.inbox, identity, ticket, drain);
-                let end = Box::pin(session.run()).await;
+                // Boxed, and run in place: a future that takes it by value holds it several times over.
+                let mut session = Box::new(Session::new(
+                    shared,
+                    packets.stream,
+                    packets.inbox,
+                    identity,
+                    ticket,
+                    drain,
+                ));
+                let end = session.run().await;
+                drop(session);
                 drop(seat);
                 (end, true)
             }
