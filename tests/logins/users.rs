@@ -85,6 +85,43 @@ fn psql_and_psycopg_log_in_with_a_password() {
 }
 
 #[test]
+fn other_drivers_log_in_with_a_password() {
+    let bed = Bed::new(&user("bi", "secret"), None, "");
+    let port = bed.port();
+    let script = format!(
+        "import asyncio, asyncpg\n\
+         async def main():\n    \
+             session = await asyncpg.connect(host='127.0.0.1', port={port}, user='bi', database='acme',\n            \
+                 password='secret', ssl=False)\n    \
+             print(await session.fetchval('SELECT who()'))\n    \
+             await session.close()\n\
+         asyncio.run(main())\n"
+    );
+    let output = Command::new(tools::python().unwrap())
+        .arg("-c")
+        .arg(script)
+        .output()
+        .unwrap();
+    assert_eq!(stdout(&output), "authenticated|bi|acme");
+    let script = format!(
+        "const {{ Client }} = require('pg');\n\
+         (async () => {{\n\
+             const client = new Client({{ host: '127.0.0.1', port: {port}, user: 'bi', database: 'acme',\n    \
+                 password: 'secret' }});\n\
+             await client.connect();\n\
+             console.log((await client.query('SELECT who()')).rows[0].who);\n\
+             await client.end();\n\
+         }})();\n"
+    );
+    let output = Command::new("node")
+        .args(["-e", &script])
+        .current_dir(tools::node().unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(stdout(&output), "authenticated|bi|acme");
+}
+
+#[test]
 fn the_offer_depends_on_the_name_and_the_channel() {
     let authority = Authority::new("one");
     let bed = Bed::new(
