@@ -84,6 +84,9 @@ pub enum LoginError {
     /// The token would travel in clear text.
     #[error("a token must not travel in clear text")]
     Plaintext,
+    /// More clients are logging in than are served at one time.
+    #[error("too many logins are under way")]
+    TooManyLogins,
     /// All places are taken.
     #[error("no more connections allowed (max_client_conn = {0})")]
     TooManyClients(usize),
@@ -166,7 +169,9 @@ impl LoginError {
             Self::NoUser | Self::Certificate(_) | Self::Plaintext | Self::TlsRequired => {
                 SqlState::INVALID_AUTHORIZATION
             }
-            Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
+            Self::TooManyLogins | Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => {
+                SqlState::TOO_MANY_CONNECTIONS
+            }
         };
         let fault = Fault::fatal(sqlstate, self.to_string());
         Some(match self.hint() {
@@ -193,6 +198,7 @@ impl LoginError {
             Self::Replication => {
                 "No pool_mode passes replication on: it knows no roles. Connect to the server itself."
             }
+            Self::TooManyLogins => "Try again in a moment.",
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
             Self::TooManyOfTenant { .. } => {
                 "Close connections that are not needed, or raise max_tenant_client_conn."
