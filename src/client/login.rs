@@ -149,7 +149,7 @@ impl Desk {
         let policy = guard.policy_for(principal.role());
         let mut settings = startup::settings(startup, guard, &policy)?;
         self.canonicalise(&pool, &principal, &mut settings).await?;
-        let told = greeting::differences(&parameters, principal.role().as_str(), &settings);
+        let told = greeting::differences(&parameters, &route, &settings);
         let ticket = self.cancels.register(startup.negotiated_minor());
 
         let mut out = Vec::new();

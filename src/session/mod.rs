@@ -197,6 +197,7 @@ impl Session {
         let settings = SessionSettings::new(
             identity.startup.clone(),
             Arc::clone(&identity.parameters),
+            identity.route.search_path.clone(),
             identity.told.clone(),
         );
         let opening = Opening::new(binding_of(&identity, &settings), &settings, &shared.statements);
