@@ -10,6 +10,15 @@ use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::startup::Startup;
 
+/// Whether the role of a session stands above all rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// It does.
+    Superuser,
+    /// It does not.
+    Ordinary,
+}
+
 /// Appends NegotiateProtocolVersion if the client asked for more than there is.
 pub(super) fn negotiate(out: &mut Vec<u8>, startup: &Startup) {
     let unknown = startup.unknown_options();
@@ -50,6 +59,7 @@ pub(super) fn welcome(
 pub(super) fn differences(
     parameters: &Parameters,
     route: &Route,
+    rank: Rank,
     settings: &[(String, String)],
 ) -> Vec<(String, String)> {
     let set = |name: &str| {
@@ -62,7 +72,7 @@ pub(super) fn differences(
         .filter_map(|(name, _)| {
             let value = match name {
                 "session_authorization" => Some(route.role.as_str().to_owned()),
-                "is_superuser" => Some("off".to_owned()),
+                "is_superuser" => Some(if rank == Rank::Superuser { "on" } else { "off" }.to_owned()),
                 "search_path" => set(name).or_else(|| route.search_path.clone()),
                 _ => set(name),
             };

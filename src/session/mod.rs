@@ -34,7 +34,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 pub use cancel::{CancelRegistry, CancelTicket};
-pub use probe::{ProbeError, canonical_settings};
+pub use probe::{ProbeError, canonical_settings, is_superuser};
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};

@@ -928,3 +928,26 @@ fn a_search_path_that_may_be_set_is_kept() {
     assert_eq!(other.sqlstate("SET search_path TO pg_catalog"), "42501");
     assert_eq!(other.value("SHOW search_path"), path);
 }
+
+/// A trusted role that is a superuser is told so, and keeps what only a superuser may set.
+#[test]
+fn a_superuser_role_is_one() {
+    let chief = "[roles.chief]\nlogin = \"service\"\npolicy = \"trusted\"\nany_tenant = true";
+    let stack = Stack::start(&StackOptions::pool(1).with(chief));
+    let mut superuser = stack.postgres().superuser("shop");
+    superuser.values(
+        "DO $$BEGIN CREATE ROLE chief NOLOGIN SUPERUSER; GRANT chief TO portcullis_service; \
+         EXCEPTION WHEN duplicate_object THEN END$$",
+    );
+    let token = alice().token_with(&[("role", json!("chief"))]);
+    let mut client = stack.try_login(&token, "acme").unwrap();
+    assert_eq!(client.parameters["is_superuser"], "on");
+    assert_eq!(client.parameters["session_authorization"], "chief");
+    assert_eq!(client.value("SHOW is_superuser"), "on");
+    client.values("SET session_replication_role = replica");
+    assert_eq!(client.value("SHOW session_replication_role"), "replica");
+    client.values("RESET ALL");
+    assert_eq!(client.value("SHOW session_replication_role"), "origin");
+    assert_eq!(service(&stack).parameters["is_superuser"], "off");
+    assert_eq!(stack.login(&alice()).value("SHOW is_superuser"), "off");
+}
