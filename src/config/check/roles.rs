@@ -8,7 +8,7 @@ use crate::tenant::{NAME_BYTES, RoleSettings, TenantChoice};
 
 use super::super::raw::{Item, Section};
 use super::guard::Policies;
-use super::unknown_name;
+use super::{tls, unknown_name};
 
 /// The roles as configured; a role with a mistake is kept as far as it can be read.
 pub(super) struct Roles(BTreeMap<RoleName, Role>);
@@ -17,6 +17,14 @@ struct Role {
     login: Option<LoginName>,
     choice: TenantChoice,
     policy: String,
+    certificate: Certificate,
+}
+
+/// Whether a role is had without a client certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certificate {
+    Needed,
+    Free,
 }
 
 pub(super) fn roles(
@@ -43,6 +51,17 @@ pub(super) fn roles(
         } else {
             TenantChoice::FromToken
         };
+        let certificate = if section.flag("require_certificate", false) {
+            Certificate::Needed
+        } else {
+            Certificate::Free
+        };
+        if certificate == Certificate::Needed && !tls::asks_for_certificates(top) {
+            section.mistake(
+                "require_certificate",
+                "needs client_ca in [listen.tls]: otherwise no client can show a certificate",
+            );
+        }
         if let Some(why) = forbidden(&name, logins) {
             item.mistake(why);
         }
@@ -65,6 +84,7 @@ pub(super) fn roles(
             login,
             choice,
             policy,
+            certificate,
         };
         roles.insert(RoleName::new(name), role);
     }
@@ -89,6 +109,14 @@ impl Roles {
     /// The name of a role's policy.
     pub(super) fn policy(&self, role: &RoleName) -> Option<&str> {
         self.0.get(role).map(|role| role.policy.as_str())
+    }
+
+    /// The roles that are had with a client certificate alone.
+    pub(super) fn with_certificate(&self) -> BTreeSet<RoleName> {
+        let needs = |(name, role): (&RoleName, &Role)| {
+            (role.certificate == Certificate::Needed).then(|| name.clone())
+        };
+        self.0.iter().filter_map(needs).collect()
     }
 
     /// Whether some role may choose its tenant freely.
