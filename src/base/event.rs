@@ -134,6 +134,8 @@ pub enum CheckIn {
     Reuse,
     /// In a transaction whose client is gone: rolled back first.
     Rollback,
+    /// Idle, and its session is over: made as new first, or closed if that cannot be shown.
+    Reset,
     /// Closed.
     Discard(DiscardReason),
 }
@@ -159,6 +161,10 @@ pub enum DiscardReason {
     Timeout,
     /// Its lease was dropped without check-in.
     Dropped,
+    /// The trusted session that kept it is over: what such a session can leave is not all known.
+    SessionEnded,
+    /// A reset left something of its session on it.
+    Unclean,
     /// Portcullis is shutting down.
     Shutdown,
 }
@@ -176,6 +182,8 @@ impl DiscardReason {
             Self::Idle => "idle",
             Self::Timeout => "timeout",
             Self::Dropped => "dropped",
+            Self::SessionEnded => "session_ended",
+            Self::Unclean => "unclean",
             Self::Shutdown => "shutdown",
         }
     }

@@ -75,6 +75,10 @@ pub const SERVER_CONTROL_BYTES: usize = 256 * 1024;
 /// How long the rollback of a transaction whose client is gone may take before the connection is closed.
 pub const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long making a server connection as new may take before it is closed instead: DISCARD ALL and one query
+/// take a millisecond or two.
+pub const RESET_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Logins under way at one time in one pool: enough to grow fast, too few to be a storm.
 pub const CONNECTS_PER_POOL: usize = 4;
 

@@ -184,7 +184,9 @@ impl LoginError {
             Self::BytesBeforeHandshake => {
                 "This can be a client's software bug or an attack by somebody on the network."
             }
-            Self::Replication => "Connect to the server itself for replication.",
+            Self::Replication => {
+                "No pool_mode passes replication on: it knows no roles. Connect to the server itself."
+            }
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
             Self::TooManyOfTenant { .. } => {
                 "Close connections that are not needed, or raise max_tenant_client_conn."

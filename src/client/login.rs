@@ -127,10 +127,11 @@ impl Desk {
             server: route.server.clone(),
             database: route.database.clone(),
             login: route.login.clone(),
+            mode: route.mode,
         })?;
         let parameters = pool.parameters().await?;
         let guard = self.sessions.guard();
-        let policy = guard.policy_for(principal.role());
+        let policy = guard.policy_in(route.mode, principal.role());
         let mut settings = startup::settings(startup, guard, &policy)?;
         self.canonicalise(&pool, &principal, &mut settings).await?;
         let rank = self.rank(&pool, &principal, &policy).await?;

@@ -69,7 +69,14 @@ impl EventLog {
                     warn!(reason = reason_name, suppressed, "server connection lost");
                 }
             }
+            DiscardReason::Unclean => {
+                warn!(
+                    reason = reason_name,
+                    "server connection closed: a session left something on it"
+                );
+            }
             DiscardReason::ClientGone
+            | DiscardReason::SessionEnded
             | DiscardReason::Cancelled
             | DiscardReason::Lifetime
             | DiscardReason::Idle

@@ -195,6 +195,7 @@ pub(super) struct ServerMetrics {
     pub(super) connect_failures: Counters<Box<str>>,
     pub(super) reused: IntCounter,
     pub(super) rolled_back: IntCounter,
+    pub(super) reset: IntCounter,
     pub(super) discarded: Counters<&'static str>,
 }
 
@@ -244,6 +245,7 @@ impl ServerMetrics {
             closed: Counters::new(REASONS, &closed, |reason| vec![reason]),
             connect_failures: Counters::new(CONFIGURED, &failures, |server| vec![server]),
             reused: checkins.get_metric_with_label_values(&["reuse", ""])?,
+            reset: checkins.get_metric_with_label_values(&["reset", ""])?,
             rolled_back: checkins.get_metric_with_label_values(&["rollback", ""])?,
             discarded: Counters::new(REASONS, &checkins, |reason| vec!["discard", reason]),
         })
@@ -253,6 +255,7 @@ impl ServerMetrics {
         match verdict {
             CheckIn::Reuse => self.reused.inc(),
             CheckIn::Rollback => self.rolled_back.inc(),
+            CheckIn::Reset => self.reset.inc(),
             CheckIn::Discard(reason) => self.discarded.inc(reason.as_str()),
         }
     }

@@ -20,7 +20,7 @@
 //! | `portcullis_server_connections_opened_total` | counter | `server` | server connections opened |
 //! | `portcullis_server_connections_closed_total` | counter | `reason` | server connections closed |
 //! | `portcullis_server_connect_failures_total` | counter | `server` | server connections that could not be opened |
-//! | `portcullis_checkins_total` | counter | `verdict`, `reason` | `reuse`, `rollback`, or `discard` with its reason |
+//! | `portcullis_checkins_total` | counter | `verdict`, `reason` | `reuse`, `rollback`, `reset` (a session that kept it is over, or DO has run), or `discard` with its reason |
 //! | `portcullis_cancel_requests_total` | counter | `result` | `matched` a running query, or `unmatched` |
 //! | `portcullis_key_refreshes_total` | counter | `issuer`, `result` | key sets fetched: `ok`, `failed` |
 //! | `portcullis_certificate_reloads_total` | counter | `result` | changed certificates put into force: `ok`, `failed` |

@@ -73,6 +73,18 @@ pub(crate) enum Shapes {
     Altered,
 }
 
+/// What a transaction leaves on the server connection beyond what Portcullis keeps track of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Traces {
+    /// Nothing: settings are local, statements and portals known.
+    #[default]
+    None,
+    /// Code of a trusted role has run, which may have set, prepared, locked or listened to anything.
+    OfCode,
+    /// A library was loaded, which no reset takes away.
+    OfLibraries,
+}
+
 /// Whether the server answers what it was sent so far without being asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
@@ -183,6 +195,7 @@ pub(crate) struct Link {
     pub(crate) block_ahead: Block,
     /// Whether the transaction may have changed what statements mean.
     pub(crate) shapes: Shapes,
+    pub(crate) traces: Traces,
     pub(crate) copy_in: CopyIn,
     /// Whether the session's modes are those of the transaction, as far as the messages sent so far say.
     pub(crate) modes: Modes,
@@ -218,6 +231,7 @@ impl Link {
             block: Block::None,
             block_ahead: Block::None,
             shapes: Shapes::Kept,
+            traces: Traces::None,
             copy_in: CopyIn::No,
             modes: Modes::Unset,
             changes: Changes::None,

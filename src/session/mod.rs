@@ -10,6 +10,7 @@ mod command;
 mod effect;
 mod extended;
 mod inbound;
+mod kept;
 mod link;
 mod names;
 mod opening;
@@ -49,7 +50,8 @@ use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
 use inbound::Inbound;
-use link::Link;
+use kept::Kept;
+use link::{Link, Traces};
 use names::NameChange;
 use opening::Opening;
 use pump::Wake;
@@ -144,6 +146,7 @@ pub struct Session {
     /// The guard's verdict on the message at hand, while that waits for a server connection.
     judged: Option<Arc<Script>>,
     link: Option<Box<Link>>,
+    kept: Kept,
     server_inbox: Inbox,
     relay: relay::Frame,
     captured: Option<String>,
@@ -198,7 +201,9 @@ impl Session {
         ticket: CancelTicket,
         drain: Drain,
     ) -> Self {
-        let policy = shared.guard.policy_for(identity.principal.role());
+        let policy = shared
+            .guard
+            .policy_in(identity.route.mode, identity.principal.role());
         let settings = SessionSettings::new(
             identity.startup.clone(),
             Arc::clone(&identity.parameters),
@@ -225,6 +230,7 @@ impl Session {
             skipping: Skipping::No,
             judged: None,
             link: None,
+            kept: Kept::default(),
             server_inbox: Inbox::default(),
             relay: relay::Frame::default(),
             captured: None,
@@ -301,11 +307,14 @@ impl Session {
     /// Gives up the lease in whatever state it is. A quiet connection is rolled back and kept; one that
     /// still works for this client is closed, and the pool cancels what it runs.
     fn abandon(&mut self, verdict: CheckIn) {
+        self.give_up_kept(verdict);
         let Some(link) = self.link.take() else { return };
         let cancelled = self.ticket.slot().end();
         let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
-        if quiet && server_works && !cancelled {
+        // What is left in the middle of a transaction may be more than a rollback takes away.
+        let traceless = link.traces == Traces::None && !self.keeps();
+        if quiet && server_works && !cancelled && traceless {
             link.lease.check_in(CheckIn::Rollback);
             return;
         }

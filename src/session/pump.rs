@@ -69,6 +69,8 @@ impl Session {
             }
         } else if progress && self.client.outbox.is_empty() {
             return Poll::Ready(Wake::Progress);
+        } else if let Poll::Ready(wake) = self.poll_kept(cx) {
+            return Poll::Ready(wake);
         }
         if self.client.inbox.has_room() {
             match self.client.inbox.poll_fill(&mut self.client.stream, cx) {

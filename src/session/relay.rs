@@ -9,9 +9,10 @@ use std::ops::Range;
 
 use super::Session;
 use super::link::{Batch, CopyIn};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, SqlState, limits};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
+use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
@@ -49,6 +50,11 @@ struct Passing<'a> {
 /// Bytes of a body that must have come before its frame is judged; longer bodies stream from there.
 /// As many as fit the buffer: a setting's value has to.
 const PREFIX_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
+
+/// Largest body of a message that comes unasked: a notification has a payload below 8,000 bytes
+/// (`NOTIFY_PAYLOAD_MAX_LENGTH`, async.c), a report or the server's last words are shorter. All of it is in the
+/// buffer before it is passed on.
+const UNASKED_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
 
 impl Frame {
     /// Whether no frame is half passed on.
@@ -100,7 +106,9 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.bytes_out += consumed as u64;
         }
-        if outcome.is_ok() && consumed == bytes.len() {
+        // Behind the end of a transaction there can only be something that came unasked: part of a notification,
+        // which a session that keeps its connection gets later.
+        if outcome.is_ok() && (consumed == bytes.len() || self.keeps()) {
             self.check_in_if_done();
         }
         let written = self
@@ -161,13 +169,17 @@ impl Session {
         };
         let body = rest.get(HEAD_BYTES..).unwrap_or_default();
         let body = body.get(..head.body_len).unwrap_or(body);
+        if self.link.is_none() && head.body_len > UNASKED_BYTES {
+            return Err(Trouble::Malformed("message between transactions"));
+        }
         if body.len() < head.body_len.min(self.needed(head)) {
             return Ok(None);
         }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
-            tag::NOTIFICATION => Goes::Nowhere,
+            tag::NOTIFICATION => self.delivery_of_notification(head)?,
             tag::PARAMETER_STATUS => self.on_parameter_status(body)?,
+            tag::ERROR if self.link.is_none() => self.on_last_error(body),
             tag::ERROR => self.on_error(body, passing)?,
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
@@ -181,6 +193,9 @@ impl Session {
     /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
     fn needed(&self, head: Head) -> usize {
         match head.tag {
+            // The client may get answers of ours between two transactions, and none may come into the middle.
+            _ if self.link.is_none() => UNASKED_BYTES,
+            tag::NOTIFICATION => UNASKED_BYTES,
             tag::READY | tag::COMMAND_COMPLETE | tag::PARAMETER_STATUS | tag::ERROR => PREFIX_BYTES,
             tag::DATA_ROW => match self.next_delivery() {
                 Some(Delivery::Capture) => PREFIX_BYTES,
@@ -200,6 +215,27 @@ impl Session {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
             Some(Delivery::Forward | Delivery::ForwardRows) | None => Goes::ToClient,
         }
+    }
+
+    /// Only a session that keeps its connection can have asked for notifications.
+    fn delivery_of_notification(&self, head: Head) -> Result<Goes, Trouble> {
+        if head.body_len > UNASKED_BYTES {
+            return Err(Trouble::Malformed("NotificationResponse"));
+        }
+        Ok(if self.keeps() {
+            Goes::ToClient
+        } else {
+            Goes::Nowhere
+        })
+    }
+
+    /// An error that comes between transactions ends the connection: nothing was asked that could fail.
+    fn on_last_error(&mut self, body: &[u8]) -> Goes {
+        self.ending = Some(ClientEnd::ServerGone);
+        self.shared.events.emit(&Event::ErrorSent {
+            sqlstate: notice::prefix(body).sqlstate,
+        });
+        Goes::ToClient
     }
 
     /// Reports are kept back and compared at the next ReadyForQuery; settings that decide how text is read
@@ -277,6 +313,7 @@ impl Session {
             self.ticket.slot().end();
             link.lease.check_in(CheckIn::Discard(reason));
         }
+        self.discard_kept(reason);
         self.say(&Fault::fatal(
             SqlState::CONNECTION_FAILURE,
             format!("the connection to the server was given up: {what}"),

@@ -118,6 +118,7 @@ impl Session {
         script.statements().iter().any(|cleared| {
             !statement::is_session_command(Some(cleared.action()))
                 || matches!(cleared.action(), Action::Set(_) | Action::SetDefaults(_))
+                || (*cleared.action() == Action::DiscardAll && self.kept.is_here())
         })
     }
 

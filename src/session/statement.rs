@@ -159,6 +159,7 @@ pub(crate) fn alters_shapes(class: StatementClass) -> bool {
             | StatementClass::Alter
             | StatementClass::Drop
             | StatementClass::Do
+            | StatementClass::SelectInto
             | StatementClass::ImportForeignSchema
     )
 }

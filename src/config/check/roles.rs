@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::base::{LoginName, RoleName};
+use crate::base::{LoginName, PoolMode, RoleName};
 use crate::pool::LoginSettings;
 use crate::tenant::{NAME_BYTES, RoleSettings, TenantChoice};
 
 use super::super::raw::{Item, Section};
 use super::guard::Policies;
-use super::{tls, unknown_name};
+use super::{pool_mode, tls, unknown_name};
 
 /// The roles as configured; a role with a mistake is kept as far as it can be read.
 pub(super) struct Roles(BTreeMap<RoleName, Role>);
@@ -18,6 +18,7 @@ struct Role {
     choice: TenantChoice,
     policy: String,
     certificate: Certificate,
+    pool_mode: Option<PoolMode>,
 }
 
 /// Whether a role is had without a client certificate.
@@ -85,6 +86,7 @@ pub(super) fn roles(
             choice,
             policy,
             certificate,
+            pool_mode: section.maybe("pool_mode", pool_mode),
         };
         roles.insert(RoleName::new(name), role);
     }
@@ -132,6 +134,7 @@ impl Roles {
                 let settings = RoleSettings {
                     login: role.login.clone()?,
                     choice: role.choice,
+                    pool_mode: role.pool_mode,
                 };
                 Some((name.clone(), settings))
             })
