@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import sys
@@ -28,7 +29,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bed import Direct, SetupError, Target, Through, chown, find_portcullis, gather_binaries
-from outcome import Expectation, Outcomes, count, expectations, only_through
+from outcome import Expectation, Outcome, Outcomes, count, expectations, only_through
 from suites import SUITES
 from workshop import Suite, Workshop
 
@@ -120,7 +121,8 @@ def run_suite(suite: Suite, workshop: Workshop, targets: tuple[Direct, Target], 
     suite.install(workshop)
     outcomes = []
     for target in targets:
-        database = f"{suite.name}_{target.name}"
+        # A name that a tenant may have.
+        database = re.sub(r"\W", "_", f"{suite.name}_{target.name}")
         targets[0].run_sql(f'CREATE DATABASE "{database}" OWNER service_role TEMPLATE template0;')
         environment = {**os.environ, **target.environment(), "PGDATABASE": database}
         print(f"{suite.name}: {target.name} …", flush=True)
@@ -145,11 +147,18 @@ def judge(suite: Suite, direct: Outcomes, through: Outcomes, reviewed: list[Expe
             reasons[expectation.reason] = reasons.get(expectation.reason, 0) + 1
         else:
             unreviewed += 1
-            print(f"UNEXPECTED {suite.name} {name} ({outcome.state})\n    " + "\n    ".join(outcome.text.strip().splitlines()[-12:]))
+            print(f"UNEXPECTED {suite.name} {name} ({outcome.state})\n    " + "\n    ".join(said(outcome)))
     for reason, times in sorted(reasons.items()):
         print(f"expected: {suite.name}: {times} × {reason}")
     cell = f"{len(differences)}" + (f" ({unreviewed} not reviewed)" if unreviewed else "")
     return f"| {suite.title} | {count(direct)} | {count(through)} | {cell} |", unreviewed > 0
+
+
+def said(outcome: Outcome) -> list[str]:
+    """The lines of a failure that tell most: pytest's errors, or the last."""
+    lines = [line[:300] for line in outcome.text.strip().splitlines()]
+    telling = [line for line in lines if line.startswith("E  ") or re.match(r"\w*Error: ", line)]
+    return (telling or [line for line in lines if not line.lstrip().startswith("at ")])[-8:]
 
 
 if __name__ == "__main__":
