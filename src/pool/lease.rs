@@ -93,6 +93,7 @@ impl Lease {
             DiscardReason::ServerGone
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::DatabaseChanges
             | DiscardReason::Cancelled => pooled.server.close(),
             // A statement may still run, for nobody.
             DiscardReason::ClientGone

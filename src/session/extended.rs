@@ -222,6 +222,7 @@ impl Session {
             self.open_own_block();
         }
         self.note_alteration(cleared.class());
+        self.make_way(cleared);
         let before = self.link.as_ref().map(|link| link.block_ahead);
         let effect = self.before_execution(cleared.action(), portal);
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {

@@ -91,6 +91,7 @@ impl Session {
         }
         let warrant = self.warrant(Some(action));
         self.note_alteration(cleared.class());
+        self.make_way(cleared);
         let effect = self.before_execution(action, b"");
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             link.run_once(cleared, effect, warrant);
@@ -100,7 +101,7 @@ impl Session {
         }
     }
 
-    fn fail_query(&mut self, fault: Fault) -> Step {
+    pub(super) fn fail_query(&mut self, fault: Fault) -> Step {
         self.fail(fault);
         self.end_batch();
         Step::Consumed(0)
