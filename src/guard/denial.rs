@@ -153,9 +153,6 @@ fn hint_for(class: StatementClass) -> &'static str {
             "Use your driver's prepared statements: the protocol-level ones work here."
         }
         C::Listen => "Poll a table, or connect to the server directly to listen.",
-        C::SetCharacteristics => {
-            "State the mode with each BEGIN, e.g. BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY."
-        }
         C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared => {
             "Two-phase commit needs a direct connection to the server."
         }

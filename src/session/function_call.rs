@@ -58,8 +58,14 @@ impl Session {
             };
         }
         if let Some(cleared) = script.statements().first() {
+            if !self.is_settled_for(Some(cleared.action())) {
+                return Step::Blocked;
+            }
             let warrant = self.warrant(Some(cleared.action()));
-            let effect = self.before_execution(cleared.action(), b"");
+            let effect = match self.before_execution(cleared, b"") {
+                Ok(effect) => effect,
+                Err(fault) => return self.fail_query(fault),
+            };
             if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
                 link.call_function(cleared, call, effect, warrant);
             }
