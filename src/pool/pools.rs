@@ -169,6 +169,7 @@ impl Pools {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::PoolMode;
     use crate::base::limits::POOL_UNUSED;
     use crate::net::Endpoint;
 
@@ -202,6 +203,7 @@ mod tests {
             server: "main".into(),
             database: database.into(),
             login: "app".into(),
+            mode: PoolMode::Transaction,
         }
     }
 

@@ -184,7 +184,8 @@ impl Link {
         self.expect(Awaited::Execution, Delivery::Forward, effect);
     }
 
-    fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
+    /// Runs a statement on unnamed statement and portal.
+    pub(in crate::session) fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
         self.asked = Asked::Work;
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
