@@ -90,7 +90,7 @@ def run_all(options: argparse.Namespace, reviewed: list[Expectation], stack: Exi
     direct.fill()
     stack.callback(through.stop)
     through.start()
-    workshop = Workshop(options.cache, binaries, options.sources)
+    workshop = Workshop(options.cache, binaries, options.sources, options.pool_mode)
     rows, bad = [], False
     for suite in options.chosen:
         outcomes = run_suite(suite, workshop, (direct, through), options)
