@@ -75,7 +75,7 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         directory: Arc::new(Directory::new(config.tenants)),
         pools: Arc::clone(&pools),
         identity: config.identity,
-        sessions: session::Shared::new(config.session, guard, events.clone()),
+        sessions: session::Shared::new(config.session, guard, Arc::clone(&pools), events.clone()),
         anonymous_role,
         events: events.clone(),
     });

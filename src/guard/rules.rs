@@ -46,7 +46,7 @@ impl Rules<'_> {
         }
         shared::temporary(self.policy, statement, class, query)?;
         if !self.policy.allows(class) {
-            return Err(Denial::statement(self.policy, class).at(start));
+            return Err(Denial::statement(self.policy, class).at(start).explain(statement));
         }
         if class != StatementClass::Create
             && let Some(at) = (0..statement.len()).find(|at| statement.is_punct(*at, b';'))

@@ -9,6 +9,7 @@ mod cancel;
 mod command;
 mod effect;
 mod extended;
+mod function_call;
 mod inbound;
 mod kept;
 mod link;
@@ -43,7 +44,7 @@ use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault
 use crate::guard::{Guard, Policy, Script};
 use crate::identity::{Binding, BindingParts};
 use crate::net::{Inbox, Stream};
-use crate::pool::Pool;
+use crate::pool::{Pool, Pools};
 use crate::server::Parameters;
 use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
@@ -76,16 +77,18 @@ pub struct Settings {
 pub struct Shared {
     settings: Settings,
     guard: Arc<Guard>,
+    pools: Arc<Pools>,
     statements: StatementCache,
     events: Events,
 }
 
 impl Shared {
     /// Puts the shared parts together.
-    pub fn new(settings: Settings, guard: Arc<Guard>, events: Events) -> Arc<Self> {
+    pub fn new(settings: Settings, guard: Arc<Guard>, pools: Arc<Pools>, events: Events) -> Arc<Self> {
         Arc::new(Self {
             settings,
             guard,
+            pools,
             statements: StatementCache::new(),
             events,
         })
