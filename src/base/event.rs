@@ -109,6 +109,13 @@ pub enum Event<'a> {
         /// What is wrong with them, if anything.
         error: Option<&'a str>,
     },
+    /// A changed users file was put into force, or could not be; the latter once for each reason.
+    UsersReloaded {
+        /// The file.
+        file: &'a str,
+        /// What is wrong with it, if anything.
+        error: Option<&'a str>,
+    },
 }
 
 /// What the guard decided.

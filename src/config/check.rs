@@ -10,6 +10,8 @@ mod roles;
 mod servers;
 mod tenants;
 mod tls;
+mod users;
+mod ways;
 
 use std::net::SocketAddr;
 

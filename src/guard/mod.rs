@@ -192,18 +192,14 @@ impl Guard {
         if text.len() > self.limits.text_bytes.min(1 << 30) {
             return Err(Arc::new(self.too_long(text.len())));
         }
-        if let Some(verdict) = self.cache.get(policy.id(), text) {
-            return verdict;
-        }
-        let verdict = match self.read(text) {
-            Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
-            Ok(text) => match self.judge_text(policy, text) {
-                Ok(script) => Ok(Arc::new(script)),
-                Err(denial) => Err(Arc::new(denial.refusal(text))),
-            },
-        };
-        self.cache.put(policy.id(), text, &verdict);
-        verdict
+        self.cache
+            .get_or_judge(policy.id(), text, || match self.read(text) {
+                Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
+                Ok(text) => match self.judge_text(policy, text) {
+                    Ok(script) => Ok(Arc::new(script)),
+                    Err(denial) => Err(Arc::new(denial.refusal(text))),
+                },
+            })
     }
 
     /// The finer facts of each statement of a text, for people; `None` for a statement that the grammar does

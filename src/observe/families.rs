@@ -34,6 +34,8 @@ pub(super) struct ClientMetrics {
     pub(super) key_refreshes_failed: Counters<Box<str>>,
     pub(super) certificate_reloads_ok: IntCounter,
     pub(super) certificate_reloads_failed: IntCounter,
+    pub(super) user_reloads_ok: IntCounter,
+    pub(super) user_reloads_failed: IntCounter,
 }
 
 impl ClientMetrics {
@@ -68,6 +70,12 @@ impl ClientMetrics {
             "Changed certificates put into force, by result.",
             &["result"],
         )?;
+        let users = counter_vec(
+            registry,
+            "portcullis_user_reloads_total",
+            "Changed users files put into force, by result.",
+            &["result"],
+        )?;
         let by_role = roles.into_iter().map(|role| {
             let counter = sessions.get_metric_with_label_values(&[role.as_str()])?;
             Ok((role, counter))
@@ -93,6 +101,8 @@ impl ClientMetrics {
             key_refreshes_failed: Counters::new(CONFIGURED, &refreshes, |issuer| vec![issuer, "failed"]),
             certificate_reloads_ok: reloads.get_metric_with_label_values(&["ok"])?,
             certificate_reloads_failed: reloads.get_metric_with_label_values(&["failed"])?,
+            user_reloads_ok: users.get_metric_with_label_values(&["ok"])?,
+            user_reloads_failed: users.get_metric_with_label_values(&["failed"])?,
         })
     }
 

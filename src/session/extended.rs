@@ -34,6 +34,9 @@ impl Session {
             return Step::Consumed(0);
         }
         if let Some(step) = self.need_link() {
+            if matches!(step, Step::Lease) {
+                self.judged = Some(Arc::clone(statement.script()));
+            }
             return step;
         }
         self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));

@@ -17,6 +17,9 @@ use crate::pool::Lease;
 use crate::wire::encode::TransactionStatus;
 use crate::wire::replies::{Awaited, Delivery, Own, Replies};
 
+/// Room for an ordinary transaction's messages, so that their buffer does not grow step by step.
+pub(super) const UPSTREAM_BYTES: usize = 1024;
+
 /// Portal of our own statements. No driver uses such a name; one that does disturbs only itself.
 const INTERNAL_PORTAL: &str = "portcullis internal";
 
@@ -213,7 +216,7 @@ impl Link {
         Self {
             lease,
             context: Some(context),
-            upstream: Vec::new(),
+            upstream: Vec::with_capacity(UPSTREAM_BYTES),
             sent: 0,
             push: false,
             answers: Answers::Due,

@@ -32,6 +32,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 pub use cancel::{CancelRegistry, CancelTicket};
@@ -39,7 +40,7 @@ pub use probe::{ProbeError, canonical_settings};
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
-use crate::guard::{Guard, Policy};
+use crate::guard::{Guard, Policy, Script};
 use crate::identity::{Binding, BindingParts};
 use crate::net::{Inbox, Stream};
 use crate::pool::Pool;
@@ -133,7 +134,7 @@ pub struct Session {
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
     settings: SessionSettings,
-    statements: HashMap<Box<[u8]>, Arc<Statement>>,
+    statements: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
     /// Bytes of their texts.
     statement_bytes: usize,
     unnamed: Option<Arc<Statement>>,
@@ -142,6 +143,8 @@ pub struct Session {
     inbound: Inbound,
     /// Whether the client's messages are dropped until its next Sync, after an error.
     skipping: Skipping,
+    /// The guard's verdict on the message at hand, while that waits for a server connection.
+    judged: Option<Arc<Script>>,
     link: Option<Box<Link>>,
     kept: Kept,
     server_inbox: Inbox,
@@ -161,6 +164,8 @@ pub struct Session {
     /// Ready when the process has reached the phase after `phase`.
     next_phase: PhaseReached,
     phase: Phase,
+    /// Whether `next_phase` wakes this task.
+    listens: bool,
 }
 
 /// A future that is ready when the process reaches a phase.
@@ -216,12 +221,13 @@ impl Session {
             context: context_of(&identity, &settings),
             opening,
             settings,
-            statements: HashMap::new(),
+            statements: HashMap::default(),
             statement_bytes: 0,
             unnamed: None,
             names: VecDeque::new(),
             inbound: Inbound::default(),
             skipping: Skipping::No,
+            judged: None,
             link: None,
             kept: Kept::default(),
             server_inbox: Inbox::default(),
@@ -235,16 +241,17 @@ impl Session {
             lease_fault: None,
             next_phase: reached(&drain, Phase::Draining),
             phase: Phase::Running,
+            listens: false,
             drain,
             shared,
             identity,
         }
     }
 
-    /// Serves the client until it leaves or has to.
+    /// Serves the client until it leaves or has to; after that there is nothing left to run.
     ///
     /// Not cancel safe, yet harmless to drop: a dropped session closes both connections.
-    pub async fn run(mut self) -> ClientEnd {
+    pub async fn run(&mut self) -> ClientEnd {
         let end = loop {
             match self.take_turn() {
                 Turn::Lease => {
@@ -281,7 +288,7 @@ impl Session {
     }
 
     /// Ends the session: the last words are written, the server connection is given back or closed.
-    async fn leave(mut self, end: ClientEnd) -> ClientEnd {
+    async fn leave(&mut self, end: ClientEnd) -> ClientEnd {
         let verdict = match end {
             ClientEnd::Terminated | ClientEnd::Vanished => CheckIn::Discard(DiscardReason::ClientGone),
             ClientEnd::ServerGone => CheckIn::Discard(DiscardReason::ServerGone),

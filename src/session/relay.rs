@@ -126,6 +126,12 @@ impl Session {
         let mut at = 0;
         while let Some(rest) = passing.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.relay.left == 0 {
+                let rows = self.rows_at(rest);
+                if rows > 0 {
+                    passing.extend(at..at + rows, &mut self.client.outbox);
+                    at += rows;
+                    continue;
+                }
                 match self.begin_frame(rest, passing) {
                     Ok(Some(frame)) => self.relay = frame,
                     Ok(None) => break,
@@ -146,6 +152,14 @@ impl Session {
             }
         }
         Ok(at)
+    }
+
+    /// How many bytes of whole rows come first, and go to the client without another look.
+    fn rows_at(&self, rest: &[u8]) -> usize {
+        match &self.link {
+            Some(link) if link.replies.passes_rows() => frame::run_of(rest, [tag::DATA_ROW, tag::COPY_DATA]),
+            Some(_) | None => 0,
+        }
     }
 
     /// Judges the frame that `rest` begins with; `None` while too little of it has come.

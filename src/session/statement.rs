@@ -100,6 +100,11 @@ impl Statement {
         self.context
     }
 
+    /// What the guard has allowed.
+    pub(crate) fn script(&self) -> &Arc<Script> {
+        &self.script
+    }
+
     /// The one cleared statement, `None` for an empty text.
     pub(crate) fn cleared(&self) -> Option<&Cleared> {
         self.script.statements().first()

@@ -8,7 +8,7 @@ use crate::tenant::{NAME_BYTES, RoleSettings, TenantChoice};
 
 use super::super::raw::{Item, Section};
 use super::guard::Policies;
-use super::{pool_mode, unknown_name};
+use super::{pool_mode, tls, unknown_name};
 
 /// The roles as configured; a role with a mistake is kept as far as it can be read.
 pub(super) struct Roles(BTreeMap<RoleName, Role>);
@@ -18,6 +18,14 @@ struct Role {
     choice: TenantChoice,
     policy: String,
     pool_mode: Option<PoolMode>,
+    certificate: Certificate,
+}
+
+/// Whether a role is had without a client certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certificate {
+    Needed,
+    Free,
 }
 
 pub(super) fn roles(
@@ -44,6 +52,17 @@ pub(super) fn roles(
         } else {
             TenantChoice::FromToken
         };
+        let certificate = if section.flag("require_certificate", false) {
+            Certificate::Needed
+        } else {
+            Certificate::Free
+        };
+        if certificate == Certificate::Needed && !tls::asks_for_certificates(top) {
+            section.mistake(
+                "require_certificate",
+                "needs client_ca in [listen.tls]: otherwise no client can show a certificate",
+            );
+        }
         if let Some(why) = forbidden(&name, logins) {
             item.mistake(why);
         }
@@ -67,6 +86,7 @@ pub(super) fn roles(
             choice,
             policy,
             pool_mode: section.maybe("pool_mode", pool_mode),
+            certificate,
         };
         roles.insert(RoleName::new(name), role);
     }
@@ -91,6 +111,14 @@ impl Roles {
     /// The name of a role's policy.
     pub(super) fn policy(&self, role: &RoleName) -> Option<&str> {
         self.0.get(role).map(|role| role.policy.as_str())
+    }
+
+    /// The roles that are had with a client certificate alone.
+    pub(super) fn with_certificate(&self) -> BTreeSet<RoleName> {
+        let needs = |(name, role): (&RoleName, &Role)| {
+            (role.certificate == Certificate::Needed).then(|| name.clone())
+        };
+        self.0.iter().filter_map(needs).collect()
     }
 
     /// Whether some role may choose its tenant freely.
