@@ -17,8 +17,8 @@ struct Role {
     login: Option<LoginName>,
     choice: TenantChoice,
     policy: String,
-    pool_mode: Option<PoolMode>,
     certificate: Certificate,
+    pool_mode: Option<PoolMode>,
 }
 
 /// Whether a role is had without a client certificate.
@@ -85,8 +85,8 @@ pub(super) fn roles(
             login,
             choice,
             policy,
-            pool_mode: section.maybe("pool_mode", pool_mode),
             certificate,
+            pool_mode: section.maybe("pool_mode", pool_mode),
         };
         roles.insert(RoleName::new(name), role);
     }
