@@ -18,6 +18,7 @@ mod lexer;
 mod names;
 mod policy;
 mod query;
+mod relations;
 mod reserved;
 mod rules;
 mod setting;

@@ -36,7 +36,7 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 pub use cancel::{CancelRegistry, CancelTicket};
-pub use probe::{ProbeError, canonical_settings};
+pub use probe::{ProbeError, canonical_settings, is_superuser};
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
@@ -207,6 +207,7 @@ impl Session {
         let settings = SessionSettings::new(
             identity.startup.clone(),
             Arc::clone(&identity.parameters),
+            identity.route.search_path.clone(),
             identity.told.clone(),
         );
         let opening = Opening::new(binding_of(&identity, &settings), &settings, &shared.statements);
