@@ -136,6 +136,7 @@ fn pool_gauges(pools: Arc<OnceLock<Weak<Pools>>>) -> crate::observe::PoolGauges 
                     server: pool.key.server,
                     database: pool.key.database,
                     login: pool.key.login,
+                    mode: pool.key.mode,
                     idle: pool.idle,
                     leased: pool.leased,
                     waiting: pool.waiting,
