@@ -149,9 +149,6 @@ impl From<LexError> for Denial {
 fn hint_for(class: StatementClass) -> &'static str {
     use StatementClass as C;
     match class {
-        C::Prepare | C::Execute => {
-            "Use your driver's prepared statements: the protocol-level ones work here."
-        }
         C::Listen => "Poll a table, or connect to the server directly to listen.",
         C::SetCharacteristics => {
             "State the mode with each BEGIN, e.g. BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY."

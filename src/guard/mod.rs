@@ -17,6 +17,7 @@ mod facts;
 mod lexer;
 mod names;
 mod policy;
+mod prepare;
 mod query;
 mod reserved;
 mod rules;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 pub use class::StatementClass;
 pub use facts::Facts;
 pub use policy::{Policy, PolicyMistake};
-pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue};
+pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue, StatementName};
 
 use crate::base::RoleName;
 use cache::VerdictCache;
@@ -255,13 +256,21 @@ impl Guard {
                 .at(statement.offset(0)));
             }
             edits.append(&mut verdict.edits);
-            allowed.push((statement.range(), verdict));
+            let prepared = match verdict.action {
+                Action::Prepare(_) => prepare::prepared_query(&statement),
+                _ => None,
+            };
+            allowed.push((statement.range(), verdict, prepared));
         }
         let text: Arc<str> = edited(text, &edits).into();
-        let cleared = allowed
-            .into_iter()
-            .map(|(range, verdict)| Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class))
-            .collect();
+        let cleared = allowed.into_iter().map(|(range, verdict, prepared)| {
+            let cleared = Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class);
+            match prepared {
+                Some(query) => cleared.with_prepared(query.range(), classify::classify(&query).0),
+                None => cleared,
+            }
+        });
+        let cleared = cleared.collect();
         Ok(Script::new(text, cleared))
     }
 }

@@ -38,7 +38,9 @@ impl Script {
 
     /// About how much memory it takes, in bytes, its text left out.
     pub(super) fn weight(&self) -> usize {
-        size_of::<Self>() + self.statements.len() * (size_of::<Cleared>() + 64)
+        let prepared = self.statements.iter().filter_map(Cleared::prepared);
+        let prepared: usize = prepared.map(|script| script.weight() + script.text().len()).sum();
+        size_of::<Self>() + self.statements.len() * (size_of::<Cleared>() + 64) + prepared
     }
 }
 
@@ -49,6 +51,7 @@ pub struct Cleared {
     range: Range<usize>,
     action: Action,
     class: StatementClass,
+    prepared: Option<Arc<Script>>,
 }
 
 impl Cleared {
@@ -58,7 +61,31 @@ impl Cleared {
             range,
             action,
             class,
+            prepared: None,
         }
+    }
+
+    /// A PREPARE of the query that covers these bytes of the text.
+    pub(super) fn with_prepared(mut self, query: Range<usize>, class: StatementClass) -> Self {
+        let text: Arc<str> = self.text.get(query).unwrap_or("").into();
+        let query = Self::new(Arc::clone(&text), 0..text.len(), Action::Query, class);
+        self.prepared = Some(Arc::new(Script::new(text, vec![query])));
+        self
+    }
+
+    /// What a PREPARE prepares, as a text of its own.
+    pub fn prepared(&self) -> Option<&Arc<Script>> {
+        self.prepared.as_ref()
+    }
+
+    /// Bytes of the whole text that come before the statement.
+    pub fn offset(&self) -> usize {
+        self.range.start
+    }
+
+    /// The part of the whole text that comes before the statement.
+    pub fn before(&self) -> &str {
+        self.text.get(..self.range.start).unwrap_or("")
     }
 
     /// The statement's own text, from its first token to its last, without the `;`.
@@ -118,9 +145,23 @@ pub enum Action {
     CloseAll,
     /// `DEALLOCATE name`, the name as the server sees it, or `DEALLOCATE ALL` as `None`.
     Deallocate(Option<Box<str>>),
+    /// `PREPARE name … AS query` ([`Cleared::prepared`]).
+    Prepare(StatementName),
+    /// `EXECUTE name …`, also in `CREATE TABLE … AS` and `EXPLAIN`: runs under the caller's identity, with the
+    /// server's name in the place of the client's.
+    Execute(StatementName),
     /// Refuses to run in a transaction block (`VACUUM`, `CREATE DATABASE`, …): trusted roles alone, and
     /// always the sole statement of its text.
     Utility,
+}
+
+/// A client's name of a prepared statement within the text of another statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementName {
+    /// The name as the server sees it.
+    pub name: Box<str>,
+    /// The bytes of [`Cleared::sql`] that spell it.
+    pub place: Range<usize>,
 }
 
 /// A change to one setting.
