@@ -34,7 +34,9 @@ use std::sync::Arc;
 pub use class::StatementClass;
 pub use facts::Facts;
 pub use policy::{Policy, PolicyMistake};
-pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue, StatementName};
+pub use verdict::{
+    Action, Cleared, PreparedQuery, Refusal, Script, SetScope, SetSetting, SetValue, StatementName,
+};
 
 use crate::base::RoleName;
 use cache::VerdictCache;
@@ -260,13 +262,16 @@ impl Guard {
                 Action::Prepare(_) => prepare::prepared_query(&statement),
                 _ => None,
             };
+            let prepared = prepared.map(|query| (query, prepare::declared_types(&statement)));
             allowed.push((statement.range(), verdict, prepared));
         }
         let text: Arc<str> = edited(text, &edits).into();
         let cleared = allowed.into_iter().map(|(range, verdict, prepared)| {
             let cleared = Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class);
             match prepared {
-                Some(query) => cleared.with_prepared(query.range(), classify::classify(&query).0),
+                Some((query, types)) => {
+                    cleared.with_prepared(query.range(), classify::classify(&query).0, types)
+                }
                 None => cleared,
             }
         });

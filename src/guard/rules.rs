@@ -165,7 +165,11 @@ impl Rules<'_> {
     }
 
     /// Judges every name of the statement.
-    pub(super) fn names(&self, statement: &Statement<'_>, relations: &[usize]) -> Result<Vec<MakeLocal>, Denial> {
+    pub(super) fn names(
+        &self,
+        statement: &Statement<'_>,
+        relations: &[usize],
+    ) -> Result<Vec<MakeLocal>, Denial> {
         let edits = Names {
             policy: self.policy,
             settable: self.settable,

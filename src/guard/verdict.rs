@@ -39,7 +39,8 @@ impl Script {
     /// About how much memory it takes, in bytes, its text left out.
     pub(super) fn weight(&self) -> usize {
         let prepared = self.statements.iter().filter_map(Cleared::prepared);
-        let prepared: usize = prepared.map(|script| script.weight() + script.text().len()).sum();
+        let scripts = prepared.map(|query| query.script.weight() + query.script.text().len());
+        let prepared: usize = scripts.sum();
         size_of::<Self>() + self.statements.len() * (size_of::<Cleared>() + 64) + prepared
     }
 }
@@ -51,7 +52,19 @@ pub struct Cleared {
     range: Range<usize>,
     action: Action,
     class: StatementClass,
-    prepared: Option<Arc<Script>>,
+    prepared: Option<PreparedQuery>,
+}
+
+/// What a PREPARE prepares.
+#[derive(Debug)]
+pub struct PreparedQuery {
+    /// The query as a text of its own.
+    pub script: Arc<Script>,
+    /// Bytes of the whole text that come before it.
+    pub start: usize,
+    /// The OIDs of the declared types, none if none are declared; `None` if one has a name that only the server
+    /// knows.
+    pub types: Option<Box<[u32]>>,
 }
 
 impl Cleared {
@@ -66,26 +79,33 @@ impl Cleared {
     }
 
     /// A PREPARE of the query that covers these bytes of the text.
-    pub(super) fn with_prepared(mut self, query: Range<usize>, class: StatementClass) -> Self {
+    pub(super) fn with_prepared(
+        mut self,
+        query: Range<usize>,
+        class: StatementClass,
+        types: Option<Box<[u32]>>,
+    ) -> Self {
+        let start = query.start;
         let text: Arc<str> = self.text.get(query).unwrap_or("").into();
         let query = Self::new(Arc::clone(&text), 0..text.len(), Action::Query, class);
-        self.prepared = Some(Arc::new(Script::new(text, vec![query])));
+        let script = Arc::new(Script::new(text, vec![query]));
+        self.prepared = Some(PreparedQuery { script, start, types });
         self
     }
 
-    /// What a PREPARE prepares, as a text of its own.
-    pub fn prepared(&self) -> Option<&Arc<Script>> {
+    /// What a PREPARE prepares.
+    pub fn prepared(&self) -> Option<&PreparedQuery> {
         self.prepared.as_ref()
     }
 
-    /// Bytes of the whole text that come before the statement.
-    pub fn offset(&self) -> usize {
-        self.range.start
+    /// The text that it is a part of.
+    pub fn whole(&self) -> &Arc<str> {
+        &self.text
     }
 
-    /// The part of the whole text that comes before the statement.
-    pub fn before(&self) -> &str {
-        self.text.get(..self.range.start).unwrap_or("")
+    /// Bytes of the whole text that come before it.
+    pub fn start(&self) -> usize {
+        self.range.start
     }
 
     /// The statement's own text, from its first token to its last, without the `;`.

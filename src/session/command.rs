@@ -12,6 +12,9 @@ use crate::wire::replies::{Delivery, Own};
 impl Session {
     /// Runs a session command in its turn.
     pub(super) fn session_command(&mut self, cleared: &Cleared) {
+        if !matches!(cleared.action(), Action::Set(_)) {
+            self.heed_failure();
+        }
         match cleared.action() {
             Action::Set(setting) => self.set(setting, cleared.sql()),
             Action::ResetAll => {
@@ -26,6 +29,7 @@ impl Session {
                 self.answer(Own::Command("DEALLOCATE ALL"), Effect::NameChanged);
             }
             Action::Deallocate(Some(name)) => self.deallocate(name),
+            Action::Prepare(name) => self.prepare_in_sql(cleared, name),
             Action::Query
             | Action::CopyIn
             | Action::Call
@@ -36,6 +40,7 @@ impl Session {
             | Action::Savepoint
             | Action::Release
             | Action::RollbackTo
+            | Action::Execute(_)
             | Action::Utility => {}
         }
     }

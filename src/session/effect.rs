@@ -1,6 +1,7 @@
 //! What a reply means for the session once it has come.
 
 use super::link::Block;
+use super::wording::Wording;
 use crate::base::Fault;
 
 /// The consequence of one reply.
@@ -28,6 +29,8 @@ pub(crate) enum Effect {
     SettingRead(Box<str>),
     /// The session's setting was reset to the server's default.
     SettingReset(Box<str>),
+    /// From here on the server's errors concern this text; `None`: as they are.
+    Worded(Option<Box<Wording>>),
     /// The error that comes in place of this reply is ours to word.
     Refused(Box<Fault>),
 }

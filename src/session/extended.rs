@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::effect::Effect;
+use super::execute::AsOfNow;
 use super::inbound::{Inbound, Step};
 use super::link::Block;
 use super::names::{NameChange, too_many};
@@ -29,6 +30,7 @@ impl Session {
             return self.refuse(fault);
         }
         if statement::is_session_command(statement.action()) {
+            self.heed_failure();
             self.change_name(NameChange::Set(message.name.into(), statement));
             self.answer(Own::ParseComplete, Effect::NameChanged);
             return Step::Consumed(0);
@@ -39,7 +41,11 @@ impl Session {
         self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            link.parse_statement(message.name, &statement, Effect::NameChanged, warrant);
+            link.word(None);
+            match statement.action() {
+                Some(Action::Execute(_)) => link.parse_untranslated(&statement, Effect::NameChanged, warrant),
+                _ => link.parse_statement(message.name, &statement, Effect::NameChanged, warrant),
+            }
         }
         Step::Consumed(0)
     }
@@ -100,13 +106,28 @@ impl Session {
             link.open_portal(names.portal, statement);
             return Step::Consumed(0);
         }
-        let warrant = link.warrant(statement.action(), &self.binding, &self.prelude);
-        let server_name = link.statement_name(names.statement, &statement, warrant);
-        encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
-        let bound = Effect::Bound(statement.prepared().id());
-        link.expect(Awaited::Bind, Delivery::Forward, bound);
-        link.open_portal(names.portal, statement);
-        self.inbound = Inbound::Forward(tail);
+        let now = match self.named_as_of_now(names.statement, &statement) {
+            Ok(now) => now,
+            Err(fault) => return self.refuse(fault),
+        };
+        let warrant = self.warrant(statement.action());
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            let (server_name, bound) = match &now {
+                AsOfNow::Translated(sql) => {
+                    link.parse_translated(sql, warrant);
+                    ("", Effect::PortalChanged)
+                }
+                AsOfNow::Shared(now) => {
+                    link.word(None);
+                    let server_name = link.statement_name(names.statement, now, warrant);
+                    (server_name, Effect::Bound(now.prepared().id()))
+                }
+            };
+            encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
+            link.expect(Awaited::Bind, Delivery::Forward, bound);
+            link.open_portal(names.portal, statement);
+            self.inbound = Inbound::Forward(tail);
+        }
         Step::Consumed(0)
     }
 
@@ -130,11 +151,24 @@ impl Session {
         if let Some(step) = self.need_link() {
             return step;
         }
+        let now = match self.named_as_of_now(name, &statement) {
+            Ok(now) => now,
+            Err(fault) => return self.refuse(fault),
+        };
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            let server_name = link.statement_name(name, &statement, warrant);
+            let (server_name, uses) = match &now {
+                AsOfNow::Translated(sql) => {
+                    link.parse_translated(sql, warrant);
+                    ("", Effect::None)
+                }
+                AsOfNow::Shared(now) => {
+                    link.word(None);
+                    let server_name = link.statement_name(name, now, warrant);
+                    (server_name, Effect::Uses(now.prepared().id()))
+                }
+            };
             encode::describe_statement(&mut link.upstream, server_name);
-            let uses = Effect::Uses(statement.prepared().id());
             link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
         }
         Step::Consumed(0)
@@ -316,6 +350,8 @@ impl Session {
             | Action::UnlistenAll
             | Action::CloseAll
             | Action::Deallocate(_)
+            | Action::Prepare(_)
+            | Action::Execute(_)
             | Action::Utility => Effect::None,
         }
     }

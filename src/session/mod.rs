@@ -8,6 +8,7 @@
 mod cancel;
 mod command;
 mod effect;
+mod execute;
 mod extended;
 mod inbound;
 mod link;
@@ -22,6 +23,7 @@ mod statement;
 mod timer;
 mod transaction;
 mod warrant;
+mod wording;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -141,6 +143,7 @@ pub struct Session {
     link: Option<Box<Link>>,
     server_inbox: Inbox,
     relay: relay::Frame,
+    held: relay::Held,
     captured: Option<String>,
     /// Set when the server has said that it closes the connection.
     ending: Option<ClientEnd>,
@@ -220,6 +223,7 @@ impl Session {
             link: None,
             server_inbox: Inbox::default(),
             relay: relay::Frame::default(),
+            held: relay::Held::default(),
             captured: None,
             ending: None,
             ticket,
@@ -293,7 +297,8 @@ impl Session {
     /// Gives up the lease in whatever state it is. A quiet connection is rolled back and kept; one that
     /// still works for this client is closed, and the pool cancels what it runs.
     fn abandon(&mut self, verdict: CheckIn) {
-        let Some(link) = self.link.take() else { return };
+        let Some(mut link) = self.link.take() else { return };
+        link.retire();
         let cancelled = self.ticket.slot().end();
         let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));

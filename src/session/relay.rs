@@ -23,11 +23,18 @@ pub(super) struct Frame {
     goes: Goes,
 }
 
+/// A row description that has come and that the client does not have yet. A simple query of Postgres sends none
+/// before the statement has run, where running it is what makes its rows: INSERT … RETURNING, EXPLAIN, CALL.
+#[derive(Debug, Default)]
+pub(super) struct Held(Vec<u8>);
+
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Goes {
     #[default]
     ToClient,
+    /// To the client, with what follows.
+    Held,
     Nowhere,
 }
 
@@ -124,8 +131,13 @@ impl Session {
                 }
             }
             let take = self.relay.left.min(rest.len());
-            if self.relay.goes == Goes::ToClient {
-                passing.extend(at..at + take, &mut self.client.outbox);
+            match self.relay.goes {
+                Goes::ToClient => passing.extend(at..at + take, &mut self.client.outbox),
+                Goes::Held => self
+                    .held
+                    .0
+                    .extend_from_slice(rest.get(..take).unwrap_or_default()),
+                Goes::Nowhere => {}
             }
             at += take;
             self.relay.left -= take;
@@ -149,11 +161,18 @@ impl Session {
         if body.len() < head.body_len.min(self.needed(head)) {
             return Ok(None);
         }
+        if !self.held.0.is_empty() && head.tag != tag::NOTICE {
+            let held = std::mem::take(&mut self.held.0);
+            if head.tag != tag::ERROR {
+                passing.flush(&mut self.client.outbox);
+                self.client.outbox.extend_from_slice(&held);
+            }
+        }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
             tag::NOTIFICATION => Goes::Nowhere,
             tag::PARAMETER_STATUS => self.on_parameter_status(body)?,
-            tag::ERROR => self.on_error(body, passing)?,
+            tag::ERROR => self.on_error(body, head.body_len, passing)?,
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
         };
@@ -166,6 +185,10 @@ impl Session {
     /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
     fn needed(&self, head: Head) -> usize {
         match head.tag {
+            // To be reworded it must be there as a whole, if the inbox can hold it.
+            tag::ERROR if self.link.as_ref().is_some_and(|link| link.wording.is_some()) => {
+                limits::BUFFER_BYTES - HEAD_BYTES
+            }
             tag::READY | tag::COMMAND_COMPLETE | tag::PARAMETER_STATUS | tag::ERROR => PREFIX_BYTES,
             tag::DATA_ROW => match self.next_delivery() {
                 Some(Delivery::Capture) => PREFIX_BYTES,
@@ -183,7 +206,7 @@ impl Session {
     fn delivery_of_notice(&self) -> Goes {
         match self.next_delivery() {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
-            Some(Delivery::Forward | Delivery::ForwardRows) | None => Goes::ToClient,
+            Some(Delivery::Forward | Delivery::ForwardRows | Delivery::ForwardLate) | None => Goes::ToClient,
         }
     }
 
@@ -222,22 +245,29 @@ impl Session {
         }
         Ok(match step.delivery {
             Delivery::Forward | Delivery::ForwardRows => Goes::ToClient,
+            Delivery::ForwardLate => Goes::Held,
             Delivery::Hide | Delivery::Capture => Goes::Nowhere,
         })
     }
 
     /// A frame has been dealt with in full: replies of our own may be due, a held-up script may go on.
     fn after_frame(&mut self, passing: &mut Passing<'_>) {
-        if self.link.as_ref().is_some_and(|link| link.replies.is_own_due()) {
-            passing.flush(&mut self.client.outbox);
-            self.give_own_replies();
-        }
+        self.give_due_replies(passing);
         let Some(link) = &mut self.link else { return };
         link.let_go();
         if link.script.is_some() && link.failed {
             self.end_failed_script();
         } else if link.script.is_some() && link.replies.is_empty() {
             self.resume_script();
+            // It may go on with a command that concerns the session alone.
+            self.give_due_replies(passing);
+        }
+    }
+
+    fn give_due_replies(&mut self, passing: &mut Passing<'_>) {
+        if self.link.as_ref().is_some_and(|link| link.replies.is_own_due()) {
+            passing.flush(&mut self.client.outbox);
+            self.give_own_replies();
         }
     }
 

@@ -9,6 +9,7 @@ use super::effect::Effect;
 use super::inbound::{Inbound, Step};
 use super::link::{Batch, ScriptRest};
 use super::statement;
+use super::wording::Wording;
 use crate::base::{Event, Fault, VerdictKind};
 use crate::guard::{Action, Cleared, Refusal, Script};
 use crate::wire::replies::Own;
@@ -82,6 +83,13 @@ impl Session {
 
     fn run_statement(&mut self, cleared: &Cleared) {
         let action = cleared.action();
+        if let Some(link) = &mut self.link {
+            link.word(Wording::of(cleared));
+        }
+        if let Action::Execute(name) = action {
+            self.execute_in_sql(cleared, name);
+            return;
+        }
         if statement::is_session_command(Some(action)) {
             self.session_command(cleared);
             return;
@@ -110,7 +118,7 @@ impl Session {
     fn needs_server(&self, script: &Script) -> bool {
         script.statements().iter().any(|cleared| {
             !statement::is_session_command(Some(cleared.action()))
-                || matches!(cleared.action(), Action::Set(_))
+                || matches!(cleared.action(), Action::Set(_) | Action::Prepare(_))
         })
     }
 

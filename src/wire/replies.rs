@@ -47,6 +47,8 @@ pub enum Own {
     NoParameters,
     /// A query string without a statement.
     EmptyQuery,
+    /// Nothing is said: the entry's effect is what counts.
+    Silence,
     /// A command that concerns only the session, by its tag.
     Command(&'static str),
 }
@@ -61,6 +63,7 @@ impl Own {
             Self::NoData => encode::frame(out, tag::NO_DATA, &[]),
             Self::NoParameters => encode::frame(out, tag::PARAMETER_DESCRIPTION, &[0, 0]),
             Self::EmptyQuery => encode::frame(out, tag::EMPTY_QUERY, &[]),
+            Self::Silence => {}
             Self::Command(command) => encode::command_complete(out, command),
         }
     }
@@ -73,6 +76,8 @@ pub enum Delivery {
     Forward,
     /// The client, except that NoData is hidden: a simple query's statement without rows has no description.
     ForwardRows,
+    /// The same, and a description only with what follows it: an error in its place is all that comes.
+    ForwardLate,
     /// Nobody.
     Hide,
     /// Nobody, but its row is read by us.
@@ -177,7 +182,9 @@ impl<E> Replies<E> {
             expected: Some(entry.awaited),
         };
         let delivery = match (entry.delivery, got) {
-            (Delivery::ForwardRows, tag::NO_DATA) => Delivery::Hide,
+            (Delivery::ForwardRows | Delivery::ForwardLate, tag::NO_DATA) => Delivery::Hide,
+            (Delivery::ForwardLate, tag::ROW_DESCRIPTION) => Delivery::ForwardLate,
+            (Delivery::ForwardLate, _) => Delivery::Forward,
             (Delivery::ForwardRows, _) => Delivery::Forward,
             (delivery, _) => delivery,
         };

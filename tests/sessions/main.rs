@@ -23,6 +23,7 @@ mod pipelines;
 mod server_loss;
 mod settings;
 mod shutdown;
+mod sql_prepare;
 mod startup;
 mod transactions;
 mod vanishing;

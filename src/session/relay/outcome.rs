@@ -46,11 +46,21 @@ impl Session {
                 }
             }
             Effect::SettingReset(name) => self.settings.change(name, None),
+            Effect::Worded(wording) => {
+                if let Some(link) = &mut self.link {
+                    link.wording = wording;
+                }
+            }
         }
     }
 
-    /// An error: the server skips to the next Sync, and so do we.
-    pub(super) fn on_error(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
+    /// An error: the server skips to the next Sync, and so do we. `body` is what has come of its `body_len` bytes.
+    pub(super) fn on_error(
+        &mut self,
+        body: &[u8],
+        body_len: usize,
+        passing: &mut Passing<'_>,
+    ) -> Result<Goes, Trouble> {
         let error = notice::prefix(body);
         if error.ends_connection {
             self.ending = Some(ClientEnd::ServerGone);
@@ -91,6 +101,13 @@ impl Session {
         self.shared.events.emit(&Event::ErrorSent {
             sqlstate: error.sqlstate,
         });
+        if let Some(wording) = self.link.as_ref().and_then(|link| link.wording.as_ref())
+            && body.len() == body_len
+        {
+            passing.flush(&mut self.client.outbox);
+            wording.put_error(&mut self.client.outbox, body);
+            return Ok(Goes::Nowhere);
+        }
         Ok(Goes::ToClient)
     }
 
@@ -100,6 +117,7 @@ impl Session {
         let status = body.first().copied().and_then(TransactionStatus::from_byte);
         let status = status.ok_or(Trouble::Malformed("ReadyForQuery"))?;
         link.batch = Batch::Fresh;
+        link.forget_wording();
         link.asked = Asked::Nothing;
         let errored = std::mem::take(&mut link.failed);
         let place = match status {
