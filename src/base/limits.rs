@@ -31,6 +31,10 @@ pub const CLIENT_STATEMENT_BYTES: usize = 16 << 20;
 /// until the server has answered.
 pub const REPLIES_IN_FLIGHT: usize = 4_096;
 
+/// Largest batch of a client's messages that is kept until it is answered, to be sent again if the server's
+/// prepared statement turns out to be stale. What drivers send for one statement is far smaller.
+pub const REPLAYED_BATCH_BYTES: usize = 8 * 1024;
+
 /// Settings one session may keep.
 pub const SESSION_SETTINGS: usize = 64;
 

@@ -23,8 +23,8 @@ pub(super) enum AsOfNow {
 /// An EXECUTE as the server gets it.
 pub(super) struct Translated {
     pub(super) sql: String,
-    /// The id of the statement it runs; `None` if the client has none of that name.
-    pub(super) runs: Option<u64>,
+    /// The statement it runs; `None` if the client has none of that name.
+    pub(super) runs: Option<Arc<Statement>>,
 }
 
 impl Session {
@@ -88,7 +88,7 @@ impl Session {
         }
         Ok(Translated {
             sql: statement::with_name(cleared.sql(), &name.place, ours),
-            runs: target.as_ref().map(|target| target.prepared().id()),
+            runs: target,
         })
     }
 

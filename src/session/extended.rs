@@ -120,7 +120,7 @@ impl Session {
                 AsOfNow::Shared(now) => {
                     link.word(None);
                     let server_name = link.statement_name(names.statement, now, warrant);
-                    (server_name, Effect::Bound(now.prepared().id()))
+                    (server_name, Effect::Bound(Arc::clone(now)))
                 }
             };
             encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
@@ -165,7 +165,7 @@ impl Session {
                 AsOfNow::Shared(now) => {
                     link.word(None);
                     let server_name = link.statement_name(name, now, warrant);
-                    (server_name, Effect::Uses(now.prepared().id()))
+                    (server_name, Effect::Uses(Arc::clone(now)))
                 }
             };
             encode::describe_statement(&mut link.upstream, server_name);

@@ -1,11 +1,14 @@
 //! A session's hold on a server connection while a transaction runs: what is still to be sent, what is
 //! still to be answered, and what is in force.
 
+mod replay;
 mod send;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use self::replay::Healing;
+use self::replay::Replay;
 use super::effect::Effect;
 use super::portals::Portals;
 use super::settings::decides_meaning;
@@ -158,6 +161,7 @@ pub(crate) struct Link {
     /// Statements that PREPARE has made in this transaction: they end with it, since the server tells those that
     /// SQL has made from the others.
     transient: Vec<u64>,
+    replay: Replay,
     /// The text that the server's errors concern, where it is not the client's.
     pub(crate) wording: Option<Box<Wording>>,
     /// Whether there will be one when all that was sent has been answered.
@@ -193,6 +197,7 @@ impl Link {
             script: None,
             portals: Portals::default(),
             transient: Vec::new(),
+            replay: Replay::default(),
             wording: None,
             words: Words::AsTheyAre,
             began: Instant::now(),

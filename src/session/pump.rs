@@ -232,6 +232,9 @@ impl Link {
         if self.sent == self.upstream.len() {
             self.bytes_in += self.sent as u64;
             self.push = false;
+            if self.sent > 0 {
+                self.keep_batch();
+            }
         }
         release(&mut self.upstream, &mut self.sent);
         Ok(moved)

@@ -23,10 +23,25 @@ pub(super) struct Frame {
     goes: Goes,
 }
 
-/// A row description that has come and that the client does not have yet. A simple query of Postgres sends none
-/// before the statement has run, where running it is what makes its rows: INSERT … RETURNING, EXPLAIN, CALL.
+/// A description that has come and that the client does not have yet.
+///
+/// * A simple query of Postgres sends no row description before the statement has run, where running it is what
+///   makes its rows: INSERT … RETURNING, EXPLAIN, CALL. An error takes its place.
+/// * The description of a statement's parameters comes even if the statement turns out to be stale, and is worth
+///   nothing once it is healed.
 #[derive(Debug, Default)]
 pub(super) struct Held(Vec<u8>);
+
+impl Held {
+    /// Another message has come.
+    fn give(&mut self, next: u8, passing: &mut Passing<'_>, outbox: &mut Vec<u8>) {
+        let held = std::mem::take(&mut self.0);
+        if next != tag::ERROR || held.first() == Some(&tag::PARAMETER_DESCRIPTION) {
+            passing.flush(outbox);
+            outbox.extend_from_slice(&held);
+        }
+    }
+}
 
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,12 +176,8 @@ impl Session {
         if body.len() < head.body_len.min(self.needed(head)) {
             return Ok(None);
         }
-        if !self.held.0.is_empty() && head.tag != tag::NOTICE {
-            let held = std::mem::take(&mut self.held.0);
-            if head.tag != tag::ERROR {
-                passing.flush(&mut self.client.outbox);
-                self.client.outbox.extend_from_slice(&held);
-            }
+        if !self.held.0.is_empty() && !matches!(head.tag, tag::NOTICE | tag::ERROR) {
+            self.held.give(head.tag, passing, &mut self.client.outbox);
         }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
@@ -176,6 +187,11 @@ impl Session {
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
         };
+        if goes == Goes::ToClient
+            && let Some(link) = &mut self.link
+        {
+            link.answer_has_begun();
+        }
         Ok(Some(Frame {
             left: HEAD_BYTES + head.body_len,
             goes,
@@ -238,6 +254,7 @@ impl Session {
                 link.copy_in = CopyIn::Running;
             }
             tag::DATA_ROW if step.delivery == Delivery::Capture => self.captured = only_column(body),
+            tag::PARAMETER_DESCRIPTION if link.may_heal() => return Ok(Goes::Held),
             _ => {}
         }
         if let Some(effect) = step.done {

@@ -148,9 +148,21 @@ impl<E> Replies<E> {
         self.entries.len()
     }
 
+    /// The next reply.
+    pub fn front(&self) -> Option<&Entry<E>> {
+        self.entries.front()
+    }
+
     /// Whose reply is next; `None` when none is due.
     pub fn next_delivery(&self) -> Option<Delivery> {
         self.entries.front().map(|entry| entry.delivery)
+    }
+
+    /// The next reply goes to nobody.
+    pub fn hide_next(&mut self) {
+        if let Some(entry) = self.entries.front_mut() {
+            entry.delivery = Delivery::Hide;
+        }
     }
 
     /// Whether the next reply is ours to give.

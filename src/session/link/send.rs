@@ -32,6 +32,7 @@ impl Link {
 
     fn put_prelude(&mut self, binding: &Binding, statement: &Prepared) -> Bound {
         self.binding_is = Known::Predicted;
+        let begins_batch = self.batch == Batch::Fresh && self.upstream.is_empty();
         self.close_unclosed();
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         // The unnamed portal needs no closing, yet it may hold something that the client has bound.
@@ -47,6 +48,9 @@ impl Link {
             encode::close_portal(&mut self.upstream, portal);
             self.expect(Awaited::Close, Delivery::Hide, Effect::None);
         }
+        if begins_batch {
+            self.prelude_ends_here();
+        }
         bound
     }
 
@@ -56,6 +60,7 @@ impl Link {
         let id = statement.id();
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
+                self.prepared_without_server(id);
                 self.answer(Own::ParseComplete, effect);
             }
             return;

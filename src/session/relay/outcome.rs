@@ -1,9 +1,12 @@
 //! What an answer of the server changes here: completions, errors, the end of a batch.
 
-use super::{Goes, Passing, Trouble};
+use std::sync::Arc;
+
+use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
+use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, CopyIn, Known, Shapes};
+use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Shapes};
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
 use crate::wire::encode::TransactionStatus;
@@ -66,13 +69,27 @@ impl Session {
             self.ending = Some(ClientEnd::ServerGone);
         }
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
+        link.lease.unnamed = None;
+        let mut skipped = link.replies.fail();
+        if let Some(Effect::Uses(statement) | Effect::Bound(statement)) =
+            skipped.first().map(|entry| &entry.effect)
+            && is_stale(error.sqlstate)
+            && link.lease.prepared().remove(statement.prepared().id())
+        {
+            // The next one who needs it gets it prepared anew on this connection.
+            link.lease.unclosed.push(statement.prepared().id());
+            let statement = Arc::clone(statement);
+            if link.begin_healing(&statement, &mut skipped) {
+                self.held = Held::default();
+                return Ok(Goes::Nowhere);
+            }
+        }
+        self.held.give(tag::ERROR, passing, &mut self.client.outbox);
         link.failed = true;
         link.copy_in = CopyIn::No;
-        link.lease.unnamed = None;
         link.portals.fail();
         self.names.clear();
         self.captured = None;
-        let mut skipped = link.replies.fail();
         for entry in &skipped {
             match entry.effect {
                 Effect::Prepared(id, _) => {
@@ -84,13 +101,6 @@ impl Session {
         }
         if link.batch == Batch::Open && link.script.is_none() {
             self.skipping = Skipping::ToSync;
-        }
-        if let Some(Effect::Uses(id) | Effect::Bound(id)) = skipped.first().map(|entry| &entry.effect)
-            && is_stale(error.sqlstate)
-            && link.lease.prepared().remove(*id)
-        {
-            // The next one who needs it gets it prepared anew on this connection.
-            link.lease.unclosed.push(*id);
         }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
         if let Some(Effect::Refused(fault)) = failed {
@@ -111,6 +121,15 @@ impl Session {
         Ok(Goes::ToClient)
     }
 
+    /// The failure of a batch that nobody has heard of is over: sends it again.
+    fn heal(&mut self, healing: Healing) {
+        let warrant = self.warrant(Some(&Action::Query));
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            link.prepare_statement(&healing.statement, Delivery::Hide, Effect::None, warrant);
+            link.send_again(healing);
+        }
+    }
+
     pub(super) fn on_ready(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ReadyForQuery"))?;
         let delivery = link.replies.advance(tag::READY)?.delivery;
@@ -118,6 +137,7 @@ impl Session {
         let status = status.ok_or(Trouble::Malformed("ReadyForQuery"))?;
         link.batch = Batch::Fresh;
         link.forget_wording();
+        link.forget_batch();
         link.asked = Asked::Nothing;
         let errored = std::mem::take(&mut link.failed);
         let place = match status {
@@ -158,6 +178,10 @@ impl Session {
             }
         };
         link.status = status;
+        if let Some(healing) = link.take_healing() {
+            self.heal(healing);
+            return Ok(Goes::Nowhere);
+        }
         self.idle_since = tokio::time::Instant::now();
         if delivery == Delivery::Hide {
             return Ok(Goes::Nowhere);
