@@ -38,8 +38,17 @@ pub const REPLAYED_BATCH_BYTES: usize = 8 * 1024;
 /// Settings one session may keep.
 pub const SESSION_SETTINGS: usize = 64;
 
-/// Bytes of one session setting's value.
-pub const SESSION_SETTING_BYTES: usize = 4_096;
+/// Bytes of what a SET of the session assigns; beyond it SET is refused with 53400. The server's own form of a
+/// value, with quotes and blanks of its own, must still fit a buffer (`BUFFER_BYTES`).
+pub const SESSION_SETTING_BYTES: usize = 6_000;
+
+/// Changes to settings of the session that one transaction may remember: those that its savepoints can take back
+/// count for each of them. Beyond it SET is refused with 53400.
+pub const PENDING_SETTINGS: usize = 128;
+
+/// Savepoints of one transaction, those aside that have the same name as the one before them. Beyond it SAVEPOINT
+/// is refused with 53400; a server has long become slow by then.
+pub const SAVEPOINTS: usize = 10_000;
 
 /// Size of the buffers that are borrowed while bytes are in flight.
 pub const BUFFER_BYTES: usize = 16 * 1024;

@@ -139,10 +139,10 @@ fn check_encoding(value: &str) -> Result<(), LoginError> {
     }
     Err(LoginError::Parameter(Box::new(
         Fault::fatal(
-            SqlState::INVALID_PARAMETER_VALUE,
+            SqlState::FEATURE_NOT_SUPPORTED,
             format!("client_encoding \"{value}\" is not supported"),
         )
-        .with_hint("Use client_encoding=UTF8."),
+        .with_hint("Use client_encoding=UTF8; Portcullis reads and passes on text as UTF-8 alone."),
     )))
 }
 

@@ -83,7 +83,7 @@ classes! {
     /// `SET CONSTRAINTS`
     SetConstraints = "SET CONSTRAINTS", Policy;
     /// `SET SESSION CHARACTERISTICS`
-    SetCharacteristics = "SET SESSION CHARACTERISTICS", Never;
+    SetCharacteristics = "SET SESSION CHARACTERISTICS", Always;
     /// `BEGIN`, `START TRANSACTION`
     Begin = "BEGIN", Always;
     /// `COMMIT`, `END`

@@ -150,9 +150,6 @@ fn hint_for(class: StatementClass) -> &'static str {
     use StatementClass as C;
     match class {
         C::Listen => "Poll a table, or connect to the server directly to listen.",
-        C::SetCharacteristics => {
-            "State the mode with each BEGIN, e.g. BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY."
-        }
         C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared => {
             "Two-phase commit needs a direct connection to the server."
         }

@@ -283,7 +283,7 @@ impl Guard {
 /// The text with its edits, none of which changes its length.
 fn edited(text: &str, edits: &[MakeLocal]) -> String {
     let mut edited = text.to_owned();
-    for MakeLocal(at) in edits {
+    for MakeLocal { at, .. } in edits {
         edited.replace_range(*at..*at + "false".len(), "true ");
     }
     edited

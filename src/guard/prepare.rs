@@ -2,7 +2,7 @@
 //! `DeallocateStmt`, gram.y). The session keeps their names, so each stands for another name on the server.
 
 use super::Action;
-use super::calls::MakeLocal;
+use super::calls::{MakeLocal, not_kept};
 use super::classify::{classify, temporary};
 use super::denial::Denial;
 use super::lexer::Kw;
@@ -41,6 +41,10 @@ impl Rules<'_> {
             return Err(denial.at(query.offset(0)));
         }
         let edits = self.query(&query, &read, &query)?;
+        // Whenever it is executed: nothing it sets is kept.
+        if let Some(edit) = edits.iter().find(|edit| edit.keep.is_some()) {
+            return Err(not_kept(edit.keep.as_deref().unwrap_or_default()).at(edit.at));
+        }
         Ok((Action::Prepare(name), edits))
     }
 
@@ -59,6 +63,9 @@ impl Rules<'_> {
         let malformed = || Denial::syntax("syntax error in EXECUTE").at(whole.offset(at));
         let name = statement_name(whole, at).ok_or_else(malformed)?;
         let edits = self.names(&whole.from(at + 1), &[])?;
+        if let Some(edit) = edits.iter().find(|edit| edit.keep.is_some()) {
+            return Err(not_kept(edit.keep.as_deref().unwrap_or_default()).at(edit.at));
+        }
         Ok((Action::Execute(name), edits))
     }
 }

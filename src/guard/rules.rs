@@ -1,6 +1,6 @@
 //! The rules for one statement.
 
-use super::calls::{MakeLocal, Names};
+use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility, temporary};
 use super::denial::Denial;
 use super::lexer::Kw;
@@ -62,7 +62,11 @@ impl Rules<'_> {
             return Err(Denial::syntax("syntax error at or near \";\"").at(statement.offset(at)));
         }
         let (action, edits) = match query {
-            Some(query) => (Action::Query, self.query(statement, query, statement)?),
+            Some(query) => {
+                let edits = self.query(statement, query, statement)?;
+                let action = action_of(&edits);
+                (action, edits)
+            }
             None => self.command(statement, class)?,
         };
         Ok(Allowed { class, action, edits })
@@ -82,7 +86,9 @@ impl Rules<'_> {
             C::Begin | C::Commit | C::Rollback | C::Savepoint | C::Release | C::RollbackTo => {
                 transaction::read(statement, class).ok_or_else(malformed)?
             }
-            C::Set | C::Reset | C::SetTransaction | C::SetConstraints => self.setting(statement)?,
+            C::Set | C::Reset | C::SetTransaction | C::SetCharacteristics | C::SetConstraints => {
+                self.setting(statement)?
+            }
             C::Prepare => return self.prepare(statement),
             C::Deallocate => deallocate(statement).ok_or_else(malformed)?,
             C::DiscardAll if statement.len() == 2 => Action::DiscardAll,
@@ -248,9 +254,7 @@ impl Rules<'_> {
                         .at(start),
                 );
             }
-            SetStatement::Characteristics => {
-                return Err(Denial::statement(self.policy, StatementClass::SetCharacteristics).at(start));
-            }
+            SetStatement::Characteristics(defaults) => Action::SetDefaults(defaults),
             SetStatement::Malformed => return Err(Denial::syntax("syntax error in SET or RESET").at(start)),
         })
     }
@@ -269,6 +273,10 @@ impl Rules<'_> {
                 };
                 let query = query::read(&source).ok_or_else(malformed)?;
                 let edits = self.query(&source, &query, &source)?;
+                // COPY is no query of its own: nothing it sets is kept.
+                if let Some(edit) = edits.iter().find(|edit| edit.keep.is_some()) {
+                    return Err(calls::not_kept(edit.keep.as_deref().unwrap_or_default()).at(edit.at));
+                }
                 // The options after the query call nothing, but what is not looked at is not allowed.
                 self.names(&statement.from(end), &[])?;
                 edits
@@ -357,6 +365,18 @@ impl Rules<'_> {
             None => return Err(Denial::statement(self.policy, class).at(inner.offset(0))),
         };
         Ok((Action::Query, edits))
+    }
+}
+
+/// What becomes of a query with these edits.
+fn action_of(edits: &[MakeLocal]) -> Action {
+    let mut kept: Vec<Box<str>> = edits.iter().filter_map(|edit| edit.keep.clone()).collect();
+    kept.sort();
+    kept.dedup();
+    if kept.is_empty() {
+        Action::Query
+    } else {
+        Action::SetConfig(kept.into())
     }
 }
 

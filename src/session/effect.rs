@@ -34,6 +34,12 @@ pub(crate) enum Effect {
     SettingReset(Box<str>),
     /// From here on the server's errors concern this text; `None`: as they are.
     Worded(Option<Box<Wording>>),
+    /// A savepoint of this name has been set.
+    SavepointSet(Box<str>),
+    /// It has been released.
+    SavepointReleased(Box<str>),
+    /// It has been returned to.
+    RolledBackTo(Box<str>),
     /// The error that comes in place of this reply is ours to word.
     Refused(Box<Fault>),
 }

@@ -113,9 +113,52 @@ pub(crate) enum Asked {
     Replies,
     /// Something that its transaction keeps until the Sync.
     Work,
+    /// COPY FROM STDIN, last of all.
+    Copy,
 }
 
-/// A simple query that waits for COPY FROM STDIN to end before its remaining statements are sent.
+/// Whether the transaction has the session's modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Modes {
+    /// They go ahead of the next statement that runs in it.
+    Unset,
+    /// They have been set, or taken over by AND CHAIN.
+    Set,
+}
+
+/// Settings of the session that messages sent so far change. What comes behind the end of their transaction is
+/// prepared with the new values, so it has to wait until the server has confirmed them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changes {
+    /// There are none, or their fate is known.
+    None,
+    /// The transaction that goes on has made some.
+    Made,
+    /// A transaction that has made some was told to end, and has not answered.
+    Ended,
+}
+
+/// What the client misses since a block of our own has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The portal of the BEGIN that ended it.
+    Portal,
+}
+
+impl Changes {
+    /// The transaction's end has been answered.
+    pub(crate) fn settle(&mut self) {
+        if *self == Self::Ended {
+            *self = Self::None;
+        }
+    }
+}
+
+/// A simple query that is held up until the server has answered: by COPY FROM STDIN, or by the end of a
+/// transaction that changes settings.
 #[derive(Debug)]
 pub(crate) struct ScriptRest {
     pub(crate) script: Arc<Script>,
@@ -154,8 +197,12 @@ pub(crate) struct Link {
     /// Whether the transaction may have changed what statements mean.
     pub(crate) shapes: Shapes,
     pub(crate) copy_in: CopyIn,
-    /// Session settings that the transaction has changed, as far as the messages sent so far say.
-    pub(crate) touched: Vec<Box<str>>,
+    /// Whether the session's modes are those of the transaction, as far as the messages sent so far say.
+    pub(crate) modes: Modes,
+    /// Whether what has been sent changes settings of the session.
+    pub(crate) changes: Changes,
+    /// What the end of a block of our own has taken from the client.
+    pub(crate) lost: Lost,
     pub(crate) script: Option<ScriptRest>,
     pub(crate) portals: Portals,
     /// Statements that PREPARE has made in this transaction: they end with it, since the server tells those that
@@ -193,7 +240,9 @@ impl Link {
             block_ahead: Block::None,
             shapes: Shapes::Kept,
             copy_in: CopyIn::No,
-            touched: Vec::new(),
+            modes: Modes::Unset,
+            changes: Changes::None,
+            lost: Lost::Nothing,
             script: None,
             portals: Portals::default(),
             transient: Vec::new(),
@@ -244,6 +293,16 @@ impl Link {
     /// Whether the bytes that wait for the server are few enough to add some.
     pub(crate) fn has_room(&self) -> bool {
         self.upstream.len() < limits::BUFFER_BYTES
+    }
+
+    /// Whether a block of our own is to be committed behind a COPY FROM STDIN that the server has not answered
+    /// yet.
+    pub(crate) fn holds_back_copy(&self) -> bool {
+        self.block_ahead == Block::Own
+            && self.asked == Asked::Copy
+            && self.batch == Batch::Open
+            && !self.failed
+            && !self.replies.is_empty()
     }
 
     /// Pushes an expected reply and opens the batch.
@@ -298,10 +357,23 @@ impl Link {
         self.asked = Asked::Work;
     }
 
-    /// A session setting is about to change: a savepoint may take it back.
-    pub(super) fn touch(&mut self, name: &str) {
-        if !self.touched.iter().any(|touched| **touched == *name) {
-            self.touched.push(name.into());
+    /// A setting of the session is about to change.
+    pub(super) fn session_changes(&mut self, name: &str) {
+        self.changes = Changes::Made;
+        self.setting_changes(name);
+    }
+
+    /// A transaction ends by what is about to be sent; then this block is open.
+    pub(super) fn transaction_ends(&mut self, next: Block) {
+        self.forget_identity();
+        self.in_block = next != Block::None;
+        self.block_ahead = next;
+        if next == Block::None {
+            // AND CHAIN hands the modes on (PostgreSQL manual, COMMIT).
+            self.modes = Modes::Unset;
+        }
+        if self.changes == Changes::Made {
+            self.changes = Changes::Ended;
         }
     }
 

@@ -13,6 +13,8 @@ mod extended;
 mod inbound;
 mod link;
 mod names;
+mod opening;
+mod pending;
 mod portals;
 mod probe;
 mod pump;
@@ -50,9 +52,10 @@ use crate::wire::notice;
 use inbound::Inbound;
 use link::Link;
 use names::NameChange;
+use opening::Opening;
 use pump::Wake;
 use settings::{Place, SessionSettings};
-use statement::{Prepared, Statement, StatementCache};
+use statement::{Statement, StatementCache};
 use timer::Timer;
 
 /// What the deployment allows a session.
@@ -126,8 +129,7 @@ pub struct Session {
     client: Client,
     identity: Identity,
     policy: Arc<Policy>,
-    binding: Binding,
-    prelude: Arc<Prepared>,
+    opening: Opening,
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
     settings: SessionSettings,
@@ -200,8 +202,7 @@ impl Session {
             Arc::clone(&identity.parameters),
             identity.told.clone(),
         );
-        let binding = binding_of(&identity, &settings);
-        let prelude = shared.statements.prelude(binding.sql());
+        let opening = Opening::new(binding_of(&identity, &settings), &settings, &shared.statements);
         Self {
             client: Client {
                 stream,
@@ -211,8 +212,7 @@ impl Session {
             },
             policy,
             context: context_of(&identity, &settings),
-            binding,
-            prelude,
+            opening,
             settings,
             statements: HashMap::new(),
             statement_bytes: 0,
@@ -334,8 +334,8 @@ impl Session {
         if let Some(context) = self.link.as_mut().and_then(|link| link.context.as_mut()) {
             *context = self.context;
         }
-        self.binding = binding_of(&self.identity, &self.settings);
-        self.prelude = self.shared.statements.prelude(self.binding.sql());
+        let binding = binding_of(&self.identity, &self.settings);
+        self.opening = Opening::new(binding, &self.settings, &self.shared.statements);
     }
 
     fn client_gone(&self) -> ClientEnd {

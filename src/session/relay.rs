@@ -69,7 +69,8 @@ struct Passing<'a> {
 }
 
 /// Bytes of a body that must have come before its frame is judged; longer bodies stream from there.
-const PREFIX_BYTES: usize = limits::SESSION_SETTING_BYTES + 64;
+/// As many as fit the buffer: a setting's value has to.
+const PREFIX_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
 
 impl Frame {
     /// Whether no frame is half passed on.
@@ -253,8 +254,12 @@ impl Session {
                 }
                 link.copy_in = CopyIn::Running;
             }
-            tag::DATA_ROW if step.delivery == Delivery::Capture => self.captured = only_column(body),
             tag::PARAMETER_DESCRIPTION if link.may_heal() => return Ok(Goes::Held),
+            tag::DATA_ROW if step.delivery == Delivery::Capture => {
+                // A value that cannot be kept must not look as if it were.
+                let value = only_column(body).ok_or(Trouble::Malformed("value of a setting"))?;
+                self.captured = Some(value);
+            }
             _ => {}
         }
         if let Some(effect) = step.done {

@@ -145,6 +145,7 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
         None
         | Some(
             Action::Set(_)
+            | Action::SetDefaults(_)
             | Action::ResetAll
             | Action::DiscardAll
             | Action::UnlistenAll
@@ -160,9 +161,10 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
             | Action::SetTransaction
             | Action::Commit { .. }
             | Action::Rollback { .. }
-            | Action::Savepoint
-            | Action::Release
-            | Action::RollbackTo
+            | Action::SetConfig(_)
+            | Action::Savepoint(_)
+            | Action::Release(_)
+            | Action::RollbackTo(_)
             | Action::Execute(_)
             | Action::Utility,
         ) => false,

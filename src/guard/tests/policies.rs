@@ -35,11 +35,19 @@ fn trusted_roles_may_do_what_can_work() {
         SET app.user_id = 1
         SET standard_conforming_strings = off
         SELECT set_config('role', 'x', true)
-        SELECT set_config($1, 'x', true)
         "#,
     ) {
         assert_eq!(state_as("admin", text), "42501", "{text}");
     }
+    assert_eq!(state_as("admin", "SELECT set_config($1, 'x', true)"), "0A000");
+    assert_eq!(
+        state_as("admin", "SELECT set_config('search_path', 'x', false)"),
+        "ok"
+    );
+    assert_eq!(
+        state_as("admin", "SELECT set_config('transaction_isolation', 'x', false)"),
+        "0A000"
+    );
     let utility = |text: &str| judge_as("admin", text).unwrap().statements()[0].action() == &Action::Utility;
     for text in lines(
         r#"

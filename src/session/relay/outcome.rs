@@ -6,7 +6,7 @@ use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Shapes};
+use crate::session::link::{Asked, Batch, Block, Changes, CopyIn, Healing, Known, Lost, Modes, Shapes};
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
 use crate::wire::encode::TransactionStatus;
@@ -35,6 +35,7 @@ impl Session {
             Effect::TransactionEnded(next) => {
                 if let Some(link) = &mut self.link {
                     link.block = next;
+                    link.changes.settle();
                 }
                 // A COMMIT of a failed transaction is answered with ROLLBACK.
                 if body.starts_with(b"COMMIT") {
@@ -54,6 +55,9 @@ impl Session {
                     link.wording = wording;
                 }
             }
+            Effect::SavepointSet(name) => self.settings.pending().savepoint(&name),
+            Effect::SavepointReleased(name) => self.settings.pending().release(&name),
+            Effect::RolledBackTo(name) => self.settings.pending().roll_back_to(&name),
         }
     }
 
@@ -155,7 +159,9 @@ impl Session {
                 link.block = Block::None;
                 link.block_ahead = Block::None;
                 link.portals.clear();
-                link.touched.clear();
+                link.modes = Modes::Unset;
+                link.changes = Changes::None;
+                link.lost = Lost::Nothing;
                 link.context = Some(self.context);
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
@@ -174,6 +180,8 @@ impl Session {
                 link.in_block = true;
                 link.block = Block::Clients;
                 link.block_ahead = Block::Clients;
+                link.modes = Modes::Set;
+                link.changes.settle();
                 Place::InTransaction
             }
         };
