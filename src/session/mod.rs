@@ -121,6 +121,8 @@ struct Client {
     /// Bytes for the client that could not be written at once, and how many of them it has.
     outbox: Vec<u8>,
     written: usize,
+    /// Set once its socket has closed behind a Terminate: until then what it has asked for is done.
+    leaves_by: Option<Instant>,
 }
 
 /// A session in progress.
@@ -209,6 +211,7 @@ impl Session {
                 inbox,
                 outbox: Vec::new(),
                 written: 0,
+                leaves_by: None,
             },
             policy,
             context: context_of(&identity, &settings),
