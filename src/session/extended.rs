@@ -24,13 +24,22 @@ impl Session {
     pub(super) fn parse(&mut self, message: &Parse<'_>) -> Step {
         let statement = match self.clear_statement(message) {
             Ok(statement) => statement,
-            Err(fault) => return self.refuse(fault),
+            Err(fault) => {
+                if message.name.is_empty() {
+                    // As the server: the unnamed statement is gone before the new one is looked at.
+                    self.change_name(NameChange::Remove(message.name.into()));
+                    self.answer(Own::Silence, Effect::NameChanged);
+                }
+                return self.refuse(fault);
+            }
         };
         if let Err(fault) = self.check_new_name(message.name, message.sql.len()) {
             return self.refuse(fault);
         }
         if statement::is_session_command(statement.action()) {
-            self.heed_failure();
+            if statement.action().is_some() {
+                self.heed_failure();
+            }
             self.change_name(NameChange::Set(message.name.into(), statement));
             self.answer(Own::ParseComplete, Effect::NameChanged);
             return Step::Consumed(0);
@@ -105,6 +114,7 @@ impl Session {
             return self.refuse(too_many("portals"));
         }
         if statement::is_session_command(statement.action()) {
+            link.heed_failure();
             link.answer(Own::BindComplete, Effect::PortalChanged);
             link.open_portal(names.portal, statement);
             return Step::Consumed(0);
@@ -191,6 +201,9 @@ impl Session {
             link.answer(Own::NoData, Effect::None);
             return Step::Consumed(0);
         }
+        if action.is_none() && name.is_empty() {
+            return self.refuse(unknown_portal(name));
+        }
         if action.is_none() {
             // An SQL cursor, which shows data.
             self.warrant(Some(&Action::Query));
@@ -239,6 +252,10 @@ impl Session {
             return self.refuse(unknown_portal(portal));
         };
         let Some(statement) = link.portals.get(portal).cloned() else {
+            if portal.is_empty() {
+                // What the server has there is of a simple query, or ours.
+                return self.refuse(unknown_portal(portal));
+            }
             // An SQL cursor: reading it reads data.
             let warrant = link.warrant(Some(&Action::Query), &self.opening);
             link.execute(body, Effect::None, warrant);

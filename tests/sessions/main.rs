@@ -14,6 +14,7 @@ mod support;
 mod attacks;
 mod bystanders;
 mod cancel;
+mod chopped;
 mod copy;
 mod extended;
 mod hostile;

@@ -163,6 +163,11 @@ fn tokens(line: &str) -> Vec<String> {
     tokens
 }
 
+/// The bytes of one message, written as in a trace.
+pub(crate) fn encode_line(line: &str) -> Vec<u8> {
+    encode(&tokens(line))
+}
+
 fn encode(tokens: &[String]) -> Vec<u8> {
     let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<u32>().unwrap();

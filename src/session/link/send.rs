@@ -82,6 +82,7 @@ impl Link {
         let id = statement.id();
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
+                self.heed_failure();
                 self.prepared_without_server(id);
                 self.answer(Own::ParseComplete, effect);
             }

@@ -7,6 +7,7 @@ use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
 use crate::session::link::{Asked, Batch, Block, Changes, CopyIn, Healing, Known, Lost, Modes, Shapes};
+use crate::session::names::NameChange;
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
 use crate::wire::encode::TransactionStatus;
@@ -92,6 +93,13 @@ impl Session {
         link.failed = true;
         link.copy_in = CopyIn::No;
         link.portals.fail();
+        if let (Some(Effect::NameChanged), Some(NameChange::Set(name, _))) =
+            (skipped.first().map(|entry| &entry.effect), self.names.front())
+            && name.is_empty()
+        {
+            // A Parse that fails takes the old unnamed statement away (`exec_parse_message`, postgres.c).
+            self.unnamed = None;
+        }
         self.names.clear();
         self.captured = None;
         for entry in &skipped {
