@@ -109,6 +109,13 @@ pub enum Event<'a> {
         /// What is wrong with them, if anything.
         error: Option<&'a str>,
     },
+    /// A changed users file was put into force, or could not be; the latter once for each reason.
+    UsersReloaded {
+        /// The file.
+        file: &'a str,
+        /// What is wrong with it, if anything.
+        error: Option<&'a str>,
+    },
 }
 
 /// What the guard decided.
@@ -127,6 +134,8 @@ pub enum CheckIn {
     Reuse,
     /// In a transaction whose client is gone: rolled back first.
     Rollback,
+    /// Idle, and its session is over: made as new first, or closed if that cannot be shown.
+    Reset,
     /// Closed.
     Discard(DiscardReason),
 }
@@ -152,6 +161,10 @@ pub enum DiscardReason {
     Timeout,
     /// Its lease was dropped without check-in.
     Dropped,
+    /// The trusted session that kept it is over: what such a session can leave is not all known.
+    SessionEnded,
+    /// A reset left something of its session on it.
+    Unclean,
     /// Portcullis is shutting down.
     Shutdown,
 }
@@ -169,6 +182,8 @@ impl DiscardReason {
             Self::Idle => "idle",
             Self::Timeout => "timeout",
             Self::Dropped => "dropped",
+            Self::SessionEnded => "session_ended",
+            Self::Unclean => "unclean",
             Self::Shutdown => "shutdown",
         }
     }

@@ -12,6 +12,7 @@ use super::policy::Policy;
 use super::reserved::Reserved;
 use super::settings::Settable;
 use super::statement::Statement;
+use crate::base::PoolMode;
 
 /// What the names are judged by.
 pub(super) struct Names<'p> {
@@ -69,7 +70,10 @@ impl Names<'_> {
             return Ok(());
         }
         let trusted = self.policy.is_trusted();
-        let is_reserved = |group: &&super::reserved::Group| group.everyone || !trusted;
+        let session = self.policy.mode() == PoolMode::Session;
+        let is_reserved = |group: &&super::reserved::Group| {
+            (group.everyone || !trusted) && !(group.transaction_mode_only && session)
+        };
         if let Some(group) = Reserved::list().function(name).filter(is_reserved)
             && !(name == "ts_rewrite" && arguments(statement, at + 1).len() == 3)
         {

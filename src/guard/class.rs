@@ -41,6 +41,8 @@ pub(crate) enum Grant {
     Policy,
     /// Trusted roles alone.
     Trusted,
+    /// In session mode an end-user policy may name it; in transaction mode it cannot work.
+    Session,
     /// Nobody: it cannot work when server connections are shared between transactions.
     Never,
 }
@@ -121,7 +123,7 @@ classes! {
     /// `DISCARD PLANS`, `SEQUENCES` or `TEMP`
     Discard = "DISCARD", Trusted;
     /// `LISTEN`
-    Listen = "LISTEN", Never;
+    Listen = "LISTEN", Session;
     /// `UNLISTEN`
     Unlisten = "UNLISTEN", Always;
     /// `NOTIFY`

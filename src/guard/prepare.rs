@@ -3,10 +3,11 @@
 
 use super::Action;
 use super::calls::{MakeLocal, not_kept};
-use super::classify::{classify, temporary};
+use super::classify::classify;
 use super::denial::Denial;
 use super::lexer::Kw;
 use super::rules::Rules;
+use super::shared;
 use super::statement::Statement;
 use super::verdict::StatementName;
 
@@ -28,13 +29,7 @@ impl Rules<'_> {
             &[],
         )?;
         let (class, read) = classify(&query);
-        if let Some(at) = temporary(&query, class, read.as_ref()) {
-            return Err(Denial::unsupported(
-                "statement.temporary",
-                "temporary tables are not supported in transaction mode",
-            )
-            .at(query.offset(at)));
-        }
+        shared::temporary(self.policy, &query, class, read.as_ref())?;
         let read = read.ok_or_else(|| malformed().at(query.offset(0)))?;
         if read.into.is_some() {
             let denial = Denial::unsupported("statement.prepare", "utility statements cannot be prepared");

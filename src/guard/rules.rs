@@ -1,7 +1,7 @@
 //! The rules for one statement.
 
 use super::calls::{self, MakeLocal, Names};
-use super::classify::{classify, is_utility, temporary};
+use super::classify::{classify, is_utility};
 use super::denial::Denial;
 use super::lexer::Kw;
 use super::policy::Policy;
@@ -10,7 +10,7 @@ use super::query::{self, Query};
 use super::setting::{self, SetStatement};
 use super::settings::{SetKind, Settable};
 use super::statement::Statement;
-use super::{Action, StatementClass, copy, facts, transaction};
+use super::{Action, StatementClass, copy, facts, shared, transaction};
 
 /// What is judged by: one policy and what the whole guard shares.
 pub(super) struct Rules<'p> {
@@ -45,14 +45,7 @@ impl Rules<'_> {
             let near = statement.source(0);
             return Err(Denial::syntax(format!("syntax error at or near \"{}\"", shortened(near))).at(start));
         }
-        if let Some(at) = temporary(statement, class, query) {
-            return Err(Denial::unsupported(
-                "statement.temporary",
-                "temporary tables are not supported in transaction mode",
-            )
-            .hint("Use WITH, or an ordinary table.")
-            .at(statement.offset(at)));
-        }
+        shared::temporary(self.policy, statement, class, query)?;
         if !self.policy.allows(class) {
             return Err(Denial::statement(self.policy, class).at(start));
         }
@@ -93,6 +86,8 @@ impl Rules<'_> {
             C::Deallocate => deallocate(statement).ok_or_else(malformed)?,
             C::DiscardAll if statement.len() == 2 => Action::DiscardAll,
             C::DiscardAll => return Err(malformed()),
+            // What is listened to and held there is the server's to know.
+            C::Unlisten | C::Close if shared::keeps_connection(self.policy) => Action::Query,
             C::Unlisten if statement.is_punct(1, b'*') && statement.len() == 2 => Action::UnlistenAll,
             C::Unlisten => return Err(Denial::statement(self.policy, C::Listen).class(C::Unlisten)),
             C::Close if statement.len() == 2 && statement.kw(1) == Kw::All => Action::CloseAll,
@@ -147,13 +142,14 @@ impl Rules<'_> {
     /// Judges the relation that is written to: the system's own are not the caller's to change. `UPDATE
     /// pg_settings` would be SET by another name.
     fn target(&self, statement: &Statement<'_>, at: usize) -> Result<(), Denial> {
-        if self.policy.is_trusted() {
-            return Ok(());
-        }
         let end = statement.after_name(at);
         let Some(name) = end.checked_sub(1).and_then(|last| statement.name(last)) else {
             return Ok(());
         };
+        // That one would change the server connection for whoever comes next.
+        if self.policy.is_trusted() && name != "pg_settings" {
+            return Ok(());
+        }
         let schema = (end >= at + 3).then(|| statement.name(end - 3)).flatten();
         let is_system = match schema {
             Some(schema) => schema == "information_schema" || schema.starts_with("pg_"),
@@ -300,14 +296,7 @@ impl Rules<'_> {
             .find(|at| statement.kw(*at) == Kw::For)
             .ok_or_else(malformed)?
             + 1;
-        if let Some(hold) = (2..query_at).find(|at| statement.kws(*at, &[Kw::With, Kw::Hold])) {
-            return Err(Denial::unsupported(
-                "statement.hold",
-                "WITH HOLD cursors are not supported in transaction mode",
-            )
-            .hint("Fetch the rows inside the transaction, or leave WITH HOLD out.")
-            .at(statement.offset(hold)));
-        }
+        shared::hold(self.policy, statement, query_at)?;
         let inner = statement.from(query_at);
         let query = query::read(&inner).ok_or_else(malformed)?;
         self.query(&inner, &query, statement)
@@ -344,13 +333,7 @@ impl Rules<'_> {
             return Err(malformed());
         }
         let (class, query) = classify(&inner);
-        if let Some(temp) = temporary(&inner, class, query.as_ref()) {
-            return Err(Denial::unsupported(
-                "statement.temporary",
-                "temporary tables are not supported in transaction mode",
-            )
-            .at(inner.offset(temp)));
-        }
+        shared::temporary(self.policy, &inner, class, query.as_ref())?;
         let trusted = self.policy.allows(class) && class.grant() == super::class::Grant::Trusted;
         if (trusted || class == StatementClass::Execute)
             && let Some(verdict) = self.execute(statement, &inner)

@@ -158,6 +158,7 @@ impl Pools {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::PoolMode;
     use crate::base::limits::POOL_UNUSED;
     use crate::net::Endpoint;
 
@@ -191,6 +192,7 @@ mod tests {
             server: "main".into(),
             database: database.into(),
             login: "app".into(),
+            mode: PoolMode::Transaction,
         }
     }
 

@@ -248,6 +248,7 @@ impl Session {
             return;
         }
         self.reset_all();
+        self.discard_server_state();
         self.change_name(NameChange::RemoveAll);
         self.answer(Own::Command("DISCARD ALL"), Effect::NameChanged);
     }

@@ -45,6 +45,9 @@ impl Session {
             return Step::Consumed(0);
         }
         if let Some(step) = self.need_link() {
+            if matches!(step, Step::Lease) {
+                self.judged = Some(Arc::clone(statement.script()));
+            }
             return step;
         }
         self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
@@ -188,6 +191,9 @@ impl Session {
     }
 
     fn describe_portal(&mut self, name: &[u8]) -> Step {
+        if let Some(step) = self.need_kept() {
+            return step;
+        }
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(name));
         };
@@ -219,7 +225,7 @@ impl Session {
                 self.answer(Own::CloseComplete, Effect::NameChanged);
                 Step::Consumed(0)
             }
-            Target::Portal if self.link.is_none() => {
+            Target::Portal if self.link.is_none() && !self.kept.is_here() => {
                 // Closing a portal that does not exist is no error (PostgreSQL manual, 54.2.3).
                 self.answer(Own::CloseComplete, Effect::None);
                 Step::Consumed(0)
@@ -229,6 +235,9 @@ impl Session {
     }
 
     fn close_portal(&mut self, name: &[u8]) -> Step {
+        if let Some(step) = self.need_kept() {
+            return step;
+        }
         if let Some(link) = &mut self.link {
             link.portals.close(name);
         }
@@ -248,6 +257,9 @@ impl Session {
 
     /// Execute: what the portal runs decides what goes with it.
     pub(super) fn execute(&mut self, portal: &[u8], body: &[u8]) -> Step {
+        if let Some(step) = self.need_kept() {
+            return step;
+        }
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(portal));
         };

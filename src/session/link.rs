@@ -21,6 +21,9 @@ use crate::pool::Lease;
 use crate::wire::encode::TransactionStatus;
 use crate::wire::replies::{Awaited, Delivery, Own, Replies};
 
+/// Room for an ordinary transaction's messages, so that their buffer does not grow step by step.
+pub(super) const UPSTREAM_BYTES: usize = 1024;
+
 /// Portal of our own statements. No driver uses such a name; one that does disturbs only itself.
 const INTERNAL_PORTAL: &str = "portcullis internal";
 
@@ -75,6 +78,18 @@ pub(crate) enum Shapes {
     Kept,
     /// It may change them.
     Altered,
+}
+
+/// What a transaction leaves on the server connection beyond what Portcullis keeps track of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Traces {
+    /// Nothing: settings are local, statements and portals known.
+    #[default]
+    None,
+    /// Code of a trusted role has run, which may have set, prepared, locked or listened to anything.
+    OfCode,
+    /// A library was loaded, which no reset takes away.
+    OfLibraries,
 }
 
 /// Whether the server answers what it was sent so far without being asked again.
@@ -196,6 +211,7 @@ pub(crate) struct Link {
     pub(crate) block_ahead: Block,
     /// Whether the transaction may have changed what statements mean.
     pub(crate) shapes: Shapes,
+    pub(crate) traces: Traces,
     pub(crate) copy_in: CopyIn,
     /// Whether the session's modes are those of the transaction, as far as the messages sent so far say.
     pub(crate) modes: Modes,
@@ -224,7 +240,7 @@ impl Link {
         Self {
             lease,
             context: Some(context),
-            upstream: Vec::new(),
+            upstream: Vec::with_capacity(UPSTREAM_BYTES),
             sent: 0,
             push: false,
             answers: Answers::Due,
@@ -239,6 +255,7 @@ impl Link {
             block: Block::None,
             block_ahead: Block::None,
             shapes: Shapes::Kept,
+            traces: Traces::None,
             copy_in: CopyIn::No,
             modes: Modes::Unset,
             changes: Changes::None,

@@ -11,6 +11,7 @@ mod effect;
 mod execute;
 mod extended;
 mod inbound;
+mod kept;
 mod link;
 mod names;
 mod opening;
@@ -33,6 +34,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 pub use cancel::{CancelRegistry, CancelTicket};
@@ -40,7 +42,7 @@ pub use probe::{ProbeError, canonical_settings};
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
-use crate::guard::{Guard, Policy};
+use crate::guard::{Guard, Policy, Script};
 use crate::identity::{Binding, BindingParts};
 use crate::net::{Inbox, Stream};
 use crate::pool::Pool;
@@ -50,7 +52,8 @@ use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
 use inbound::Inbound;
-use link::Link;
+use kept::Kept;
+use link::{Link, Traces};
 use names::NameChange;
 use opening::Opening;
 use pump::Wake;
@@ -135,7 +138,7 @@ pub struct Session {
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
     settings: SessionSettings,
-    statements: HashMap<Box<[u8]>, Arc<Statement>>,
+    statements: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
     /// Bytes of their texts.
     statement_bytes: usize,
     unnamed: Option<Arc<Statement>>,
@@ -144,7 +147,10 @@ pub struct Session {
     inbound: Inbound,
     /// Whether the client's messages are dropped until its next Sync, after an error.
     skipping: Skipping,
+    /// The guard's verdict on the message at hand, while that waits for a server connection.
+    judged: Option<Arc<Script>>,
     link: Option<Box<Link>>,
+    kept: Kept,
     server_inbox: Inbox,
     relay: relay::Frame,
     held: relay::Held,
@@ -163,6 +169,8 @@ pub struct Session {
     /// Ready when the process has reached the phase after `phase`.
     next_phase: PhaseReached,
     phase: Phase,
+    /// Whether `next_phase` wakes this task.
+    listens: bool,
 }
 
 /// A future that is ready when the process reaches a phase.
@@ -198,7 +206,9 @@ impl Session {
         ticket: CancelTicket,
         drain: Drain,
     ) -> Self {
-        let policy = shared.guard.policy_for(identity.principal.role());
+        let policy = shared
+            .guard
+            .policy_in(identity.route.mode, identity.principal.role());
         let settings = SessionSettings::new(
             identity.startup.clone(),
             Arc::clone(&identity.parameters),
@@ -217,13 +227,15 @@ impl Session {
             context: context_of(&identity, &settings),
             opening,
             settings,
-            statements: HashMap::new(),
+            statements: HashMap::default(),
             statement_bytes: 0,
             unnamed: None,
             names: VecDeque::new(),
             inbound: Inbound::default(),
             skipping: Skipping::No,
+            judged: None,
             link: None,
+            kept: Kept::default(),
             server_inbox: Inbox::default(),
             relay: relay::Frame::default(),
             held: relay::Held::default(),
@@ -236,16 +248,17 @@ impl Session {
             lease_fault: None,
             next_phase: reached(&drain, Phase::Draining),
             phase: Phase::Running,
+            listens: false,
             drain,
             shared,
             identity,
         }
     }
 
-    /// Serves the client until it leaves or has to.
+    /// Serves the client until it leaves or has to; after that there is nothing left to run.
     ///
     /// Not cancel safe, yet harmless to drop: a dropped session closes both connections.
-    pub async fn run(mut self) -> ClientEnd {
+    pub async fn run(&mut self) -> ClientEnd {
         let end = loop {
             match self.take_turn() {
                 Turn::Lease => {
@@ -282,7 +295,7 @@ impl Session {
     }
 
     /// Ends the session: the last words are written, the server connection is given back or closed.
-    async fn leave(mut self, end: ClientEnd) -> ClientEnd {
+    async fn leave(&mut self, end: ClientEnd) -> ClientEnd {
         let verdict = match end {
             ClientEnd::Terminated | ClientEnd::Vanished => CheckIn::Discard(DiscardReason::ClientGone),
             ClientEnd::ServerGone => CheckIn::Discard(DiscardReason::ServerGone),
@@ -300,12 +313,15 @@ impl Session {
     /// Gives up the lease in whatever state it is. A quiet connection is rolled back and kept; one that
     /// still works for this client is closed, and the pool cancels what it runs.
     fn abandon(&mut self, verdict: CheckIn) {
+        self.give_up_kept(verdict);
         let Some(mut link) = self.link.take() else { return };
         link.retire();
         let cancelled = self.ticket.slot().end();
         let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
-        if quiet && server_works && !cancelled {
+        // What is left in the middle of a transaction may be more than a rollback takes away.
+        let traceless = link.traces == Traces::None && !self.keeps();
+        if quiet && server_works && !cancelled && traceless {
             link.lease.check_in(CheckIn::Rollback);
             return;
         }

@@ -9,9 +9,10 @@ use std::ops::Range;
 
 use super::Session;
 use super::link::{Batch, CopyIn};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, SqlState, limits};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
+use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
@@ -72,6 +73,11 @@ struct Passing<'a> {
 /// As many as fit the buffer: a setting's value has to.
 const PREFIX_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
 
+/// Largest body of a message that comes unasked: a notification has a payload below 8,000 bytes
+/// (`NOTIFY_PAYLOAD_MAX_LENGTH`, async.c), a report or the server's last words are shorter. All of it is in the
+/// buffer before it is passed on.
+const UNASKED_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
+
 impl Frame {
     /// Whether no frame is half passed on.
     pub(super) fn is_between_frames(&self) -> bool {
@@ -122,7 +128,9 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.bytes_out += consumed as u64;
         }
-        if outcome.is_ok() && consumed == bytes.len() {
+        // Behind the end of a transaction there can only be something that came unasked: part of a notification,
+        // which a session that keeps its connection gets later.
+        if outcome.is_ok() && (consumed == bytes.len() || self.keeps()) {
             self.check_in_if_done();
         }
         let written = self
@@ -140,6 +148,12 @@ impl Session {
         let mut at = 0;
         while let Some(rest) = passing.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.relay.left == 0 {
+                let rows = self.rows_at(rest);
+                if rows > 0 {
+                    passing.extend(at..at + rows, &mut self.client.outbox);
+                    at += rows;
+                    continue;
+                }
                 match self.begin_frame(rest, passing) {
                     Ok(Some(frame)) => self.relay = frame,
                     Ok(None) => break,
@@ -167,6 +181,16 @@ impl Session {
         Ok(at)
     }
 
+    /// How many bytes of whole rows come first, and go to the client without another look.
+    fn rows_at(&self, rest: &[u8]) -> usize {
+        match &self.link {
+            Some(link) if link.replies.passes_rows() && self.held.0.is_empty() => {
+                frame::run_of(rest, [tag::DATA_ROW, tag::COPY_DATA])
+            }
+            Some(_) | None => 0,
+        }
+    }
+
     /// Judges the frame that `rest` begins with; `None` while too little of it has come.
     fn begin_frame(&mut self, rest: &[u8], passing: &mut Passing<'_>) -> Result<Option<Frame>, Trouble> {
         let Some(head) = frame::head(rest)? else {
@@ -174,6 +198,9 @@ impl Session {
         };
         let body = rest.get(HEAD_BYTES..).unwrap_or_default();
         let body = body.get(..head.body_len).unwrap_or(body);
+        if self.link.is_none() && head.body_len > UNASKED_BYTES {
+            return Err(Trouble::Malformed("message between transactions"));
+        }
         if body.len() < head.body_len.min(self.needed(head)) {
             return Ok(None);
         }
@@ -182,8 +209,9 @@ impl Session {
         }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
-            tag::NOTIFICATION => Goes::Nowhere,
+            tag::NOTIFICATION => self.delivery_of_notification(head)?,
             tag::PARAMETER_STATUS => self.on_parameter_status(body)?,
+            tag::ERROR if self.link.is_none() => self.on_last_error(body),
             tag::ERROR => self.on_error(body, head.body_len, passing)?,
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
@@ -202,10 +230,9 @@ impl Session {
     /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
     fn needed(&self, head: Head) -> usize {
         match head.tag {
-            // To be reworded it must be there as a whole, if the inbox can hold it.
-            tag::ERROR if self.link.as_ref().is_some_and(|link| link.wording.is_some()) => {
-                limits::BUFFER_BYTES - HEAD_BYTES
-            }
+            // The client may get answers of ours between two transactions, and none may come into the middle.
+            _ if self.link.is_none() => UNASKED_BYTES,
+            tag::NOTIFICATION => UNASKED_BYTES,
             tag::READY | tag::COMMAND_COMPLETE | tag::PARAMETER_STATUS | tag::ERROR => PREFIX_BYTES,
             tag::DATA_ROW => match self.next_delivery() {
                 Some(Delivery::Capture) => PREFIX_BYTES,
@@ -225,6 +252,27 @@ impl Session {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
             Some(Delivery::Forward | Delivery::ForwardRows | Delivery::ForwardLate) | None => Goes::ToClient,
         }
+    }
+
+    /// Only a session that keeps its connection can have asked for notifications.
+    fn delivery_of_notification(&self, head: Head) -> Result<Goes, Trouble> {
+        if head.body_len > UNASKED_BYTES {
+            return Err(Trouble::Malformed("NotificationResponse"));
+        }
+        Ok(if self.keeps() {
+            Goes::ToClient
+        } else {
+            Goes::Nowhere
+        })
+    }
+
+    /// An error that comes between transactions ends the connection: nothing was asked that could fail.
+    fn on_last_error(&mut self, body: &[u8]) -> Goes {
+        self.ending = Some(ClientEnd::ServerGone);
+        self.shared.events.emit(&Event::ErrorSent {
+            sqlstate: notice::prefix(body).sqlstate,
+        });
+        Goes::ToClient
     }
 
     /// Reports are kept back and compared at the next ReadyForQuery; settings that decide how text is read
@@ -310,6 +358,7 @@ impl Session {
             self.ticket.slot().end();
             link.lease.check_in(CheckIn::Discard(reason));
         }
+        self.discard_kept(reason);
         self.say(&Fault::fatal(
             SqlState::CONNECTION_FAILURE,
             format!("the connection to the server was given up: {what}"),

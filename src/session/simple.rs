@@ -34,7 +34,10 @@ impl Session {
         if self.needs_server(&script) && self.link.is_none() {
             return match self.lease_fault.take() {
                 Some(fault) => self.fail_query(fault),
-                None => Step::Lease,
+                None => {
+                    self.judged = Some(script);
+                    Step::Lease
+                }
             };
         }
         if script.statements().is_empty() {
@@ -152,11 +155,17 @@ impl Session {
                     cleared.action(),
                     Action::Set(_) | Action::SetDefaults(_) | Action::Prepare(_)
                 )
+                || (*cleared.action() == Action::DiscardAll && self.kept.is_here())
         })
     }
 
-    /// Asks the guard about a text.
+    /// Asks the guard about a text, once: a message that had to wait for its server connection comes again.
     pub(super) fn judge(&mut self, text: &[u8]) -> Result<Arc<Script>, Fault> {
+        if let Some(script) = self.judged.take()
+            && script.text().as_bytes() == text
+        {
+            return Ok(script);
+        }
         match self.shared.guard.judge(&self.policy, text) {
             Ok(script) => {
                 for cleared in script.statements() {

@@ -123,6 +123,11 @@ impl Statement {
         self.sql().len() + self.command.as_ref().map_or(0, |command| command.sql.len())
     }
 
+    /// What the guard has allowed.
+    pub(crate) fn script(&self) -> &Arc<Script> {
+        &self.script
+    }
+
     /// The one cleared statement, `None` for an empty text.
     pub(crate) fn cleared(&self) -> Option<&Cleared> {
         self.script.statements().first()
@@ -179,6 +184,7 @@ pub(crate) fn alters_shapes(class: StatementClass) -> bool {
             | StatementClass::Alter
             | StatementClass::Drop
             | StatementClass::Do
+            | StatementClass::SelectInto
             | StatementClass::ImportForeignSchema
     )
 }

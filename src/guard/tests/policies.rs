@@ -9,7 +9,6 @@ fn trusted_roles_may_do_what_can_work() {
         CREATE TABLE t (a int)
         DO $$BEGIN END$$
         GRANT EXECUTE ON FUNCTION set_config(text, text, bool) TO x
-        UPDATE pg_settings SET setting = ''
         SELECT lo_get(1)
         EXPLAIN ANALYZE SELECT 1
         NOTIFY c
@@ -31,6 +30,7 @@ fn trusted_roles_may_do_what_can_work() {
         r#"
         SET ROLE x
         RESET ROLE
+        UPDATE pg_settings SET setting = ''
         SET SESSION AUTHORIZATION x
         SET app.user_id = 1
         SET standard_conforming_strings = off

@@ -54,7 +54,7 @@ impl Link {
     /// All bytes at hand have been written.
     pub(crate) fn keep_batch(&mut self) {
         let whole = self.batch == Batch::Synced && self.upstream.len() <= limits::REPLAYED_BATCH_BYTES;
-        if !whole {
+        if !whole || self.in_block || self.replay.prelude_end == 0 {
             self.replay.chance = Chance::Lost;
         } else if self.replay.chance == Chance::Open {
             self.replay.bytes = std::mem::take(&mut self.upstream);

@@ -230,7 +230,8 @@ impl Link {
         self.expect(Awaited::Execution, Delivery::Forward, effect);
     }
 
-    fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
+    /// Runs a statement on unnamed statement and portal.
+    pub(in crate::session) fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
         self.asked = Asked::Work;
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
@@ -241,6 +242,10 @@ impl Link {
         encode::describe_portal(&mut self.upstream, "");
         self.expect(Awaited::PortalDescription, rows, Effect::None);
         encode::execute(&mut self.upstream, "");
+        let rows = match rows {
+            Delivery::ForwardLate => Delivery::ForwardRows,
+            rows => rows,
+        };
         self.expect(Awaited::Execution, rows, effect);
     }
 

@@ -190,7 +190,11 @@ impl Session {
                 link.block_ahead = Block::Clients;
                 link.modes = Modes::Set;
                 link.changes.settle();
-                Place::InTransaction
+                match status {
+                    // What the transaction has set is undone with its failure, and the prelude with it.
+                    TransactionStatus::Failed => Place::Outside,
+                    _ => Place::InTransaction,
+                }
             }
         };
         link.status = status;
