@@ -8,6 +8,7 @@
 mod cancel;
 mod command;
 mod effect;
+mod execute;
 mod extended;
 mod function_call;
 mod inbound;
@@ -26,6 +27,7 @@ mod statement;
 mod timer;
 mod transaction;
 mod warrant;
+mod wording;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -125,6 +127,8 @@ struct Client {
     /// Bytes for the client that could not be written at once, and how many of them it has.
     outbox: Vec<u8>,
     written: usize,
+    /// Set once its socket has closed behind a Terminate: until then what it has asked for is done.
+    leaves_by: Option<Instant>,
 }
 
 /// A session in progress.
@@ -152,6 +156,7 @@ pub struct Session {
     kept: Kept,
     server_inbox: Inbox,
     relay: relay::Frame,
+    held: relay::Held,
     captured: Option<String>,
     /// Set when the server has said that it closes the connection.
     ending: Option<ClientEnd>,
@@ -220,6 +225,7 @@ impl Session {
                 inbox,
                 outbox: Vec::new(),
                 written: 0,
+                leaves_by: None,
             },
             policy,
             context: context_of(&identity, &settings),
@@ -236,6 +242,7 @@ impl Session {
             kept: Kept::default(),
             server_inbox: Inbox::default(),
             relay: relay::Frame::default(),
+            held: relay::Held::default(),
             captured: None,
             ending: None,
             ticket,
@@ -311,7 +318,8 @@ impl Session {
     /// still works for this client is closed, and the pool cancels what it runs.
     fn abandon(&mut self, verdict: CheckIn) {
         self.give_up_kept(verdict);
-        let Some(link) = self.link.take() else { return };
+        let Some(mut link) = self.link.take() else { return };
+        link.retire();
         let cancelled = self.ticket.slot().end();
         let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
