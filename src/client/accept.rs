@@ -41,6 +41,9 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 /// Startup settings whose canonical form is remembered.
 const CANONICAL_SETTINGS: u64 = 10_000;
 
+/// Trusted roles that are remembered as superusers or not, for each pool.
+const RANKS: u64 = 10_000;
+
 /// The parts that a gateway joins.
 pub struct GatewayParts {
     /// Where clients connect, and how many.
@@ -84,6 +87,7 @@ impl Gateway {
                 cancels: CancelRegistry::new(parts.events.clone()),
                 census,
                 canonical: moka::sync::Cache::new(CANONICAL_SETTINGS),
+                ranks: moka::sync::Cache::new(RANKS),
                 anonymous_role: parts.anonymous_role,
                 events: parts.events,
             },

@@ -143,7 +143,7 @@ impl LoginError {
             Self::NothingSaid
             | Self::Gone
             | Self::Io(_)
-            | Self::FirstPacket(BadFirstPacket::CancelLength) => return None,
+            | Self::FirstPacket(BadFirstPacket::CancelLength | BadFirstPacket::Terminate) => return None,
             Self::FirstPacket(BadFirstPacket::Version(..)) | Self::Replication => {
                 SqlState::FEATURE_NOT_SUPPORTED
             }

@@ -11,6 +11,7 @@ use super::Session;
 use super::link::{Batch, CopyIn};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
+use crate::wire::encode;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
@@ -21,6 +22,8 @@ use crate::wire::tag::server as tag;
 pub(super) struct Frame {
     /// Bytes that are still to come, the head included.
     left: usize,
+    /// The first bytes of what is left, which have come and go nowhere.
+    skip: usize,
     goes: Goes,
 }
 
@@ -29,6 +32,8 @@ pub(super) struct Frame {
 enum Goes {
     #[default]
     ToClient,
+    /// A row goes as the result of a FunctionCall.
+    AsFunctionResult,
     Nowhere,
 }
 
@@ -50,6 +55,9 @@ struct Passing<'a> {
 /// Bytes of a body that must have come before its frame is judged; longer bodies stream from there.
 /// As many as fit the buffer: a setting's value has to.
 const PREFIX_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
+
+/// The count of columns that a row begins with.
+const COUNT_BYTES: usize = 2;
 
 /// Largest body of a message that comes unasked: a notification has a payload below 8,000 bytes
 /// (`NOTIFY_PAYLOAD_MAX_LENGTH`, async.c), a report or the server's last words are shorter. All of it is in the
@@ -140,7 +148,8 @@ impl Session {
             }
             let take = self.relay.left.min(rest.len());
             if self.relay.goes == Goes::ToClient {
-                passing.extend(at..at + take, &mut self.client.outbox);
+                passing.extend(at + self.relay.skip..at + take, &mut self.client.outbox);
+                self.relay.skip = 0;
             }
             at += take;
             self.relay.left -= take;
@@ -184,10 +193,22 @@ impl Session {
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
         };
-        Ok(Some(Frame {
-            left: HEAD_BYTES + head.body_len,
-            goes,
-        }))
+        let left = HEAD_BYTES + head.body_len;
+        if goes == Goes::AsFunctionResult {
+            // The same value, without the row's count of columns.
+            passing.flush(&mut self.client.outbox);
+            encode::put_head(
+                &mut self.client.outbox,
+                tag::FUNCTION_RESULT,
+                head.body_len - COUNT_BYTES,
+            );
+            return Ok(Some(Frame {
+                left,
+                skip: HEAD_BYTES + COUNT_BYTES,
+                goes: Goes::ToClient,
+            }));
+        }
+        Ok(Some(Frame { left, skip: 0, goes }))
     }
 
     /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
@@ -199,6 +220,7 @@ impl Session {
             tag::READY | tag::COMMAND_COMPLETE | tag::PARAMETER_STATUS | tag::ERROR => PREFIX_BYTES,
             tag::DATA_ROW => match self.next_delivery() {
                 Some(Delivery::Capture) => PREFIX_BYTES,
+                Some(Delivery::FunctionResult) => COUNT_BYTES,
                 _ => 0,
             },
             _ => 0,
@@ -213,7 +235,9 @@ impl Session {
     fn delivery_of_notice(&self) -> Goes {
         match self.next_delivery() {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
-            Some(Delivery::Forward | Delivery::ForwardRows) | None => Goes::ToClient,
+            Some(Delivery::Forward | Delivery::ForwardRows | Delivery::FunctionResult) | None => {
+                Goes::ToClient
+            }
         }
     }
 
@@ -278,6 +302,8 @@ impl Session {
         Ok(match step.delivery {
             Delivery::Forward | Delivery::ForwardRows => Goes::ToClient,
             Delivery::Hide | Delivery::Capture => Goes::Nowhere,
+            Delivery::FunctionResult if body.starts_with(&[0, 1]) => Goes::AsFunctionResult,
+            Delivery::FunctionResult => return Err(Trouble::Malformed("result of a function")),
         })
     }
 

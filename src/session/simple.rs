@@ -107,7 +107,7 @@ impl Session {
         self.after_execution(action);
     }
 
-    fn fail_query(&mut self, fault: Fault) -> Step {
+    pub(super) fn fail_query(&mut self, fault: Fault) -> Step {
         self.fail(fault);
         self.end_batch();
         Step::Consumed(0)

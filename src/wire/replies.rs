@@ -77,6 +77,8 @@ pub enum Delivery {
     Hide,
     /// Nobody, but its row is read by us.
     Capture,
+    /// The client, as the answer to a FunctionCall: its row in another wrapping, and nothing else.
+    FunctionResult,
 }
 
 /// One expected reply and what follows from it.
@@ -192,6 +194,8 @@ impl<E> Replies<E> {
         let delivery = match (entry.delivery, got) {
             (Delivery::ForwardRows, tag::NO_DATA) => Delivery::Hide,
             (Delivery::ForwardRows, _) => Delivery::Forward,
+            (Delivery::FunctionResult, tag::DATA_ROW) => Delivery::FunctionResult,
+            (Delivery::FunctionResult, _) => Delivery::Hide,
             (delivery, _) => delivery,
         };
         match (entry.awaited, got) {

@@ -144,7 +144,11 @@ impl Session {
                 link.block_ahead = Block::Clients;
                 link.modes = Modes::Set;
                 link.changes.settle();
-                Place::InTransaction
+                if status == TransactionStatus::Failed {
+                    Place::Failed
+                } else {
+                    Place::InTransaction
+                }
             }
         };
         link.status = status;
