@@ -4,6 +4,7 @@ use super::class::Grant;
 use super::lexer::{LexError, LexErrorKind};
 use super::policy::Policy;
 use super::reserved::Group;
+use super::statement::Statement;
 use super::{Refusal, StatementClass};
 use crate::base::{PoolMode, SqlState};
 
@@ -121,6 +122,18 @@ impl Denial {
         denial
             .hint(hint.unwrap_or_else(|| hint_for(class).to_owned()))
             .class(class)
+    }
+
+    /// Says what to do instead where the statement's own words tell what was meant: psql's `\password` sends
+    /// `ALTER USER name PASSWORD '…'`.
+    pub(super) fn explain(self, statement: &Statement<'_>) -> Self {
+        let says = |at: usize, words: &[&str]| statement.name(at).is_some_and(|name| words.contains(&name));
+        let sets_password =
+            says(0, &["alter"]) && says(1, &["user", "role"]) && (3..6).any(|at| says(at, &["password"]));
+        if sets_password {
+            return self.hint("There is no password to change: it is a token, which its issuer renews.");
+        }
+        self
     }
 
     /// The refusal as the client gets it.

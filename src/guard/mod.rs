@@ -12,6 +12,7 @@ mod calls;
 mod class;
 mod classify;
 mod copy;
+mod database;
 mod denial;
 mod facts;
 mod lexer;
@@ -19,6 +20,7 @@ mod names;
 mod policy;
 mod prepare;
 mod query;
+mod relations;
 mod reserved;
 mod rules;
 mod setting;
@@ -33,6 +35,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use class::StatementClass;
+pub use database::databases_wanted_alone;
 pub use facts::Facts;
 pub use policy::{Policy, PolicyMistake};
 pub use verdict::{

@@ -347,6 +347,7 @@ impl Session {
             _ => {}
         }
         self.note_alteration(cleared.class());
+        self.make_way(cleared);
         let Some(link) = &mut self.link else {
             return Ok(Effect::None);
         };

@@ -10,6 +10,7 @@ mod command;
 mod effect;
 mod execute;
 mod extended;
+mod function_call;
 mod inbound;
 mod kept;
 mod link;
@@ -38,14 +39,14 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 pub use cancel::{CancelRegistry, CancelTicket};
-pub use probe::{ProbeError, canonical_settings};
+pub use probe::{ProbeError, canonical_settings, is_superuser};
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
 use crate::guard::{Guard, Policy, Script};
 use crate::identity::{Binding, BindingParts};
 use crate::net::{Inbox, Stream};
-use crate::pool::Pool;
+use crate::pool::{Pool, Pools};
 use crate::server::Parameters;
 use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
@@ -78,16 +79,18 @@ pub struct Settings {
 pub struct Shared {
     settings: Settings,
     guard: Arc<Guard>,
+    pools: Arc<Pools>,
     statements: StatementCache,
     events: Events,
 }
 
 impl Shared {
     /// Puts the shared parts together.
-    pub fn new(settings: Settings, guard: Arc<Guard>, events: Events) -> Arc<Self> {
+    pub fn new(settings: Settings, guard: Arc<Guard>, pools: Arc<Pools>, events: Events) -> Arc<Self> {
         Arc::new(Self {
             settings,
             guard,
+            pools,
             statements: StatementCache::new(),
             events,
         })
@@ -212,6 +215,7 @@ impl Session {
         let settings = SessionSettings::new(
             identity.startup.clone(),
             Arc::clone(&identity.parameters),
+            identity.route.search_path.clone(),
             identity.told.clone(),
         );
         let opening = Opening::new(binding_of(&identity, &settings), &settings, &shared.statements);

@@ -11,6 +11,7 @@ use super::Session;
 use super::link::{Batch, CopyIn};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
+use crate::wire::encode;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
@@ -21,6 +22,8 @@ use crate::wire::tag::server as tag;
 pub(super) struct Frame {
     /// Bytes that are still to come, the head included.
     left: usize,
+    /// The first bytes of what is left, which have come and go nowhere.
+    skip: usize,
     goes: Goes,
 }
 
@@ -34,6 +37,11 @@ pub(super) struct Frame {
 pub(super) struct Held(Vec<u8>);
 
 impl Held {
+    /// A part of it has come.
+    fn take(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
     /// Another message has come.
     fn give(&mut self, next: u8, passing: &mut Passing<'_>, outbox: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.0);
@@ -51,6 +59,8 @@ enum Goes {
     ToClient,
     /// To the client, with what follows.
     Held,
+    /// A row goes as the result of a FunctionCall.
+    AsFunctionResult,
     Nowhere,
 }
 
@@ -72,6 +82,9 @@ struct Passing<'a> {
 /// Bytes of a body that must have come before its frame is judged; longer bodies stream from there.
 /// As many as fit the buffer: a setting's value has to.
 const PREFIX_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
+
+/// The count of columns that a row begins with.
+const COUNT_BYTES: usize = 2;
 
 /// Largest body of a message that comes unasked: a notification has a payload below 8,000 bytes
 /// (`NOTIFY_PAYLOAD_MAX_LENGTH`, async.c), a report or the server's last words are shorter. All of it is in the
@@ -162,12 +175,12 @@ impl Session {
             }
             let take = self.relay.left.min(rest.len());
             match self.relay.goes {
-                Goes::ToClient => passing.extend(at..at + take, &mut self.client.outbox),
-                Goes::Held => self
-                    .held
-                    .0
-                    .extend_from_slice(rest.get(..take).unwrap_or_default()),
-                Goes::Nowhere => {}
+                Goes::ToClient => {
+                    passing.extend(at + self.relay.skip..at + take, &mut self.client.outbox);
+                    self.relay.skip = 0;
+                }
+                Goes::Held => self.held.take(rest.get(..take).unwrap_or_default()),
+                Goes::AsFunctionResult | Goes::Nowhere => {}
             }
             at += take;
             self.relay.left -= take;
@@ -216,15 +229,27 @@ impl Session {
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
         };
-        if goes == Goes::ToClient
+        if !matches!(goes, Goes::Nowhere | Goes::Held)
             && let Some(link) = &mut self.link
         {
             link.answer_has_begun();
         }
-        Ok(Some(Frame {
-            left: HEAD_BYTES + head.body_len,
-            goes,
-        }))
+        let left = HEAD_BYTES + head.body_len;
+        if goes == Goes::AsFunctionResult {
+            // The same value, without the row's count of columns.
+            passing.flush(&mut self.client.outbox);
+            encode::put_head(
+                &mut self.client.outbox,
+                tag::FUNCTION_RESULT,
+                head.body_len - COUNT_BYTES,
+            );
+            return Ok(Some(Frame {
+                left,
+                skip: HEAD_BYTES + COUNT_BYTES,
+                goes: Goes::ToClient,
+            }));
+        }
+        Ok(Some(Frame { left, skip: 0, goes }))
     }
 
     /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
@@ -236,6 +261,7 @@ impl Session {
             tag::READY | tag::COMMAND_COMPLETE | tag::PARAMETER_STATUS | tag::ERROR => PREFIX_BYTES,
             tag::DATA_ROW => match self.next_delivery() {
                 Some(Delivery::Capture) => PREFIX_BYTES,
+                Some(Delivery::FunctionResult) => COUNT_BYTES,
                 _ => 0,
             },
             _ => 0,
@@ -250,7 +276,10 @@ impl Session {
     fn delivery_of_notice(&self) -> Goes {
         match self.next_delivery() {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
-            Some(Delivery::Forward | Delivery::ForwardRows | Delivery::ForwardLate) | None => Goes::ToClient,
+            Some(
+                Delivery::Forward | Delivery::ForwardRows | Delivery::ForwardLate | Delivery::FunctionResult,
+            )
+            | None => Goes::ToClient,
         }
     }
 
@@ -317,6 +346,8 @@ impl Session {
             Delivery::Forward | Delivery::ForwardRows => Goes::ToClient,
             Delivery::ForwardLate => Goes::Held,
             Delivery::Hide | Delivery::Capture => Goes::Nowhere,
+            Delivery::FunctionResult if body.starts_with(&[0, 1]) => Goes::AsFunctionResult,
+            Delivery::FunctionResult => return Err(Trouble::Malformed("result of a function")),
         })
     }
 

@@ -141,7 +141,7 @@ impl Session {
         })
     }
 
-    fn fail_query(&mut self, fault: Fault) -> Step {
+    pub(super) fn fail_query(&mut self, fault: Fault) -> Step {
         self.fail(fault);
         self.end_batch();
         Step::Consumed(0)

@@ -82,6 +82,8 @@ pub enum Delivery {
     Hide,
     /// Nobody, but its row is read by us.
     Capture,
+    /// The client, as the answer to a FunctionCall: its row in another wrapping, and nothing else.
+    FunctionResult,
 }
 
 /// One expected reply and what follows from it.
@@ -211,6 +213,8 @@ impl<E> Replies<E> {
             (Delivery::ForwardLate, tag::ROW_DESCRIPTION) => Delivery::ForwardLate,
             (Delivery::ForwardLate, _) => Delivery::Forward,
             (Delivery::ForwardRows, _) => Delivery::Forward,
+            (Delivery::FunctionResult, tag::DATA_ROW) => Delivery::FunctionResult,
+            (Delivery::FunctionResult, _) => Delivery::Hide,
             (delivery, _) => delivery,
         };
         match (entry.awaited, got) {

@@ -8,9 +8,13 @@ use crate::session::effect::Effect;
 use crate::session::opening::{Mode, Opening};
 use crate::session::statement::{self, Prepared, READ_SETTING, ROLLBACK, Statement};
 use crate::session::warrant::Warrant;
+use crate::wire::body::FunctionCall;
 use crate::wire::encode::{self, NO_TYPES, TransactionStatus};
 use crate::wire::replies::{Awaited, Delivery, Own};
 use crate::wire::tag::client as tag;
+
+/// The count of the formats of one result column.
+const ONE_RESULT: [u8; 2] = [0, 1];
 
 impl Link {
     /// The right to send a statement. Puts the binding into force ahead of it, unless it is in force or the
@@ -199,6 +203,31 @@ impl Link {
             _ => Delivery::ForwardLate,
         };
         self.run_unnamed(cleared.sql(), rows, effect);
+    }
+
+    /// Sends the statement that a FunctionCall stands for, with the values of the call. What the client has
+    /// bound stays as it is.
+    pub(in crate::session) fn call_function(
+        &mut self,
+        cleared: &Cleared,
+        call: &FunctionCall<'_>,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        self.asked = Asked::Work;
+        encode::parse(&mut self.upstream, "", cleared.sql(), NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        let tail = call.values.len() + ONE_RESULT.len() + call.result_format.len();
+        encode::bind_head(&mut self.upstream, INTERNAL_PORTAL.as_bytes(), "", tail);
+        for part in [call.values, &ONE_RESULT, &call.result_format] {
+            self.upstream.extend_from_slice(part);
+        }
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Execution, Delivery::FunctionResult, effect);
+        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Close, Delivery::Hide, Effect::None);
     }
 
     /// Sends a cleared SET in the form that ends with the transaction.

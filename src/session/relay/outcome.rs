@@ -190,10 +190,10 @@ impl Session {
                 link.block_ahead = Block::Clients;
                 link.modes = Modes::Set;
                 link.changes.settle();
-                match status {
-                    // What the transaction has set is undone with its failure, and the prelude with it.
-                    TransactionStatus::Failed => Place::Outside,
-                    _ => Place::InTransaction,
+                if status == TransactionStatus::Failed {
+                    Place::Failed
+                } else {
+                    Place::InTransaction
                 }
             }
         };
