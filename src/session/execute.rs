@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use super::effect::Effect;
+use super::link::Link;
 use super::names::NameChange;
 use super::statement::{NOWHERE, Statement};
+use super::warrant::Warrant;
 use super::wording::Wording;
 use super::{Session, statement};
 use crate::base::{Fault, SqlState};
@@ -18,6 +20,29 @@ pub(super) enum AsOfNow {
     Shared(Arc<Statement>),
     /// An EXECUTE with the server's name in it.
     Translated(String),
+}
+
+impl AsOfNow {
+    /// The name under which the server knows it, and which prepared statement that uses, if one that is kept.
+    /// Sends what is missing for that.
+    pub(super) fn name_on(
+        &self,
+        link: &mut Link,
+        client_name: &[u8],
+        warrant: Warrant,
+    ) -> (&str, Option<Arc<Statement>>) {
+        match self {
+            Self::Translated(sql) => {
+                link.parse_translated(sql, warrant);
+                ("", None)
+            }
+            Self::Shared(statement) => {
+                link.word(None);
+                let name = link.statement_name(client_name, statement, warrant);
+                (name, Some(Arc::clone(statement)))
+            }
+        }
+    }
 }
 
 /// An EXECUTE as the server gets it.

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::effect::Effect;
-use super::execute::AsOfNow;
 use super::inbound::{Inbound, Step};
 use super::link::{Asked, Block, Lost};
 use super::names::{NameChange, too_many};
@@ -34,6 +33,7 @@ impl Session {
             }
         };
         if let Err(fault) = self.check_new_name(message.name, message.sql.len()) {
+            self.heed_failure();
             return self.refuse(fault);
         }
         if statement::is_session_command(statement.action()) {
@@ -128,17 +128,8 @@ impl Session {
         };
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            let (server_name, bound) = match &now {
-                AsOfNow::Translated(sql) => {
-                    link.parse_translated(sql, warrant);
-                    ("", Effect::PortalChanged)
-                }
-                AsOfNow::Shared(now) => {
-                    link.word(None);
-                    let server_name = link.statement_name(names.statement, now, warrant);
-                    (server_name, Effect::Bound(Arc::clone(now)))
-                }
-            };
+            let (server_name, used) = now.name_on(link, names.statement, warrant);
+            let bound = used.map_or(Effect::PortalChanged, Effect::Bound);
             encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
             link.expect(Awaited::Bind, Delivery::Forward, bound);
             link.open_portal(names.portal, statement);
@@ -173,17 +164,8 @@ impl Session {
         };
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            let (server_name, uses) = match &now {
-                AsOfNow::Translated(sql) => {
-                    link.parse_translated(sql, warrant);
-                    ("", Effect::None)
-                }
-                AsOfNow::Shared(now) => {
-                    link.word(None);
-                    let server_name = link.statement_name(name, now, warrant);
-                    (server_name, Effect::Uses(Arc::clone(now)))
-                }
-            };
+            let (server_name, used) = now.name_on(link, name, warrant);
+            let uses = used.map_or(Effect::None, Effect::Uses);
             encode::describe_statement(&mut link.upstream, server_name);
             link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
         }

@@ -87,8 +87,7 @@ impl Session {
                 Poll::Pending => {}
             }
         }
-        if self.client.leaves_by.is_some() && !self.link.as_ref().is_some_and(|link| !waits_for_client(link))
-        {
+        if self.client.leaves_by.is_some() && self.link.as_ref().is_none_or(|link| waits_for_client(link)) {
             // What it has left behind comes to nothing.
             return Poll::Ready(Wake::ClientGone);
         }

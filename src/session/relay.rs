@@ -37,6 +37,11 @@ pub(super) struct Frame {
 pub(super) struct Held(Vec<u8>);
 
 impl Held {
+    /// A part of it has come.
+    fn take(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
     /// Another message has come.
     fn give(&mut self, next: u8, passing: &mut Passing<'_>, outbox: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.0);
@@ -52,10 +57,10 @@ impl Held {
 enum Goes {
     #[default]
     ToClient,
-    /// A row goes as the result of a FunctionCall.
-    AsFunctionResult,
     /// To the client, with what follows.
     Held,
+    /// A row goes as the result of a FunctionCall.
+    AsFunctionResult,
     Nowhere,
 }
 
@@ -177,10 +182,7 @@ impl Session {
                     passing.extend(at + self.relay.skip..at + take, &mut self.client.outbox);
                     self.relay.skip = 0;
                 }
-                Goes::Held => self
-                    .held
-                    .0
-                    .extend_from_slice(rest.get(..take).unwrap_or_default()),
+                Goes::Held => self.held.take(rest.get(..take).unwrap_or_default()),
                 Goes::AsFunctionResult | Goes::Nowhere => {}
             }
             at += take;
@@ -230,7 +232,7 @@ impl Session {
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
         };
-        if matches!(goes, Goes::ToClient | Goes::AsFunctionResult)
+        if !matches!(goes, Goes::Nowhere | Goes::Held)
             && let Some(link) = &mut self.link
         {
             link.answer_has_begun();
