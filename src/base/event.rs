@@ -157,6 +157,8 @@ pub enum DiscardReason {
     Lifetime,
     /// Idle for longer than `server_idle_timeout`.
     Idle,
+    /// A statement wants its database for itself.
+    DatabaseChanges,
     /// A time limit ended the transaction.
     Timeout,
     /// Its lease was dropped without check-in.
@@ -180,6 +182,7 @@ impl DiscardReason {
             Self::Cancelled => "cancelled",
             Self::Lifetime => "lifetime",
             Self::Idle => "idle",
+            Self::DatabaseChanges => "database_changes",
             Self::Timeout => "timeout",
             Self::Dropped => "dropped",
             Self::SessionEnded => "session_ended",

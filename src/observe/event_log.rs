@@ -80,6 +80,7 @@ impl EventLog {
             | DiscardReason::Cancelled
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::DatabaseChanges
             | DiscardReason::Timeout
             | DiscardReason::Dropped
             | DiscardReason::Shutdown => debug!(reason = reason_name, "server connection closed"),

@@ -103,6 +103,7 @@ impl Lease {
             DiscardReason::ServerGone
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::DatabaseChanges
             | DiscardReason::SessionEnded
             | DiscardReason::Unclean
             | DiscardReason::Cancelled => pooled.server.close(),

@@ -240,6 +240,15 @@ impl Pool {
         self.follow(follow);
     }
 
+    /// Closes what is idle. Nothing is opened in its place before it is needed, or the reaper's next round.
+    pub(super) fn close_idle(&self, reason: DiscardReason) {
+        let idle = self.state.lock().books.reap(Instant::now(), |_| Some(reason));
+        for (pooled, reason) in idle {
+            pooled.server.close();
+            self.events.emit(&Event::ServerClosed { reason });
+        }
+    }
+
     /// Whether nothing would be lost without this pool.
     pub(super) fn is_disposable(&self, now: Instant) -> bool {
         let state = self.state.lock();
