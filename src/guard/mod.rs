@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O or waits. A verdict is cached by policy and text.
 
+mod bare;
 mod cache;
 mod calls;
 mod class;
@@ -38,6 +39,7 @@ pub use class::StatementClass;
 pub use database::databases_wanted_alone;
 pub use facts::Facts;
 pub use policy::{Policy, PolicyMistake};
+pub use reserved::reserved_functions;
 pub use verdict::{
     Action, Cleared, PreparedQuery, Refusal, Script, SetScope, SetSetting, SetValue, StatementName,
 };
@@ -296,7 +298,7 @@ impl Guard {
         }
         let text: Arc<str> = edited(text, &edits).into();
         let cleared = allowed.into_iter().map(|(range, verdict, prepared)| {
-            let cleared = Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class);
+            let cleared = Cleared::new(Arc::clone(&text), range, verdict);
             match prepared {
                 Some((query, types)) => {
                     cleared.with_prepared(query.range(), classify::classify(&query).0, types)
