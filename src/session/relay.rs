@@ -163,6 +163,9 @@ impl Session {
             if self.relay.left == 0 {
                 let rows = self.rows_at(rest);
                 if rows > 0 {
+                    if let Some(link) = &mut self.link {
+                        link.answer_has_begun();
+                    }
                     passing.extend(at..at + rows, &mut self.client.outbox);
                     at += rows;
                     continue;
