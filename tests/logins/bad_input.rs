@@ -290,11 +290,7 @@ fn clients_that_stop() {
 
     let start = Instant::now();
     assert_eq!(bed.stack.login(&alice()).value("SELECT who()"), ALICE);
-    assert!(
-        start.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     for (place, client) in &mut silent {
         let end = client.try_read();
         let took = start.elapsed();
