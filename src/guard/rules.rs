@@ -104,10 +104,40 @@ impl Rules<'_> {
             C::CopyFrom | C::CopyTo => return self.copy(statement),
             C::Declare => return Ok((Action::Query, self.declare(statement)?)),
             C::Explain => return self.explain(statement),
-            _ if is_utility(statement, class) => Action::Utility,
+            C::Close | C::Fetch | C::Move | C::Show | C::Lock | C::Truncate | C::Notify | C::Listen => {
+                return Ok((Action::Query, self.names(statement, &[])?));
+            }
             // DDL names functions to create or grant them, not to call them.
-            _ if class.grant() == super::class::Grant::Trusted => Action::Query,
-            _ => return Ok((Action::Query, self.names(statement, &[])?)),
+            C::Create
+            | C::Alter
+            | C::Drop
+            | C::Grant
+            | C::Revoke
+            | C::Comment
+            | C::SecurityLabel
+            | C::ImportForeignSchema
+            | C::ReassignOwned
+            | C::Refresh
+            | C::Analyze
+            | C::Vacuum
+            | C::Cluster
+            | C::Reindex
+            | C::Checkpoint
+            | C::Load
+            | C::Discard
+            | C::CopyFile => match is_utility(statement, class) {
+                true => Action::Utility,
+                false => Action::Query,
+            },
+            C::Execute => return Err(malformed()),
+            // Nobody is given these; a policy that did would have to say here how they are sent.
+            C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared | C::Unknown => {
+                return Err(Denial::statement(self.policy, class).at(statement.offset(0)));
+            }
+            // Judged by what their queries do, not here.
+            C::Select | C::SelectInto | C::Insert | C::Update | C::Delete | C::Merge => {
+                return Err(malformed());
+            }
         };
         Ok((action, Vec::new()))
     }
