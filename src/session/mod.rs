@@ -164,7 +164,7 @@ pub struct Session {
     timer: Timer,
     /// When the client or its transaction was last heard of.
     idle_since: Instant,
-    /// When the token stops being valid.
+    /// When the token or certificate stops being valid.
     expires_at: Option<Instant>,
     /// Why no server connection could be had for the message at hand.
     lease_fault: Option<Fault>,
@@ -379,7 +379,7 @@ impl Session {
         ClientEnd::ServerGone
     }
 
-    /// How long ago the token has expired.
+    /// How long ago the token or certificate has expired.
     fn expired_since(&self) -> Option<Duration> {
         Instant::now().checked_duration_since(self.expires_at?)
     }
