@@ -113,16 +113,15 @@ impl Link {
             }
             return;
         }
-        self.make_place(id);
+        self.make_place(id, sql);
         encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
         self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
     }
 
-    /// Takes a place among the server connection's statements; the one that had it is closed.
-    fn make_place(&mut self, id: u64) {
-        if let Some(evicted) = self.lease.prepared().insert(id) {
-            self.lease.unclosed.push(evicted);
-        }
+    /// Takes a place among the server connection's statements; those that had it are closed.
+    fn make_place(&mut self, id: u64, sql: &str) {
+        let evicted = self.lease.prepared().insert(id, sql.len());
+        self.lease.unclosed.extend(evicted);
         self.close_unclosed();
     }
 
@@ -148,7 +147,7 @@ impl Link {
         if self.lease.prepared().touch(prepared.id()) {
             return;
         }
-        self.make_place(prepared.id());
+        self.make_place(prepared.id(), &command);
         encode::parse(&mut self.upstream, "", &command, NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
