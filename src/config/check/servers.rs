@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::base::{LoginName, PoolMode, ServerName};
 use crate::net::Endpoint;
 use crate::pool::{LoginSettings, ServerSettings, Settings};
+use crate::session::ApplicationName;
 
 use super::super::raw::{Item, Section};
 use super::super::secret;
@@ -69,14 +70,18 @@ pub(super) fn logins(top: &Section<'_>) -> HashMap<LoginName, LoginSettings> {
         .collect()
 }
 
-/// Sizes and times, and the mode of sessions for which nothing else says one.
+/// Sizes and times, the mode of sessions for which nothing else says one, and the name of their transactions.
 pub(super) fn pool(
     top: &Section<'_>,
     servers: HashMap<ServerName, ServerSettings>,
     logins: HashMap<LoginName, LoginSettings>,
-) -> (Settings, PoolMode) {
+) -> (Settings, PoolMode, ApplicationName) {
     let pool = top.section("pool");
     let mode = pool.or("pool_mode", PoolMode::Transaction, pool_mode);
+    let application_name = match pool.flag("application_name_add_principal", false) {
+        true => ApplicationName::WithSubject,
+        false => ApplicationName::AsGiven,
+    };
     let settings = Settings {
         default_pool_size: pool.count("default_pool_size", 20, 1, POOL_SIZE),
         min_pool_size: pool.count("min_pool_size", 0, 0, POOL_SIZE),
@@ -102,7 +107,7 @@ pub(super) fn pool(
             );
         }
     }
-    (settings, mode)
+    (settings, mode, application_name)
 }
 
 fn host(item: &Item<'_>) -> Option<String> {
