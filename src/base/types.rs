@@ -74,6 +74,10 @@ name_type! {
     /// A database on a Postgres server.
     DatabaseName
 }
+name_type! {
+    /// What a tenant has booked, by its key under `[plans]`.
+    PlanName
+}
 
 /// A value that is never printed: passwords and keys.
 #[derive(Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::{LoginError, Plaintext, Settings, TlsDemand, startup};
 use crate::auth::{Authenticator, Principal, Wanted};
 use crate::base::{Event, Events};
 use crate::identity;
-use crate::pool::{Pool, PoolKey, Pools};
+use crate::pool::{Customer, PoolKey, Pools};
 use crate::session::{self, CancelRegistry, CancelTicket, Identity, canonical_settings};
 use crate::tenant::Directory;
 use crate::wire::startup::{CancelRequest, FirstPacket, Startup};
@@ -139,11 +139,14 @@ impl Desk {
         if let Some(tenant) = &route.tenant {
             seat.belongs_to(tenant)?;
         }
-        let pool = self.pools.get(&PoolKey {
+        let key = PoolKey {
             server: route.server.clone(),
             database: route.database.clone(),
             login: route.login.clone(),
-        })?;
+        };
+        let pool = self
+            .pools
+            .enter(&key, route.tenant.as_ref(), route.plan.as_ref())?;
         let parameters = pool.parameters().await?;
         let guard = self.sessions.guard();
         let policy = guard.policy_for(principal.role());
@@ -178,7 +181,7 @@ impl Desk {
     /// rarely asked.
     async fn canonicalise(
         &self,
-        pool: &Arc<Pool>,
+        pool: &Customer,
         principal: &Principal,
         settings: &mut [(String, String)],
     ) -> Result<(), LoginError> {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
 use super::throttle::Throttle;
 use crate::base::{ClientEnd, DiscardReason, Event, Observe, VerdictKind};
@@ -22,6 +22,7 @@ pub struct EventLog {
     client_ends: Throttle,
     server_losses: Throttle,
     connect_failures: Throttle,
+    sheds: Throttle,
 }
 
 impl EventLog {
@@ -35,6 +36,7 @@ impl EventLog {
             client_ends: throttle(),
             server_losses: throttle(),
             connect_failures: throttle(),
+            sheds: throttle(),
         }
     }
 
@@ -73,6 +75,7 @@ impl EventLog {
             | DiscardReason::Cancelled
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::Evicted
             | DiscardReason::Timeout
             | DiscardReason::Dropped
             | DiscardReason::Shutdown => debug!(reason = reason_name, "server connection closed"),
@@ -93,7 +96,6 @@ impl Observe for EventLog {
             | Event::CheckedOut { .. }
             | Event::CheckedIn { .. }
             | Event::TransactionDone { .. }
-            | Event::WaitBegan
             | Event::WaitEnded
             | Event::Verdict {
                 kind: VerdictKind::Allow,
@@ -117,6 +119,14 @@ impl Observe for EventLog {
             } => {
                 if let Some(suppressed) = self.statement_refusals.admit(Instant::now()) {
                     info!(class, suppressed, "statement refused");
+                }
+            }
+            Event::WaitBegan { place, reason } => {
+                trace!(place, reason = reason.as_str(), "waiting for a server connection");
+            }
+            Event::WaitShed => {
+                if let Some(suppressed) = self.sheds.admit(Instant::now()) {
+                    warn!(suppressed, "too many clients wait for a server connection");
                 }
             }
             Event::ErrorSent { sqlstate } => debug!(sqlstate = sqlstate.as_str(), "error sent"),

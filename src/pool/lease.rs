@@ -12,6 +12,7 @@ use crate::base::{CheckIn, DiscardReason, Event};
 use crate::server::{CancelKey, ServerConn};
 
 use super::Pool;
+use super::accounting::Permit;
 
 /// A server connection checked out of its pool. Ends with [`Lease::check_in`]; dropped without it, the
 /// connection is closed and what it ran is cancelled.
@@ -34,14 +35,22 @@ pub(super) struct Pooled {
 #[derive(Debug)]
 struct Slot {
     pool: Arc<Pool>,
-    /// What to cancel if the lease is dropped; `None` once it has ended properly.
-    open: Option<Arc<CancelKey>>,
+    /// `None` once the lease has ended properly.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    permit: Permit,
+    /// What to cancel if the lease is dropped.
+    key: Arc<CancelKey>,
 }
 
 impl Lease {
     /// A lease on a connection that the books count as leased.
-    pub(super) fn new(pool: &Arc<Pool>, pooled: Pooled) -> Self {
-        let open = Some(Arc::clone(pooled.server.cancel_key()));
+    pub(super) fn new(pool: &Arc<Pool>, pooled: Pooled, permit: Permit) -> Self {
+        let key = Arc::clone(pooled.server.cancel_key());
+        let open = Some(Open { permit, key });
         Self {
             pooled,
             slot: Slot {
@@ -74,25 +83,33 @@ impl Lease {
         match self.pooled.fault(Instant::now()) {
             Some(reason) => self.discard(reason),
             None => {
-                let (pooled, slot) = self.end();
-                slot.pool.give(pooled);
+                let pool = Arc::clone(&self.slot.pool);
+                if let Some((pooled, permit)) = self.into_parts() {
+                    pool.give(pooled, permit);
+                }
             }
         }
     }
 
     /// Gives up the lease without any transition: the books still count the connection as leased.
-    pub(super) fn into_pooled(self) -> Pooled {
-        self.end().0
+    pub(super) fn into_parts(self) -> Option<(Pooled, Permit)> {
+        let Self { pooled, mut slot } = self;
+        let open = slot.open.take()?;
+        Some((pooled, open.permit))
     }
 
     fn discard(self, reason: DiscardReason) {
-        let (pooled, slot) = self.end();
+        let pool = Arc::clone(&self.slot.pool);
+        let Some((pooled, permit)) = self.into_parts() else {
+            return;
+        };
         let key = Arc::clone(pooled.server.cancel_key());
         match reason {
             // Idle, gone, or cancelled already.
             DiscardReason::ServerGone
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::Evicted
             | DiscardReason::Cancelled => pooled.server.close(),
             // A statement may still run, for nobody.
             DiscardReason::ClientGone
@@ -105,7 +122,7 @@ impl Lease {
                 cancel_soon(key);
             }
         }
-        slot.pool.forget(reason);
+        pool.forget(permit, reason);
     }
 
     fn roll_back(mut self) {
@@ -128,12 +145,6 @@ impl Lease {
             Some(reason) => Err(reason),
             None => self.pooled.server.roll_back().await,
         }
-    }
-
-    fn end(self) -> (Pooled, Slot) {
-        let Self { pooled, mut slot } = self;
-        slot.open = None;
-        (pooled, slot)
     }
 }
 
@@ -164,9 +175,9 @@ impl Pooled {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(key) = self.open.take() {
+        if let Some(Open { permit, key }) = self.open.take() {
             cancel_soon(key);
-            self.pool.forget(DiscardReason::Dropped);
+            self.pool.forget(permit, DiscardReason::Dropped);
         }
     }
 }

@@ -8,7 +8,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::auth::Principal;
-use crate::base::{DatabaseName, RoleName, TenantName};
+use crate::base::{DatabaseName, PlanName, RoleName, TenantName};
 
 use super::{Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, TenantChoice, TenantNeed};
 
@@ -90,13 +90,24 @@ impl Directory {
 
     /// Where a tenant's data lives; `None` if no entry and no pattern places it.
     pub fn placement(&self, tenant: &TenantName) -> Option<Placement> {
-        if let Some(placement) = self.settings.tenants.get(tenant) {
-            return Some(placement.clone());
-        }
+        self.entry(tenant).map(|(placement, _)| placement)
+    }
+
+    /// Where the tenants with a rank live, the most important first.
+    pub fn ranked(&self) -> impl Iterator<Item = Placement> {
         self.settings
-            .patterns
+            .ranked
             .iter()
-            .find_map(|pattern| pattern.place(tenant.as_str()))
+            .filter_map(|tenant| self.placement(tenant))
+    }
+
+    /// A tenant's placement and plan.
+    fn entry(&self, tenant: &TenantName) -> Option<(Placement, Option<PlanName>)> {
+        if let Some(placement) = self.settings.tenants.get(tenant) {
+            return Some((placement.clone(), self.settings.plans.get(tenant).cloned()));
+        }
+        let mut patterns = self.settings.patterns.iter();
+        patterns.find_map(|pattern| Some((pattern.place(tenant.as_str())?, pattern.plan.clone())))
     }
 
     fn destination(
@@ -142,7 +153,7 @@ impl Directory {
     fn build(&self, key: &RouteKey, role: &RoleSettings, database: &str) -> Result<Route, RouteError> {
         match &key.destination {
             Destination::Tenant(tenant) => {
-                let placement = self.placement(tenant).ok_or_else(|| {
+                let (placement, plan) = self.entry(tenant).ok_or_else(|| {
                     if tenant.as_str() == database {
                         RouteError::UnknownDatabase(database.to_owned())
                     } else {
@@ -156,6 +167,7 @@ impl Directory {
                     login: role.login.clone(),
                     role: key.role.clone(),
                     tenant: Some(tenant.clone()),
+                    plan,
                 })
             }
             Destination::Shared(name) => {
@@ -170,6 +182,7 @@ impl Directory {
                     login: role.login.clone(),
                     role: key.role.clone(),
                     tenant: None,
+                    plan: None,
                     search_path: None,
                 })
             }

@@ -17,7 +17,7 @@ pub use route::Route;
 
 use std::collections::HashMap;
 
-use crate::base::{DatabaseName, LoginName, RoleName, ServerName, TenantName};
+use crate::base::{DatabaseName, LoginName, PlanName, RoleName, ServerName, TenantName};
 
 /// Everything the directory knows. Checked by `config`; the directory fails closed on what slips through.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,10 @@ pub struct Settings {
     pub databases: HashMap<DatabaseName, SharedDatabase>,
     /// What each role may do here. A role that is not listed gets no route.
     pub roles: HashMap<RoleName, RoleSettings>,
+    /// The plans of listed tenants that have one; those of a pattern have the pattern's.
+    pub plans: HashMap<TenantName, PlanName>,
+    /// Listed tenants whose server connections are opened at start-up, the most important first.
+    pub ranked: Vec<TenantName>,
 }
 
 /// A database that is named by itself rather than by a tenant.

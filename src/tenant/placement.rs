@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{DatabaseName, ServerName};
+use crate::base::{DatabaseName, PlanName, ServerName};
 
 /// Longest name Postgres keeps, in bytes (`NAMEDATALEN - 1`, pg_config_manual.h). It cuts longer ones
 /// silently, and two tenants whose names share the first 63 bytes would then share a database.
@@ -64,6 +64,8 @@ pub struct Pattern {
     pub prefix: Box<str>,
     /// The placement, with [`TENANT_MARK`] in the names of database and schema where the tenant's name goes.
     pub template: Placement,
+    /// The plan of its tenants.
+    pub plan: Option<PlanName>,
 }
 
 impl Pattern {
@@ -129,6 +131,7 @@ mod tests {
                 database: database.into(),
                 separation,
             },
+            plan: None,
         }
     }
 

@@ -31,6 +31,7 @@ fn directory() -> Directory {
         patterns: vec![Pattern {
             prefix: "proj_".into(),
             template: placement("fleet_{tenant}", Separation::Database),
+            plan: Some("fleet".into()),
         }],
         databases: [
             ("app".into(), shared("app_db", TenantNeed::Required)),
@@ -42,6 +43,8 @@ fn directory() -> Directory {
             ("service".into(), role("service", TenantChoice::Any)),
         ]
         .into(),
+        plans: [("acme".into(), "gold".into())].into(),
+        ranked: vec!["globex".into(), "acme".into()],
     })
 }
 
