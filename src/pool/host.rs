@@ -113,11 +113,17 @@ impl Host {
             waiter,
             ticket,
             mut connection,
+            rested,
             permit,
         } = grant;
         let now = Instant::now();
         let id = permit.pool();
-        let fault = connection.fault(now);
+        // One that comes straight from another client was looked at when that gave it back.
+        let fault = if rested.is_zero() {
+            None
+        } else {
+            connection.fault(now)
+        };
         let Some(pool) = link.upgrade().filter(|_| fault.is_none()) else {
             let next = {
                 let mut books = self.books();

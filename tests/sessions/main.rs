@@ -16,6 +16,7 @@ mod bystanders;
 mod cancel;
 mod copy;
 mod extended;
+mod fleet;
 mod hostile;
 mod limits;
 mod login;

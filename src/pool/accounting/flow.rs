@@ -378,7 +378,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// Forgets a flow that nobody uses, and its tenant with the last of them.
     pub(super) fn drop_unused(&mut self, id: FlowId) {
-        let Some(flow) = self.flows.get(id) else { return };
+        let Some(flow) = self.flows.find(id) else { return };
         if flow.sessions > 0 || flow.leased > 0 || !flow.queue.is_empty() {
             return;
         }
@@ -399,7 +399,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// Forgets a retired pool with the last that refers to it.
     pub(super) fn drop_retired(&mut self, pool: PoolId) {
-        let unused = self.pools.get(pool).is_some_and(|ledger| {
+        let unused = self.pools.find(pool).is_some_and(|ledger| {
             ledger.retired && ledger.flows.is_empty() && ledger.open() + ledger.waiting == 0
         });
         if unused {

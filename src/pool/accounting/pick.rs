@@ -34,12 +34,14 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             self.pools[pool].idle.pop_back();
             let ledger = &self.pools[pool];
             self.totals.of(ledger.limits.access).idle -= 1;
+            let since = self.shelf.get(place).map_or(now, |idle| idle.since);
             if let (Some(waiter), Some(connection)) = (waiter, self.shelf.take(place)) {
                 self.follow.grants.push(Grant {
                     link: ledger.link.clone(),
                     waiter,
                     ticket: Ticket { flow, number },
                     connection,
+                    rested: now.saturating_duration_since(since),
                     permit,
                 });
             }

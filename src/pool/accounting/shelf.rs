@@ -63,18 +63,18 @@ impl<C> Shelf<C> {
     }
 
     pub(super) fn get(&self, place: PlaceId) -> Option<&Idle<C>> {
-        self.places.get(place)
+        self.places.find(place)
     }
 
     pub(super) fn get_mut(&mut self, place: PlaceId) -> Option<&mut Idle<C>> {
-        self.places.get_mut(place)
+        self.places.find_mut(place)
     }
 
     /// All of them with their pools, the least recently used first.
     pub(super) fn by_age(&self) -> impl Iterator<Item = (PlaceId, PoolId)> {
         std::iter::successors(self.oldest, |place| {
-            self.places.get(*place).and_then(|idle| idle.newer)
+            self.places.find(*place).and_then(|idle| idle.newer)
         })
-        .filter_map(|place| Some((place, self.places.get(place)?.pool)))
+        .filter_map(|place| Some((place, self.places.find(place)?.pool)))
     }
 }

@@ -81,11 +81,11 @@ impl<K: Key, T> Slots<K, T> {
         Some(entry)
     }
 
-    pub(super) fn get(&self, key: K) -> Option<&T> {
+    pub(super) fn find(&self, key: K) -> Option<&T> {
         self.entries.get(key.place()).and_then(Option::as_ref)
     }
 
-    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut T> {
+    pub(super) fn find_mut(&mut self, key: K) -> Option<&mut T> {
         self.entries.get_mut(key.place()).and_then(Option::as_mut)
     }
 
@@ -107,13 +107,13 @@ impl<K: Key, T> Index<K> for Slots<K, T> {
     type Output = T;
 
     fn index(&self, key: K) -> &T {
-        self.get(key).expect("the entry of a key in use")
+        self.find(key).expect("the entry of a key in use")
     }
 }
 
 #[expect(clippy::expect_used, reason = "as for Index")]
 impl<K: Key, T> IndexMut<K> for Slots<K, T> {
     fn index_mut(&mut self, key: K) -> &mut T {
-        self.get_mut(key).expect("the entry of a key in use")
+        self.find_mut(key).expect("the entry of a key in use")
     }
 }

@@ -111,6 +111,8 @@ pub(super) struct Grant<P, C, W> {
     pub(super) waiter: W,
     pub(super) ticket: Ticket,
     pub(super) connection: C,
+    /// How long the connection was idle; zero if it comes straight from another lease or a login.
+    pub(super) rested: Duration,
     pub(super) permit: Permit,
 }
 
@@ -183,7 +185,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// Takes a pool that nobody holds out of the books; its idle connections are to be closed.
     pub(super) fn retire(&mut self, pool: PoolId) -> Vec<C> {
-        let Some(ledger) = self.pools.get_mut(pool) else {
+        let Some(ledger) = self.pools.find_mut(pool) else {
             return Vec::new();
         };
         ledger.retired = true;
@@ -243,21 +245,21 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// A waiter whose connection turned out to be unusable waits on, at the place it had.
     pub(super) fn requeue(&mut self, ticket: Ticket, waiter: W) {
-        if self.flows.get(ticket.flow).is_some() {
+        if self.flows.find(ticket.flow).is_some() {
             self.join(ticket.flow, ticket.number, waiter);
         }
     }
 
     /// Somebody no longer waits; the waiter and what it waited for, or `None` if it was answered before.
     pub(super) fn leave(&mut self, ticket: Ticket, now: Instant) -> Option<(W, WaitReason)> {
-        let flow = self.flows.get(ticket.flow)?;
+        let flow = self.flows.find(ticket.flow)?;
         if !flow.queue.contains_key(&ticket.number) {
             return None;
         }
         let (pool, reason) = (flow.pool, self.reason(ticket.flow));
         let waiter = self.part(ticket.flow, ticket.number)?;
         self.drop_unused(ticket.flow);
-        if self.pools.get(pool).is_some() {
+        if self.pools.find(pool).is_some() {
             self.crave(pool, self.appetite(pool, now));
         }
         Some((waiter, reason))
@@ -326,7 +328,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         if !self.closed && !self.is_settled(pool) {
             self.touched.push(pool);
             while let Some(touched) = self.touched.pop() {
-                if self.pools.get(touched).is_some() {
+                if self.pools.find(touched).is_some() {
                     self.strand(touched, now);
                     self.serve(touched, now);
                     self.crave(touched, self.appetite(touched, now));
@@ -398,7 +400,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// The counts of one pool.
     pub(super) fn counts(&self, pool: PoolId) -> Counts {
-        self.pools.get(pool).map_or_else(Counts::default, Ledger::counts)
+        self.pools.find(pool).map_or_else(Counts::default, Ledger::counts)
     }
 
     /// The counts of the server.
@@ -408,12 +410,12 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// When somebody last wanted a connection of a pool.
     pub(super) fn last_used(&self, pool: PoolId) -> Option<Instant> {
-        self.pools.get(pool).map(|ledger| ledger.last_used)
+        self.pools.find(pool).map(|ledger| ledger.last_used)
     }
 
     /// Whether nothing can follow from a transition of this pool, as is usual.
     fn is_settled(&self, pool: PoolId) -> bool {
-        let content = self.pools.get(pool).is_some_and(Ledger::is_content);
+        let content = self.pools.find(pool).is_some_and(Ledger::is_content);
         content && self.touched.is_empty() && self.hunger.is_empty()
     }
 
