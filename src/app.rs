@@ -19,7 +19,7 @@ use crate::net::tls::{self, Certificates};
 use crate::observe::{EventLog, Fanout, Metrics, MetricsError, MetricsSettings, PoolGauge, ServerGauge};
 use crate::pool::{self, Access, PoolKey, Pools};
 use crate::session;
-use crate::tenant::{Directory, Placement};
+use crate::tenant::Directory;
 
 /// Why the proxy cannot run.
 #[derive(Debug, Error)]
@@ -131,27 +131,24 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
 
 /// The logins that serve end users.
 fn end_user_logins(pool: &pool::Settings) -> Vec<LoginName> {
-    let mut logins: Vec<LoginName> = pool
-        .logins
-        .iter()
+    let logins = pool.logins.iter();
+    logins
         .filter(|(_, login)| login.access == Access::EndUser)
         .map(|(name, _)| name.clone())
-        .collect();
-    logins.sort_unstable();
-    logins
+        .collect()
 }
 
 /// The pools of tenants with a rank, the most important first.
-fn warm_pools(directory: &Directory, logins: &[LoginName]) -> Vec<PoolKey> {
-    let key = |placement: &Placement, login: &LoginName| PoolKey {
-        server: placement.server.clone(),
-        database: placement.database.clone(),
-        login: login.clone(),
-    };
-    directory
-        .ranked()
-        .flat_map(|placement| logins.iter().map(move |login| key(&placement, login)))
-        .collect()
+fn warm_pools(directory: &Directory, logins: &[LoginName]) -> impl Iterator<Item = PoolKey> {
+    let spots = directory.ranked().into_iter();
+    spots
+        .filter(|spot| logins.contains(&spot.login))
+        .map(|spot| PoolKey {
+            server: spot.server,
+            database: spot.database,
+            login: spot.login,
+            mode: spot.mode,
+        })
 }
 
 fn pool_gauges(pools: Arc<OnceLock<Weak<Pools>>>) -> crate::observe::PoolGauges {

@@ -116,6 +116,13 @@ pub enum Event<'a> {
         /// What is wrong with them, if anything.
         error: Option<&'a str>,
     },
+    /// A changed users file was put into force, or could not be; the latter once for each reason.
+    UsersReloaded {
+        /// The file.
+        file: &'a str,
+        /// What is wrong with it, if anything.
+        error: Option<&'a str>,
+    },
 }
 
 /// What keeps a client waiting for a server connection.
@@ -165,6 +172,8 @@ pub enum CheckIn {
     Reuse,
     /// In a transaction whose client is gone: rolled back first.
     Rollback,
+    /// Idle, and its session is over: made as new first, or closed if that cannot be shown.
+    Reset,
     /// Closed.
     Discard(DiscardReason),
 }
@@ -192,6 +201,10 @@ pub enum DiscardReason {
     Timeout,
     /// Its lease was dropped without check-in.
     Dropped,
+    /// The trusted session that kept it is over: what such a session can leave is not all known.
+    SessionEnded,
+    /// A reset left something of its session on it.
+    Unclean,
     /// Portcullis is shutting down.
     Shutdown,
 }
@@ -210,6 +223,8 @@ impl DiscardReason {
             Self::Evicted => "evicted",
             Self::Timeout => "timeout",
             Self::Dropped => "dropped",
+            Self::SessionEnded => "session_ended",
+            Self::Unclean => "unclean",
             Self::Shutdown => "shutdown",
         }
     }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::serve;
-use crate::base::RoleName;
+use crate::base::{PoolMode, RoleName};
 use crate::guard::{Facts, Guard, Limits, Policy, Refusal, Script, Settings};
 
 /// What the command line of `portcullis guard` says.
@@ -20,6 +21,9 @@ pub struct GuardOptions {
     /// The role; without a configuration, the policy of this name
     #[arg(long, default_value = "end_user")]
     role: String,
+    /// The pool mode of the role's sessions: transaction or session
+    #[arg(long, default_value = "transaction", value_parser = pool_mode)]
+    pool_mode: PoolMode,
     /// Judge NUL-separated statements from standard input, one JSON line each
     #[arg(long, required_unless_present = "sql", conflicts_with = "sql")]
     batch: bool,
@@ -40,7 +44,9 @@ pub fn main(options: &GuardOptions) -> ExitCode {
         Some(sql) => Request::Explain(sql),
         None => Request::Batch,
     };
-    match run(&Guard::new(settings), &options.role, &request) {
+    let guard = Guard::new(settings);
+    let policy = guard.policy_in(options.pool_mode, &RoleName::new(options.role.as_str()));
+    match run(&guard, &policy, &request) {
         Ok(allowed) if allowed || options.batch => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
@@ -48,6 +54,14 @@ pub fn main(options: &GuardOptions) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A pool mode by its name.
+fn pool_mode(text: &str) -> Result<PoolMode, String> {
+    [PoolMode::Transaction, PoolMode::Session]
+        .into_iter()
+        .find(|mode| mode.as_str() == text)
+        .ok_or_else(|| "must be transaction or session".to_owned())
 }
 
 /// The built-in policies, each under its own name as a role's.
@@ -76,16 +90,16 @@ pub(crate) enum Request<'a> {
     Batch,
 }
 
-/// Runs the command for a role: true if everything asked about is allowed.
+/// Runs the command for a policy: true if everything asked about is allowed.
 ///
 /// # Errors
 ///
 /// Standard input or output failed.
-pub(crate) fn run(guard: &Guard, role: &str, request: &Request<'_>) -> io::Result<bool> {
+pub(crate) fn run(guard: &Guard, policy: &Arc<Policy>, request: &Request<'_>) -> io::Result<bool> {
     let mut out = BufWriter::new(io::stdout().lock());
     let allowed = match request {
-        Request::Explain(sql) => explain(guard, role, sql, &mut out)?,
-        Request::Batch => batch(guard, role, io::stdin().lock(), &mut out)?,
+        Request::Explain(sql) => explain(guard, policy, sql, &mut out)?,
+        Request::Batch => batch(guard, policy, io::stdin().lock(), &mut out)?,
     };
     out.flush()?;
     Ok(allowed)
@@ -96,10 +110,14 @@ pub(crate) fn run(guard: &Guard, role: &str, request: &Request<'_>) -> io::Resul
 /// # Errors
 ///
 /// `out` failed.
-pub(crate) fn explain(guard: &Guard, role: &str, sql: &str, out: &mut impl Write) -> io::Result<bool> {
-    let policy = guard.policy_for(&RoleName::new(role));
+pub(crate) fn explain(
+    guard: &Guard,
+    policy: &Arc<Policy>,
+    sql: &str,
+    out: &mut impl Write,
+) -> io::Result<bool> {
     writeln!(out, "policy:   {}", policy.name())?;
-    let verdict = guard.judge(&policy, sql.as_bytes());
+    let verdict = guard.judge(policy, sql.as_bytes());
     match &verdict {
         Ok(script) => explain_allowed(script, out)?,
         Err(refusal) => explain_refused(refusal, out)?,
@@ -179,11 +197,10 @@ struct Line<'a> {
 /// `input` or `out` failed.
 pub(crate) fn batch(
     guard: &Guard,
-    role: &str,
+    policy: &Arc<Policy>,
     mut input: impl BufRead,
     out: &mut impl Write,
 ) -> io::Result<bool> {
-    let policy = guard.policy_for(&RoleName::new(role));
     let mut all_allowed = true;
     let mut text = Vec::new();
     loop {
@@ -192,7 +209,7 @@ pub(crate) fn batch(
             return Ok(all_allowed);
         }
         let sql = text.strip_suffix(b"\0").unwrap_or(&text);
-        let verdict = guard.judge(&policy, sql);
+        let verdict = guard.judge(policy, sql);
         let facts = guard.facts(sql);
         let is_empty = matches!(&verdict, Ok(script) if script.statements().is_empty());
         let parsed = is_empty || (!facts.is_empty() && facts.iter().all(Option::is_some));
@@ -233,7 +250,7 @@ mod tests {
         let guard = Guard::new(Settings::default());
         let mut out = Vec::new();
         let input = &b"SELECT 1\0DROP TABLE t\0\0SELECT a FROM t FOR UPDATE; SELECT +"[..];
-        assert!(!batch(&guard, "web", input, &mut out).unwrap());
+        assert!(!batch(&guard, &guard.policy_for(&"web".into()), input, &mut out).unwrap());
         let lines: Vec<serde_json::Value> = out
             .split(|b| *b == b'\n')
             .filter(|line| !line.is_empty())
@@ -265,7 +282,7 @@ mod tests {
         let guard = Guard::new(Settings::default());
         let explained = |sql: &str| {
             let mut out = Vec::new();
-            let allowed = explain(&guard, "web", sql, &mut out).unwrap();
+            let allowed = explain(&guard, &guard.policy_for(&"web".into()), sql, &mut out).unwrap();
             (allowed, String::from_utf8(out).unwrap())
         };
         let (allowed, text) = explained("DELETE FROM todos");

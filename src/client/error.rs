@@ -10,7 +10,7 @@ use crate::pool::PoolError;
 use crate::session::ProbeError;
 use crate::tenant::RouteError;
 use crate::wire::frame::BadLength;
-use crate::wire::startup::BadFirstPacket;
+use crate::wire::startup::{BadFirstPacket, BadSaslInitial};
 
 /// Why a client did not get a session.
 #[derive(Debug, Error)]
@@ -39,6 +39,18 @@ pub enum LoginError {
     /// A password longer than any token.
     #[error("password of {0} bytes is too long for a token")]
     PasswordTooLong(usize),
+    /// A SASL message longer than any that is expected.
+    #[error("SASL message of {0} bytes is too long")]
+    SaslTooLong(usize),
+    /// A SASLInitialResponse that has not its form.
+    #[error(transparent)]
+    SaslInitial(#[from] BadSaslInitial),
+    /// `portcullis.auth` asks for something that there is not.
+    #[error("invalid value for parameter \"portcullis.auth\"")]
+    NoSuchWay,
+    /// `portcullis.auth=oauth` where OAUTHBEARER is not configured.
+    #[error("OAuth is not configured here")]
+    NoOAuth,
     /// A password message without a terminator, or with bytes behind it.
     #[error("invalid password packet")]
     BadPassword,
@@ -104,6 +116,22 @@ impl LoginError {
         })
     }
 
+    /// Whether the client has simply gone, as it may at any time: psql goes once it is asked for a password and
+    /// has none, and who only probes the port goes at once.
+    pub(super) fn is_departure(&self) -> bool {
+        match self {
+            Self::NothingSaid | Self::Gone => true,
+            Self::Io(error) | Self::Handshake(error) => matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+            ),
+            _ => false,
+        }
+    }
+
     fn as_raised(&self) -> Option<Fault> {
         let sqlstate = match self {
             Self::NothingSaid
@@ -123,11 +151,15 @@ impl LoginError {
             | Self::NotAPassword(_)
             | Self::Length(_)
             | Self::BadPassword
+            | Self::SaslTooLong(_)
+            | Self::SaslInitial(_)
             | Self::EncryptionLoop
             | Self::BytesBeforeHandshake
             | Self::DirectWithoutAlpn
             | Self::Handshake(_) => SqlState::PROTOCOL_VIOLATION,
             Self::PasswordTooLong(_) => SqlState::INVALID_PASSWORD,
+            Self::NoSuchWay => SqlState::INVALID_PARAMETER_VALUE,
+            Self::NoOAuth => SqlState::FEATURE_NOT_SUPPORTED,
             Self::NoUser | Self::Plaintext | Self::TlsRequired => SqlState::INVALID_AUTHORIZATION,
             Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
         };
@@ -141,6 +173,8 @@ impl LoginError {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Timeout => "Send the token within client_login_timeout.",
+            Self::NoSuchWay => "It is oauth or password.",
+            Self::NoOAuth => "Send the token as the password, or configure [auth.oauth].",
             Self::PasswordTooLong(_) => "The password is a JSON Web Token of at most 16 KiB.",
             Self::Plaintext => {
                 "Connect with TLS (sslmode=require) or over loopback, or set allow_plaintext = true where the \
@@ -150,7 +184,9 @@ impl LoginError {
             Self::BytesBeforeHandshake => {
                 "This can be a client's software bug or an attack by somebody on the network."
             }
-            Self::Replication => "Connect to the server itself for replication.",
+            Self::Replication => {
+                "No pool_mode passes replication on: it knows no roles. Connect to the server itself."
+            }
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
             Self::TooManyOfTenant { .. } => {
                 "Close connections that are not needed, or raise max_tenant_client_conn."

@@ -24,6 +24,28 @@ pub(super) fn ask_for_password(out: &mut Vec<u8>) {
     put(out, &Authentication::CleartextPassword);
 }
 
+/// Appends the offer of SASL mechanisms, best first.
+pub(super) fn offer(out: &mut Vec<u8>, mechanisms: &[&str]) {
+    let names = mechanisms.iter().map(|name| (*name).to_owned()).collect();
+    put(out, &Authentication::SASL(names));
+}
+
+/// Appends a message of a SASL exchange that goes on.
+pub(super) fn sasl_continue(out: &mut Vec<u8>, message: &str) {
+    put(
+        out,
+        &Authentication::SASLContinue(Bytes::copy_from_slice(message.as_bytes())),
+    );
+}
+
+/// Appends the last message of a SASL exchange that has succeeded.
+pub(super) fn sasl_final(out: &mut Vec<u8>, message: &str) {
+    put(
+        out,
+        &Authentication::SASLFinal(Bytes::copy_from_slice(message.as_bytes())),
+    );
+}
+
 /// Appends all that follows a successful login.
 pub(super) fn welcome(
     out: &mut Vec<u8>,

@@ -22,6 +22,7 @@ mod reserved;
 mod rules;
 mod setting;
 mod settings;
+mod shared;
 mod split;
 mod statement;
 mod transaction;
@@ -35,7 +36,7 @@ pub use facts::Facts;
 pub use policy::{Policy, PolicyMistake};
 pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue};
 
-use crate::base::RoleName;
+use crate::base::{PoolMode, RoleName};
 use cache::VerdictCache;
 use calls::MakeLocal;
 use denial::Denial;
@@ -110,11 +111,27 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Guard {
     policies: HashMap<String, Arc<Policy>>,
-    by_role: HashMap<RoleName, Arc<Policy>>,
-    default_policy: Arc<Policy>,
+    by_role: HashMap<RoleName, InMode>,
+    default_policy: InMode,
     settable: Settable,
     cache: VerdictCache,
     limits: Limits,
+}
+
+/// One policy, as it is in each mode.
+#[derive(Clone, Debug)]
+struct InMode {
+    transaction: Arc<Policy>,
+    session: Arc<Policy>,
+}
+
+impl InMode {
+    fn new(policy: Arc<Policy>) -> Self {
+        Self {
+            session: Arc::new(policy.in_session_mode()),
+            transaction: policy,
+        }
+    }
 }
 
 impl Guard {
@@ -125,9 +142,13 @@ impl Guard {
             .into_iter()
             .map(|policy| (policy.name().to_owned(), Arc::new(policy)))
             .collect();
-        let named = |name: &str| match policies.get(name) {
-            Some(policy) => Arc::clone(policy),
-            None => Arc::new(Policy::nothing(name)),
+        let in_modes: HashMap<&str, InMode> = policies
+            .iter()
+            .map(|(name, policy)| (name.as_str(), InMode::new(Arc::clone(policy))))
+            .collect();
+        let named = |name: &str| match in_modes.get(name) {
+            Some(policy) => policy.clone(),
+            None => InMode::new(Arc::new(Policy::nothing(name))),
         };
         Self {
             by_role: settings
@@ -143,9 +164,18 @@ impl Guard {
         }
     }
 
-    /// The policy of a role: its own, or the default.
+    /// The policy of a role: its own, or the default; for sessions in transaction mode.
     pub fn policy_for(&self, role: &RoleName) -> Arc<Policy> {
-        Arc::clone(self.by_role.get(role).unwrap_or(&self.default_policy))
+        self.policy_in(PoolMode::Transaction, role)
+    }
+
+    /// The same for sessions in any mode.
+    pub fn policy_in(&self, mode: PoolMode, role: &RoleName) -> Arc<Policy> {
+        let policy = self.by_role.get(role).unwrap_or(&self.default_policy);
+        Arc::clone(match mode {
+            PoolMode::Transaction => &policy.transaction,
+            PoolMode::Session => &policy.session,
+        })
     }
 
     /// The policy of that name.
@@ -162,18 +192,14 @@ impl Guard {
         if text.len() > self.limits.text_bytes.min(1 << 30) {
             return Err(Arc::new(self.too_long(text.len())));
         }
-        if let Some(verdict) = self.cache.get(policy.id(), text) {
-            return verdict;
-        }
-        let verdict = match self.read(text) {
-            Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
-            Ok(text) => match self.judge_text(policy, text) {
-                Ok(script) => Ok(Arc::new(script)),
-                Err(denial) => Err(Arc::new(denial.refusal(text))),
-            },
-        };
-        self.cache.put(policy.id(), text, &verdict);
-        verdict
+        self.cache
+            .get_or_judge(policy.id(), text, || match self.read(text) {
+                Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
+                Ok(text) => match self.judge_text(policy, text) {
+                    Ok(script) => Ok(Arc::new(script)),
+                    Err(denial) => Err(Arc::new(denial.refusal(text))),
+                },
+            })
     }
 
     /// The finer facts of each statement of a text, for people; `None` for a statement that the grammar does
@@ -269,7 +295,7 @@ impl Guard {
 /// The text with its edits, none of which changes its length.
 fn edited(text: &str, edits: &[MakeLocal]) -> String {
     let mut edited = text.to_owned();
-    for MakeLocal(at) in edits {
+    for MakeLocal { at, .. } in edits {
         edited.replace_range(*at..*at + "false".len(), "true ");
     }
     edited

@@ -7,14 +7,17 @@ use serde::Deserialize;
 use super::StatementClass;
 use super::class::{ClassSet, Grant};
 use super::names::NameSet;
+use crate::base::PoolMode;
 
 /// What one role may do. Immutable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// Tells policies apart in the verdict cache, also two of one name after a reload.
     id: u64,
     name: Box<str>,
     trusted: bool,
+    /// How long its sessions keep a server connection, which decides what can work at all.
+    mode: PoolMode,
     statements: ClassSet,
     denied_functions: NameSet,
     denied_relations: NameSet,
@@ -89,6 +92,7 @@ impl Policy {
             settable: names("settable", &lowered(&file.settable)),
             name: file.name.into(),
             trusted: file.trusted,
+            mode: PoolMode::Transaction,
             statements,
         };
         if mistakes.0.is_empty() {
@@ -126,11 +130,21 @@ impl Policy {
             id: next_id(),
             name: name.into(),
             trusted: false,
+            mode: PoolMode::Transaction,
             statements,
             denied_functions: NameSet::default(),
             denied_relations: NameSet::default(),
             denied_schemas: NameSet::default(),
             settable: NameSet::default(),
+        }
+    }
+
+    /// The same policy for sessions that keep their server connection.
+    pub(super) fn in_session_mode(&self) -> Self {
+        Self {
+            id: next_id(),
+            mode: PoolMode::Session,
+            ..self.clone()
         }
     }
 
@@ -153,8 +167,13 @@ impl Policy {
         self.id
     }
 
+    /// How long its sessions keep a server connection.
+    pub(super) fn mode(&self) -> PoolMode {
+        self.mode
+    }
+
     pub(super) fn allows(&self, class: StatementClass) -> bool {
-        self.statements.contains(class)
+        self.statements.contains(class) && (class.grant() != Grant::Session || self.mode == PoolMode::Session)
     }
 
     pub(super) fn denies_function(&self, schema: Option<&str>, name: &str) -> bool {
@@ -202,7 +221,7 @@ fn statements(file: &File, mistakes: &mut Mistakes) -> ClassSet {
             None => format!("{text:?} is no class of statements"),
             Some(class) if class.grant() == Grant::Trusted => format!("{class} needs a trusted policy"),
             Some(class) if class.grant() == Grant::Never => {
-                format!("{class} cannot be allowed: it does not work in transaction mode")
+                format!("{class} cannot be allowed: it does not work when server connections are shared")
             }
             Some(class) => {
                 statements.insert(class);
@@ -272,7 +291,7 @@ mod tests {
     #[test]
     fn every_mistake_is_listed_with_its_key() {
         let mistakes = Policy::parse(
-            "name = ''\nstatements = ['SELECT', 'SELEKT', 'CREATE', 'LISTEN']\n\
+            "name = ''\nstatements = ['SELECT', 'SELEKT', 'CREATE', 'COMMIT PREPARED']\n\
              denied_statements = ['ROLLBACK']\ndenied_functions = ['', 'a*b']\nsettable = ['*']",
         )
         .unwrap_err();

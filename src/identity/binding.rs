@@ -26,7 +26,8 @@ pub struct BindingParts<'a> {
 #[derive(Debug)]
 pub struct Binding {
     sql: String,
-    values: Vec<String>,
+    /// The Bind's values, encoded once for all transactions that run as this.
+    values: Vec<u8>,
 }
 
 /// Proof that a binding is in force in the server's current transaction. Only [`Binding::put_prelude`]
@@ -58,7 +59,7 @@ impl Binding {
             if !values.is_empty() {
                 sql.push_str(", ");
             }
-            values.push(value.to_owned());
+            values.push(value);
             // Writing to a String cannot fail.
             let _ = write!(
                 sql,
@@ -67,7 +68,9 @@ impl Binding {
                 values.len()
             );
         }
-        Self { sql, values }
+        let mut encoded = Vec::new();
+        encode::text_values(&mut encoded, &values);
+        Self { sql, values: encoded }
     }
 
     /// The prelude's statement: prepared once per server connection, the same for all sessions that set
@@ -79,7 +82,8 @@ impl Binding {
     /// Appends the prelude, Bind and Execute of the prepared `statement` on `portal`. The server answers
     /// BindComplete, one DataRow and CommandComplete.
     pub fn put_prelude(&self, out: &mut Vec<u8>, portal: &str, statement: &str) -> Bound {
-        encode::bind_text(out, portal, statement, &self.values);
+        encode::bind_head(out, portal.as_bytes(), statement, self.values.len());
+        out.extend_from_slice(&self.values);
         encode::execute(out, portal);
         Bound { private: () }
     }
@@ -104,7 +108,7 @@ mod tests {
              pg_catalog.set_config('app.user_id', $3, true), \
              pg_catalog.set_config('role', $4, true)"
         );
-        assert_eq!(binding.values.last().unwrap(), "authenticated");
+        assert!(binding.values.ends_with(b"\0\0\0\x0dauthenticated\0\0"));
     }
 
     #[test]

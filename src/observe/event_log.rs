@@ -71,7 +71,14 @@ impl EventLog {
                     warn!(reason = reason_name, suppressed, "server connection lost");
                 }
             }
+            DiscardReason::Unclean => {
+                warn!(
+                    reason = reason_name,
+                    "server connection closed: a session left something on it"
+                );
+            }
             DiscardReason::ClientGone
+            | DiscardReason::SessionEnded
             | DiscardReason::Cancelled
             | DiscardReason::Lifetime
             | DiscardReason::Idle
@@ -160,6 +167,7 @@ impl Observe for EventLog {
                 warn!(issuer, reason = clipped(reason), "keys could not be refreshed");
             }
             Event::CertificatesReloaded { files, error } => certificates_reloaded(clipped(files), error),
+            Event::UsersReloaded { file, error } => users_reloaded(clipped(file), error),
         }
     }
 }
@@ -173,6 +181,16 @@ fn certificates_reloaded(files: &str, error: Option<&str>) {
                 reason, "changed certificates cannot be used; the last good ones stay"
             );
         }
+    }
+}
+
+fn users_reloaded(file: &str, error: Option<&str>) {
+    match error.map(clipped) {
+        None => info!(file, "changed users are in force"),
+        Some(reason) => error!(
+            file,
+            reason, "changed users cannot be used; the last good ones stay"
+        ),
     }
 }
 

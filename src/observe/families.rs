@@ -34,6 +34,8 @@ pub(super) struct ClientMetrics {
     pub(super) key_refreshes_failed: Counters<Box<str>>,
     pub(super) certificate_reloads_ok: IntCounter,
     pub(super) certificate_reloads_failed: IntCounter,
+    pub(super) user_reloads_ok: IntCounter,
+    pub(super) user_reloads_failed: IntCounter,
 }
 
 impl ClientMetrics {
@@ -68,6 +70,12 @@ impl ClientMetrics {
             "Changed certificates put into force, by result.",
             &["result"],
         )?;
+        let users = counter_vec(
+            registry,
+            "portcullis_user_reloads_total",
+            "Changed users files put into force, by result.",
+            &["result"],
+        )?;
         let by_role = roles.into_iter().map(|role| {
             let counter = sessions.get_metric_with_label_values(&[role.as_str()])?;
             Ok((role, counter))
@@ -93,6 +101,8 @@ impl ClientMetrics {
             key_refreshes_failed: Counters::new(CONFIGURED, &refreshes, |issuer| vec![issuer, "failed"]),
             certificate_reloads_ok: reloads.get_metric_with_label_values(&["ok"])?,
             certificate_reloads_failed: reloads.get_metric_with_label_values(&["failed"])?,
+            user_reloads_ok: users.get_metric_with_label_values(&["ok"])?,
+            user_reloads_failed: users.get_metric_with_label_values(&["failed"])?,
         })
     }
 
@@ -187,6 +197,7 @@ pub(super) struct ServerMetrics {
     pub(super) connect_failures: Counters<Box<str>>,
     pub(super) reused: IntCounter,
     pub(super) rolled_back: IntCounter,
+    pub(super) reset: IntCounter,
     pub(super) discarded: Counters<&'static str>,
 }
 
@@ -248,6 +259,7 @@ impl ServerMetrics {
             closed: Counters::new(REASONS, &closed, |reason| vec![reason]),
             connect_failures: Counters::new(CONFIGURED, &failures, |server| vec![server]),
             reused: checkins.get_metric_with_label_values(&["reuse", ""])?,
+            reset: checkins.get_metric_with_label_values(&["reset", ""])?,
             rolled_back: checkins.get_metric_with_label_values(&["rollback", ""])?,
             discarded: Counters::new(REASONS, &checkins, |reason| vec!["discard", reason]),
         })
@@ -257,6 +269,7 @@ impl ServerMetrics {
         match verdict {
             CheckIn::Reuse => self.reused.inc(),
             CheckIn::Rollback => self.rolled_back.inc(),
+            CheckIn::Reset => self.reset.inc(),
             CheckIn::Discard(reason) => self.discarded.inc(reason.as_str()),
         }
     }

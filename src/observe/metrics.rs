@@ -22,10 +22,11 @@
 //! | `portcullis_server_connections_opened_total` | counter | `server` | server connections opened |
 //! | `portcullis_server_connections_closed_total` | counter | `reason` | server connections closed |
 //! | `portcullis_server_connect_failures_total` | counter | `server` | server connections that could not be opened |
-//! | `portcullis_checkins_total` | counter | `verdict`, `reason` | `reuse`, `rollback`, or `discard` with its reason |
+//! | `portcullis_checkins_total` | counter | `verdict`, `reason` | `reuse`, `rollback`, `reset` (a session that kept it is over, or DO has run), or `discard` with its reason |
 //! | `portcullis_cancel_requests_total` | counter | `result` | `matched` a running query, or `unmatched` |
 //! | `portcullis_key_refreshes_total` | counter | `issuer`, `result` | key sets fetched: `ok`, `failed` |
 //! | `portcullis_certificate_reloads_total` | counter | `result` | changed certificates put into force: `ok`, `failed` |
+//! | `portcullis_user_reloads_total` | counter | `result` | changed users files put into force: `ok`, `failed` |
 //! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
 //! | `portcullis_server_budget` | gauge | `server`, `state` | server connections of all pools `idle`, `leased` and `connecting`, clients `waiting`; `max` where there is a limit |
 //! | `portcullis_pool_waiting` | gauge | `server`, `database`, `login` | clients that wait for a connection of the pool |
@@ -118,6 +119,8 @@ impl Observe for Metrics {
             Event::CertificatesReloaded { error: Some(_), .. } => {
                 self.clients.certificate_reloads_failed.inc();
             }
+            Event::UsersReloaded { error: None, .. } => self.clients.user_reloads_ok.inc(),
+            Event::UsersReloaded { error: Some(_), .. } => self.clients.user_reloads_failed.inc(),
             Event::Verdict { kind, class } => match kind {
                 VerdictKind::Allow => self.traffic.allowed.inc(class),
                 VerdictKind::Refuse => self.traffic.refused.inc(class),
@@ -288,6 +291,14 @@ mod tests {
                 files: "server.crt",
                 error: Some("is not valid PEM"),
             },
+            Event::UsersReloaded {
+                file: "users.toml",
+                error: None,
+            },
+            Event::UsersReloaded {
+                file: "users.toml",
+                error: Some("is not valid TOML"),
+            },
         ]
     }
 
@@ -352,6 +363,8 @@ mod tests {
             ),
             ("portcullis_certificate_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"failed\"}", 1.0),
+            ("portcullis_user_reloads_total{result=\"ok\"}", 1.0),
+            ("portcullis_user_reloads_total{result=\"failed\"}", 1.0),
             (
                 "portcullis_pool_waiting{database=\"acme\",login=\"app\",server=\"main\"}",
                 4.0,

@@ -10,7 +10,8 @@ use tokio::time::timeout;
 
 use crate::base::limits::POOL_UNUSED;
 use crate::base::{
-    DatabaseName, DiscardReason, Event, Events, LoginName, RoleName, ServerName, TenantName, WaitReason,
+    DatabaseName, DiscardReason, Event, Events, LoginName, PoolMode, RoleName, ServerName, TenantName,
+    WaitReason,
 };
 use crate::server::{Parameters, ServerConn, ServerError, Target};
 
@@ -29,11 +30,18 @@ pub struct PoolKey {
     pub database: DatabaseName,
     /// The login.
     pub login: LoginName,
+    /// How long its clients keep a connection. Each mode has a pool of its own: sessions that keep theirs
+    /// cannot starve those that share, and what they leave never meets them.
+    pub mode: PoolMode,
 }
 
 impl fmt::Display for PoolKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.server, self.database, self.login)
+        write!(f, "{}/{}/{}", self.server, self.database, self.login)?;
+        match self.mode {
+            PoolMode::Transaction => Ok(()),
+            PoolMode::Session => f.write_str("/session"),
+        }
     }
 }
 
@@ -341,6 +349,7 @@ impl Pool {
             server: name,
             database,
             login,
+            mode: _,
         } = &self.key;
         self.events.emit(&Event::ServerOpened {
             server: name,

@@ -248,6 +248,7 @@ fn server_limits(settings: &Settings, server: &ServerSettings) -> ServerLimits {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::PoolMode;
     use crate::base::limits::POOL_UNUSED;
     use crate::net::Endpoint;
 
@@ -292,6 +293,7 @@ mod tests {
             server: "main".into(),
             database: database.into(),
             login: "app".into(),
+            mode: PoolMode::Transaction,
         }
     }
 

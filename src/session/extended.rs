@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::effect::Effect;
 use super::inbound::{Inbound, Step};
-use super::link::Block;
-use super::statement::{self, Statement};
+use super::link::{Asked, Block, Lost};
+use super::names::{NameChange, too_many};
+use super::statement;
 use super::warrant::Warrant;
-use super::{NameChange, Session, Skipping};
+use super::{Session, Skipping};
 use crate::base::{Fault, SqlState, limits};
-use crate::guard::Action;
+use crate::guard::{Action, Cleared};
 use crate::wire::body::{self, BindNames, Named, Parse, Target};
 use crate::wire::encode;
 use crate::wire::frame::{HEAD_BYTES, Head};
@@ -33,6 +34,9 @@ impl Session {
             return Step::Consumed(0);
         }
         if let Some(step) = self.need_link() {
+            if matches!(step, Step::Lease) {
+                self.judged = Some(Arc::clone(statement.script()));
+            }
             return step;
         }
         self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
@@ -82,6 +86,9 @@ impl Session {
     }
 
     fn bind(&mut self, names: &BindNames<'_>, tail: usize) -> Step {
+        if !self.is_settled_for(None) {
+            return Step::Blocked;
+        }
         let Some(statement) = self.statement(names.statement) else {
             return self.refuse(unknown_statement(names.statement));
         };
@@ -99,7 +106,7 @@ impl Session {
             link.open_portal(names.portal, statement);
             return Step::Consumed(0);
         }
-        let warrant = link.warrant(statement.action(), &self.binding, &self.prelude);
+        let warrant = link.warrant(statement.action(), &self.opening);
         let server_name = link.statement_name(names.statement, &statement, warrant);
         encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
         let bound = Effect::Bound(statement.prepared().id());
@@ -140,6 +147,9 @@ impl Session {
     }
 
     fn describe_portal(&mut self, name: &[u8]) -> Step {
+        if let Some(step) = self.need_kept() {
+            return step;
+        }
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(name));
         };
@@ -168,7 +178,7 @@ impl Session {
                 self.answer(Own::CloseComplete, Effect::NameChanged);
                 Step::Consumed(0)
             }
-            Target::Portal if self.link.is_none() => {
+            Target::Portal if self.link.is_none() && !self.kept.is_here() => {
                 // Closing a portal that does not exist is no error (PostgreSQL manual, 54.2.3).
                 self.answer(Own::CloseComplete, Effect::None);
                 Step::Consumed(0)
@@ -178,6 +188,9 @@ impl Session {
     }
 
     fn close_portal(&mut self, name: &[u8]) -> Step {
+        if let Some(step) = self.need_kept() {
+            return step;
+        }
         if let Some(link) = &mut self.link {
             link.portals.close(name);
         }
@@ -197,15 +210,16 @@ impl Session {
 
     /// Execute: what the portal runs decides what goes with it.
     pub(super) fn execute(&mut self, portal: &[u8], body: &[u8]) -> Step {
+        if let Some(step) = self.need_kept() {
+            return step;
+        }
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(portal));
         };
         let Some(statement) = link.portals.get(portal).cloned() else {
             // An SQL cursor: reading it reads data.
-            let warrant = link.warrant(Some(&Action::Query), &self.binding, &self.prelude);
+            let warrant = link.warrant(Some(&Action::Query), &self.opening);
             link.execute(body, Effect::None, warrant);
-            // Whatever it was: the next statement gets its identity anew.
-            link.forget_identity();
             return Step::Consumed(0);
         };
         let Some(cleared) = statement.cleared() else {
@@ -216,113 +230,30 @@ impl Session {
             self.session_command(cleared);
             return Step::Consumed(0);
         }
-        let warrant = self.warrant(Some(cleared.action()));
-        if *cleared.action() == Action::Call {
-            self.open_own_block();
+        if *cleared.action() == Action::Begin && link.block_ahead == Block::Own {
+            // The end of our own block takes the client's portal with it.
+            link.lost = Lost::Portal;
         }
-        self.note_alteration(cleared.class());
-        let before = self.link.as_ref().map(|link| link.block_ahead);
-        let effect = self.before_execution(cleared.action(), portal);
+        if !self.is_settled_for(Some(cleared.action())) {
+            return Step::Blocked;
+        }
+        self.execute_cleared(cleared, portal, body)
+    }
+
+    fn execute_cleared(&mut self, cleared: &Cleared, portal: &[u8], body: &[u8]) -> Step {
+        let warrant = self.warrant(Some(cleared.action()));
+        let effect = match self.before_execution(cleared, portal) {
+            Ok(effect) => effect,
+            Err(fault) => return self.refuse(fault),
+        };
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            if *cleared.action() == Action::Begin && before == Some(Block::Own) {
-                // The end of our own block has taken the client's portal with it.
+            if std::mem::take(&mut link.lost) == Lost::Portal {
                 link.bind_again(portal, cleared);
             }
             link.execute(body, effect, warrant);
-            if *cleared.action() == Action::RollbackTo {
-                link.read_touched(&self.shared.statements.internal.read_setting);
-            }
         }
+        self.after_execution(cleared.action());
         Step::Consumed(0)
-    }
-
-    // ---- the client's names -------------------------------------------------------------------------
-
-    fn clear_statement(&mut self, message: &Parse<'_>) -> Result<Arc<Statement>, Fault> {
-        let script = self.judge(message.sql)?;
-        if script.statements().len() > 1 {
-            return Err(Fault::error(
-                SqlState::SYNTAX_ERROR,
-                "cannot insert multiple commands into a prepared statement",
-            ));
-        }
-        let statements = &self.shared.statements;
-        Ok(if message.name.is_empty() {
-            statements.unnamed(script, message.types, self.context)
-        } else {
-            statements.named(&script, message.types, self.context)
-        })
-    }
-
-    fn check_new_name(&self, name: &[u8], bytes: usize) -> Result<(), Fault> {
-        if name.is_empty() {
-            return Ok(());
-        }
-        if self.statement(name).is_some() {
-            return Err(Fault::error(
-                SqlState::DUPLICATE_PREPARED_STATEMENT,
-                format!(
-                    "prepared statement \"{}\" already exists",
-                    String::from_utf8_lossy(name)
-                ),
-            ));
-        }
-        if self.statements.len() + self.names.len() >= limits::CLIENT_STATEMENTS {
-            return Err(too_many("prepared statements"));
-        }
-        let pending = self.names.iter().map(|change| match change {
-            NameChange::Set(_, statement) => statement.sql().len(),
-            NameChange::Remove(_) | NameChange::RemoveAll => 0,
-        });
-        if self.statement_bytes + pending.sum::<usize>() + bytes > limits::CLIENT_STATEMENT_BYTES {
-            return Err(Fault::error(
-                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-                "the prepared statements of this session are too long together",
-            )
-            .with_hint("Close those that are not needed, or use the unnamed statement."));
-        }
-        Ok(())
-    }
-
-    /// The statement that a name means after all that the client has sent so far.
-    pub(super) fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
-        let newest = self.names.iter().rev().find_map(|change| match change {
-            NameChange::Set(changed, statement) if **changed == *name => Some(Some(statement)),
-            NameChange::Remove(changed) if **changed == *name => Some(None),
-            NameChange::RemoveAll if !name.is_empty() => Some(None),
-            NameChange::Set(..) | NameChange::Remove(_) | NameChange::RemoveAll => None,
-        });
-        match newest {
-            Some(found) => found.cloned(),
-            None if name.is_empty() => self.unnamed.clone(),
-            None => self.statements.get(name).cloned(),
-        }
-    }
-
-    pub(super) fn change_name(&mut self, change: NameChange) {
-        self.names.push_back(change);
-    }
-
-    /// The oldest change to the names has happened on the server.
-    pub(super) fn apply_name_change(&mut self) {
-        match self.names.pop_front() {
-            Some(NameChange::Set(name, statement)) if name.is_empty() => self.unnamed = Some(statement),
-            Some(NameChange::Set(name, statement)) => {
-                self.statement_bytes += statement.sql().len();
-                let replaced = self.statements.insert(name, statement);
-                self.statement_bytes -= replaced.map_or(0, |statement| statement.sql().len());
-            }
-            Some(NameChange::Remove(name)) if name.is_empty() => self.unnamed = None,
-            Some(NameChange::Remove(name)) => {
-                let removed = self.statements.remove(&name);
-                self.statement_bytes -= removed.map_or(0, |statement| statement.sql().len());
-            }
-            Some(NameChange::RemoveAll) => {
-                self.statements.clear();
-                self.statement_bytes = 0;
-            }
-            None => {}
-        }
     }
 
     // ---- shared steps -------------------------------------------------------------------------------
@@ -367,46 +298,82 @@ impl Session {
     /// The right to send a statement on the server connection at hand; `None` without one.
     pub(super) fn warrant(&mut self, action: Option<&Action>) -> Option<Warrant> {
         let link = self.link.as_mut()?;
-        Some(link.warrant(action, &self.binding, &self.prelude))
+        Some(link.warrant(action, &self.opening))
     }
 
-    /// Keeps account of what executing a portal does to the transaction. Called right before it is sent.
-    pub(super) fn before_execution(&mut self, action: &Action, portal: &[u8]) -> Effect {
+    /// Keeps account of what executing a portal does to the transaction. Called right before it is sent; an
+    /// error is what the client gets instead.
+    pub(super) fn before_execution(&mut self, cleared: &Cleared, portal: &[u8]) -> Result<Effect, Fault> {
+        match cleared.action() {
+            Action::Call => self.open_own_block(),
+            Action::SetConfig(names) => self.before_set_config(names)?,
+            Action::Begin => self.commit_own_block(),
+            Action::Savepoint(_) if self.settings.pending().savepoints() >= limits::SAVEPOINTS => {
+                return Err(too_many_savepoints());
+            }
+            _ => {}
+        }
+        self.note_alteration(cleared.class());
         let Some(link) = &mut self.link else {
-            return Effect::None;
+            return Ok(Effect::None);
         };
-        match action {
+        Ok(match cleared.action() {
             Action::Begin => {
-                self.commit_own_block();
-                if let Some(link) = &mut self.link {
-                    link.in_block = true;
-                    link.block_ahead = Block::Clients;
-                    link.portals.close(portal);
-                }
+                link.put_modes(&self.opening.modes);
+                link.in_block = true;
+                link.block_ahead = Block::Clients;
+                link.portals.close(portal);
                 Effect::BlockBegan
             }
+            Action::SetTransaction => {
+                link.put_modes(&self.opening.modes);
+                Effect::None
+            }
             Action::Commit { chain } | Action::Rollback { chain } => {
-                link.forget_identity();
-                link.in_block = *chain;
-                link.block_ahead = if *chain { Block::Clients } else { Block::None };
+                link.transaction_ends(if *chain { Block::Clients } else { Block::None });
                 Effect::TransactionEnded(link.block_ahead)
             }
+            Action::Savepoint(name) => Effect::SavepointSet(name.clone()),
+            Action::Release(name) => Effect::SavepointReleased(name.clone()),
+            Action::RollbackTo(name) => Effect::RolledBackTo(name.clone()),
             Action::Query
             | Action::CopyIn
             | Action::Call
-            | Action::SetTransaction
-            | Action::Savepoint
-            | Action::Release
-            | Action::RollbackTo
             | Action::Set(_)
+            | Action::SetDefaults(_)
+            | Action::SetConfig(_)
             | Action::ResetAll
             | Action::DiscardAll
             | Action::UnlistenAll
             | Action::CloseAll
             | Action::Deallocate(_)
             | Action::Utility => Effect::None,
+        })
+    }
+
+    /// The same, right after it was sent.
+    pub(super) fn after_execution(&mut self, action: &Action) {
+        match action {
+            Action::SetConfig(names) => self.after_set_config(names),
+            Action::CopyIn => {
+                if let Some(link) = &mut self.link {
+                    link.asked = Asked::Copy;
+                }
+            }
+            _ => {}
         }
     }
+}
+
+fn too_many_savepoints() -> Fault {
+    Fault::error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        "too many savepoints in one transaction",
+    )
+    .with_hint(format!(
+        "At most {} may be set at a time. Release those that are not needed.",
+        limits::SAVEPOINTS
+    ))
 }
 
 fn unknown_statement(name: &[u8]) -> Fault {
@@ -426,15 +393,4 @@ fn unknown_portal(name: &[u8]) -> Fault {
         SqlState::INVALID_CURSOR_NAME,
         format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)),
     )
-}
-
-fn too_many(what: &'static str) -> Fault {
-    Fault::error(
-        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-        format!("too many {what} in one session"),
-    )
-    .with_hint(format!(
-        "At most {} may exist at a time.",
-        limits::CLIENT_STATEMENTS
-    ))
 }

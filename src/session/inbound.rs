@@ -3,7 +3,7 @@
 //! Messages that the guard must see whole are put together within the statement limit; bulk (the values of
 //! a Bind, copy data) is passed on as it comes.
 
-use super::link::{Batch, CopyIn, Link};
+use super::link::{Asked, Batch, CopyIn, Link};
 use super::{Session, Skipping, Turn};
 use crate::base::{ClientEnd, Fault, SqlState, limits};
 use crate::net::Inbox;
@@ -117,6 +117,9 @@ impl Session {
         if self.skipping == Skipping::ToSync && !matches!(tag, tag::SYNC | tag::TERMINATE) {
             return Step::Consumed(0);
         }
+        if matches!(tag, tag::PARSE | tag::DESCRIBE | tag::EXECUTE) && !self.is_settled_for(None) {
+            return Step::Blocked;
+        }
         let outcome = match tag {
             tag::QUERY => body::query(body).map(|text| self.query(text)),
             tag::PARSE => body::parse(body).map(|message| self.parse(&message)),
@@ -132,6 +135,12 @@ impl Session {
     }
 
     fn sync(&mut self) -> Step {
+        if let Some(link) = self.link.as_mut().filter(|link| link.holds_back_copy()) {
+            // Our COMMIT must not come in place of copy data. If the COPY runs by then, this Sync is ignored,
+            // as the server does.
+            link.wait_for_replies();
+            return Step::Blocked;
+        }
         self.end_batch();
         Step::Consumed(0)
     }
@@ -302,7 +311,8 @@ impl Session {
                 self.end_batch();
             }
             Some(_) => link.flush(),
-            None => {}
+            // What comes next is no copy data: our COMMIT may.
+            None => link.asked = Asked::Work,
         }
     }
 

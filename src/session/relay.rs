@@ -3,15 +3,14 @@
 //! Only messages that change the session's state are decoded. Rows are never copied while the client reads
 //! as fast as the server writes: consecutive frames leave with one write, straight from the read buffer.
 
+mod outcome;
+
 use std::ops::Range;
 
-use super::effect::Effect;
-use super::link::{Asked, Batch, Block, CopyIn, Known, Shapes};
-use super::settings::Place;
-use super::{Session, Skipping};
+use super::Session;
+use super::link::{Batch, CopyIn};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
-use crate::wire::encode::TransactionStatus;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
@@ -49,7 +48,13 @@ struct Passing<'a> {
 }
 
 /// Bytes of a body that must have come before its frame is judged; longer bodies stream from there.
-const PREFIX_BYTES: usize = limits::SESSION_SETTING_BYTES + 64;
+/// As many as fit the buffer: a setting's value has to.
+const PREFIX_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
+
+/// Largest body of a message that comes unasked: a notification has a payload below 8,000 bytes
+/// (`NOTIFY_PAYLOAD_MAX_LENGTH`, async.c), a report or the server's last words are shorter. All of it is in the
+/// buffer before it is passed on.
+const UNASKED_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
 
 impl Frame {
     /// Whether no frame is half passed on.
@@ -101,7 +106,9 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.bytes_out += consumed as u64;
         }
-        if outcome.is_ok() && consumed == bytes.len() {
+        // Behind the end of a transaction there can only be something that came unasked: part of a notification,
+        // which a session that keeps its connection gets later.
+        if outcome.is_ok() && (consumed == bytes.len() || self.keeps()) {
             self.check_in_if_done();
         }
         let written = self
@@ -119,6 +126,12 @@ impl Session {
         let mut at = 0;
         while let Some(rest) = passing.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.relay.left == 0 {
+                let rows = self.rows_at(rest);
+                if rows > 0 {
+                    passing.extend(at..at + rows, &mut self.client.outbox);
+                    at += rows;
+                    continue;
+                }
                 match self.begin_frame(rest, passing) {
                     Ok(Some(frame)) => self.relay = frame,
                     Ok(None) => break,
@@ -141,6 +154,14 @@ impl Session {
         Ok(at)
     }
 
+    /// How many bytes of whole rows come first, and go to the client without another look.
+    fn rows_at(&self, rest: &[u8]) -> usize {
+        match &self.link {
+            Some(link) if link.replies.passes_rows() => frame::run_of(rest, [tag::DATA_ROW, tag::COPY_DATA]),
+            Some(_) | None => 0,
+        }
+    }
+
     /// Judges the frame that `rest` begins with; `None` while too little of it has come.
     fn begin_frame(&mut self, rest: &[u8], passing: &mut Passing<'_>) -> Result<Option<Frame>, Trouble> {
         let Some(head) = frame::head(rest)? else {
@@ -148,13 +169,17 @@ impl Session {
         };
         let body = rest.get(HEAD_BYTES..).unwrap_or_default();
         let body = body.get(..head.body_len).unwrap_or(body);
+        if self.link.is_none() && head.body_len > UNASKED_BYTES {
+            return Err(Trouble::Malformed("message between transactions"));
+        }
         if body.len() < head.body_len.min(self.needed(head)) {
             return Ok(None);
         }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
-            tag::NOTIFICATION => Goes::Nowhere,
+            tag::NOTIFICATION => self.delivery_of_notification(head)?,
             tag::PARAMETER_STATUS => self.on_parameter_status(body)?,
+            tag::ERROR if self.link.is_none() => self.on_last_error(body),
             tag::ERROR => self.on_error(body, passing)?,
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
@@ -168,6 +193,9 @@ impl Session {
     /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
     fn needed(&self, head: Head) -> usize {
         match head.tag {
+            // The client may get answers of ours between two transactions, and none may come into the middle.
+            _ if self.link.is_none() => UNASKED_BYTES,
+            tag::NOTIFICATION => UNASKED_BYTES,
             tag::READY | tag::COMMAND_COMPLETE | tag::PARAMETER_STATUS | tag::ERROR => PREFIX_BYTES,
             tag::DATA_ROW => match self.next_delivery() {
                 Some(Delivery::Capture) => PREFIX_BYTES,
@@ -187,6 +215,27 @@ impl Session {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
             Some(Delivery::Forward | Delivery::ForwardRows) | None => Goes::ToClient,
         }
+    }
+
+    /// Only a session that keeps its connection can have asked for notifications.
+    fn delivery_of_notification(&self, head: Head) -> Result<Goes, Trouble> {
+        if head.body_len > UNASKED_BYTES {
+            return Err(Trouble::Malformed("NotificationResponse"));
+        }
+        Ok(if self.keeps() {
+            Goes::ToClient
+        } else {
+            Goes::Nowhere
+        })
+    }
+
+    /// An error that comes between transactions ends the connection: nothing was asked that could fail.
+    fn on_last_error(&mut self, body: &[u8]) -> Goes {
+        self.ending = Some(ClientEnd::ServerGone);
+        self.shared.events.emit(&Event::ErrorSent {
+            sqlstate: notice::prefix(body).sqlstate,
+        });
+        Goes::ToClient
     }
 
     /// Reports are kept back and compared at the next ReadyForQuery; settings that decide how text is read
@@ -216,7 +265,11 @@ impl Session {
                 }
                 link.copy_in = CopyIn::Running;
             }
-            tag::DATA_ROW if step.delivery == Delivery::Capture => self.captured = only_column(body),
+            tag::DATA_ROW if step.delivery == Delivery::Capture => {
+                // A value that cannot be kept must not look as if it were.
+                let value = only_column(body).ok_or(Trouble::Malformed("value of a setting"))?;
+                self.captured = Some(value);
+            }
             _ => {}
         }
         if let Some(effect) = step.done {
@@ -226,145 +279,6 @@ impl Session {
             Delivery::Forward | Delivery::ForwardRows => Goes::ToClient,
             Delivery::Hide | Delivery::Capture => Goes::Nowhere,
         })
-    }
-
-    /// A reply has come in full: its consequences. `body` is that of the CommandComplete, where it is one.
-    pub(super) fn apply(&mut self, effect: Effect, body: &[u8]) {
-        match effect {
-            Effect::None | Effect::Evicted(_) | Effect::Uses(_) | Effect::Refused(_) => {}
-            Effect::Prepared(_, then) => self.apply(*then, body),
-            Effect::NameChanged => self.apply_name_change(),
-            Effect::PortalChanged | Effect::Bound(_) => {
-                if let Some(link) = &mut self.link {
-                    link.portals.confirm();
-                }
-            }
-            Effect::BlockBegan => {
-                if let Some(link) = &mut self.link {
-                    link.portals.confirm();
-                    link.block = Block::Clients;
-                }
-            }
-            Effect::TransactionEnded(next) => {
-                if let Some(link) = &mut self.link {
-                    link.block = next;
-                }
-                // A COMMIT of a failed transaction is answered with ROLLBACK.
-                if body.starts_with(b"COMMIT") {
-                    self.apply_own_changes();
-                } else {
-                    self.settings.rollback();
-                }
-            }
-            Effect::SettingRead(name) => {
-                if let Some(value) = self.captured.take() {
-                    self.settings.change(name, Some(value));
-                }
-            }
-            Effect::SettingReset(name) => self.settings.change(name, None),
-        }
-    }
-
-    /// An error: the server skips to the next Sync, and so do we.
-    fn on_error(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
-        let error = notice::prefix(body);
-        if error.ends_connection {
-            self.ending = Some(ClientEnd::ServerGone);
-        }
-        let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
-        link.failed = true;
-        link.copy_in = CopyIn::No;
-        link.lease.unnamed = None;
-        link.portals.fail();
-        self.names.clear();
-        self.captured = None;
-        let mut skipped = link.replies.fail();
-        for entry in &skipped {
-            match entry.effect {
-                Effect::Prepared(id, _) => {
-                    link.lease.prepared().remove(id);
-                }
-                Effect::Evicted(id) => link.lease.unclosed.push(id),
-                _ => {}
-            }
-        }
-        if link.batch == Batch::Open && link.script.is_none() {
-            self.skipping = Skipping::ToSync;
-        }
-        if let Some(Effect::Uses(id) | Effect::Bound(id)) = skipped.first().map(|entry| &entry.effect)
-            && is_stale(error.sqlstate)
-            && link.lease.prepared().remove(*id)
-        {
-            // The next one who needs it gets it prepared anew on this connection.
-            link.lease.unclosed.push(*id);
-        }
-        let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
-        if let Some(Effect::Refused(fault)) = failed {
-            passing.flush(&mut self.client.outbox);
-            self.say(&fault);
-            return Ok(Goes::Nowhere);
-        }
-        self.shared.events.emit(&Event::ErrorSent {
-            sqlstate: error.sqlstate,
-        });
-        Ok(Goes::ToClient)
-    }
-
-    fn on_ready(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
-        let link = self.link.as_mut().ok_or(Trouble::Malformed("ReadyForQuery"))?;
-        let delivery = link.replies.advance(tag::READY)?.delivery;
-        let status = body.first().copied().and_then(TransactionStatus::from_byte);
-        let status = status.ok_or(Trouble::Malformed("ReadyForQuery"))?;
-        link.batch = Batch::Fresh;
-        link.asked = Asked::Nothing;
-        let errored = std::mem::take(&mut link.failed);
-        let place = match status {
-            TransactionStatus::Failed if link.block != Block::Clients => {
-                // The client has opened no block, so it shall see none: ours is rolled back behind its back.
-                if link.block == Block::RollingBack {
-                    return Err(Trouble::Malformed("answer to ROLLBACK"));
-                }
-                link.roll_back();
-                return Ok(Goes::Nowhere);
-            }
-            TransactionStatus::Idle => {
-                link.forget_identity();
-                link.in_block = false;
-                link.block = Block::None;
-                link.block_ahead = Block::None;
-                link.portals.clear();
-                link.touched.clear();
-                link.context = Some(self.context);
-                if std::mem::take(&mut link.shapes) == Shapes::Altered {
-                    self.shared.statements.renew();
-                }
-                self.settings.rollback();
-                Place::Outside
-            }
-            TransactionStatus::InBlock | TransactionStatus::Failed => {
-                if !errored {
-                    link.binding_is = Known::Confirmed;
-                } else if link.binding_is == Known::Predicted {
-                    // What was predicted to be in force may have been skipped. What the server has confirmed
-                    // stays, and must not be set again: it would undo the client's own SET LOCAL.
-                    link.forget_identity();
-                }
-                link.in_block = true;
-                link.block = Block::Clients;
-                link.block_ahead = Block::Clients;
-                Place::InTransaction
-            }
-        };
-        link.status = status;
-        self.idle_since = tokio::time::Instant::now();
-        if delivery == Delivery::Hide {
-            return Ok(Goes::Nowhere);
-        }
-        if self.settings.has_reports() {
-            passing.flush(&mut self.client.outbox);
-            self.say_reports(place);
-        }
-        Ok(Goes::ToClient)
     }
 
     /// A frame has been dealt with in full: replies of our own may be due, a held-up script may go on.
@@ -399,22 +313,13 @@ impl Session {
             self.ticket.slot().end();
             link.lease.check_in(CheckIn::Discard(reason));
         }
+        self.discard_kept(reason);
         self.say(&Fault::fatal(
             SqlState::CONNECTION_FAILURE,
             format!("the connection to the server was given up: {what}"),
         ));
         ClientEnd::ServerGone
     }
-}
-
-/// Whether an error at Bind or Describe may say that the statement was prepared for tables or types that are no
-/// more: "cached plan must not change result type" is 0A000 (`RevalidateCachedQuery`, plancache.c), "cache
-/// lookup failed for type" is XX000 (`getTypeInputInfo`, lsyscache.c).
-fn is_stale(sqlstate: SqlState) -> bool {
-    matches!(
-        sqlstate,
-        SqlState::FEATURE_NOT_SUPPORTED | SqlState::INTERNAL_ERROR
-    )
 }
 
 /// The value of a row's only column.

@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
+use super::pending::Pending;
 use crate::base::limits;
 use crate::server::Parameters;
-
-/// A change made by one transaction, at most one a name; `None` resets to the startup value.
-pub(crate) type Change = (Box<str>, Option<String>);
 
 /// A client's settings and what it has been told of them.
 #[derive(Debug)]
@@ -17,7 +15,7 @@ pub(crate) struct SessionSettings {
     /// In force now, startup values included. Names folded.
     current: Vec<(String, String)>,
     /// Changed by the transaction that runs now.
-    pending: Vec<Change>,
+    pending: Pending,
     reports: Reports,
 }
 
@@ -42,7 +40,7 @@ impl SessionSettings {
         Self {
             current: startup.clone(),
             startup,
-            pending: Vec::new(),
+            pending: Pending::default(),
             reports: Reports {
                 base,
                 told,
@@ -69,7 +67,7 @@ impl SessionSettings {
             .filter(|(name, value)| find(&self.startup, name) != Some(value))
             .map(|(name, _)| name.clone())
             .collect();
-        names.extend(self.pending.iter().map(|(name, _)| name.to_string()));
+        names.extend(self.pending.names().map(str::to_owned));
         names.sort();
         names.dedup();
         names
@@ -77,19 +75,24 @@ impl SessionSettings {
 
     /// Whether this setting fits beside those that are kept.
     pub(crate) fn has_room_for(&self, name: &str) -> bool {
-        find(&self.current, name).is_some()
-            || self.current.len() + self.pending.len() < limits::SESSION_SETTINGS
+        let kept = self.current.len() + self.pending.len();
+        (find(&self.current, name).is_some() || kept < limits::SESSION_SETTINGS)
+            && self.pending.len() < limits::PENDING_SETTINGS
     }
 
     /// Takes note of a change that counts when the transaction commits.
     pub(crate) fn change(&mut self, name: Box<str>, value: Option<String>) {
-        self.pending.retain(|(changed, _)| *changed != name);
-        self.pending.push((name, value));
+        self.pending.change(name, value);
+    }
+
+    /// The savepoints of the running transaction, and what they take back.
+    pub(crate) fn pending(&mut self) -> &mut Pending {
+        &mut self.pending
     }
 
     /// The transaction has committed. Returns whether anything changed, so that the binding is rebuilt.
     pub(crate) fn commit(&mut self) -> bool {
-        let pending = std::mem::take(&mut self.pending);
+        let pending = self.pending.take();
         let changed = !pending.is_empty();
         for (name, value) in pending {
             self.reports.look_at(&name);
@@ -184,7 +187,8 @@ pub(crate) fn decides_meaning(name: &str) -> bool {
     !matches!(
         name,
         "application_name" | "client_min_messages" | "plan_cache_mode"
-    ) && !name.ends_with("_timeout")
+    ) && !name.starts_with("default_transaction_")
+        && !name.ends_with("_timeout")
         && !name.starts_with("enable_")
         && !name.starts_with("jit")
 }

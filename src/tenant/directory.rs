@@ -1,5 +1,6 @@
 //! Looks up tenants and makes routes.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -8,9 +9,11 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::auth::Principal;
-use crate::base::{DatabaseName, PlanName, RoleName, TenantName};
+use crate::base::{DatabaseName, PlanName, PoolMode, RoleName, TenantName};
 
-use super::{Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, TenantChoice, TenantNeed};
+use super::{
+    Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, Spot, TenantChoice, TenantNeed,
+};
 
 /// Routes kept at one time. Tenants in use at once stay well below it; a route costs some 300 bytes.
 const ROUTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8_191);
@@ -93,12 +96,31 @@ impl Directory {
         self.entry(tenant).map(|(placement, _)| placement)
     }
 
-    /// Where the tenants with a rank live, the most important first.
-    pub fn ranked(&self) -> impl Iterator<Item = Placement> {
-        self.settings
-            .ranked
-            .iter()
-            .filter_map(|tenant| self.placement(tenant))
+    /// Where sessions of the tenants with a rank go, by the logins and modes of all roles: the most important
+    /// tenant's first, each once.
+    pub fn ranked(&self) -> Vec<Spot> {
+        let mut spots = Vec::new();
+        let mut seen = HashSet::new();
+        for tenant in &self.settings.ranked {
+            let Some(placement) = self.placement(tenant) else {
+                continue;
+            };
+            let mut doors: Vec<Spot> = self
+                .settings
+                .roles
+                .values()
+                .map(|role| Spot {
+                    server: placement.server.clone(),
+                    database: placement.database.clone(),
+                    login: role.login.clone(),
+                    mode: self.mode(role, placement.pool_mode),
+                })
+                .filter(|spot| seen.insert(spot.clone()))
+                .collect();
+            doors.sort_by(|a, b| a.login.cmp(&b.login));
+            spots.extend(doors);
+        }
+        spots
     }
 
     /// A tenant's placement and plan.
@@ -150,6 +172,12 @@ impl Directory {
         self.settings.tenants.is_empty() && self.settings.patterns.is_empty()
     }
 
+    /// As with PgBouncer, what is said of the role wins over what is said of the place, and both win over what
+    /// is said for all.
+    fn mode(&self, role: &RoleSettings, place: Option<PoolMode>) -> PoolMode {
+        role.pool_mode.or(place).unwrap_or(self.settings.pool_mode)
+    }
+
     fn build(&self, key: &RouteKey, role: &RoleSettings, database: &str) -> Result<Route, RouteError> {
         match &key.destination {
             Destination::Tenant(tenant) => {
@@ -168,6 +196,7 @@ impl Directory {
                     role: key.role.clone(),
                     tenant: Some(tenant.clone()),
                     plan,
+                    mode: self.mode(role, placement.pool_mode),
                 })
             }
             Destination::Shared(name) => {
@@ -184,6 +213,7 @@ impl Directory {
                     tenant: None,
                     plan: None,
                     search_path: None,
+                    mode: self.mode(role, shared.pool_mode),
                 })
             }
         }

@@ -13,11 +13,11 @@ pub use error::RouteError;
 pub use placement::{
     NAME_BYTES, PATTERN_NAME_BYTES, Pattern, Placement, Separation, TENANT_MARK, is_plain_name,
 };
-pub use route::Route;
+pub use route::{Route, Spot};
 
 use std::collections::HashMap;
 
-use crate::base::{DatabaseName, LoginName, PlanName, RoleName, ServerName, TenantName};
+use crate::base::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, ServerName, TenantName};
 
 /// Everything the directory knows. Checked by `config`; the directory fails closed on what slips through.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,8 @@ pub struct Settings {
     pub plans: HashMap<TenantName, PlanName>,
     /// Listed tenants whose server connections are opened at start-up, the most important first.
     pub ranked: Vec<TenantName>,
+    /// The mode of sessions for which neither role nor place states one.
+    pub pool_mode: PoolMode,
 }
 
 /// A database that is named by itself rather than by a tenant.
@@ -46,6 +48,8 @@ pub struct SharedDatabase {
     pub database: DatabaseName,
     /// Whether a session without a tenant may enter it.
     pub tenant: TenantNeed,
+    /// The mode of sessions there, where their role states none.
+    pub pool_mode: Option<PoolMode>,
 }
 
 /// Whether a session needs a tenant.
@@ -64,6 +68,8 @@ pub struct RoleSettings {
     pub login: LoginName,
     /// Which tenants it may enter when its token names none.
     pub choice: TenantChoice,
+    /// The mode of its sessions, wherever they go.
+    pub pool_mode: Option<PoolMode>,
 }
 
 /// Which tenants a session may enter when its token names none. A token that does name tenants is held to them.

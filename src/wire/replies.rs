@@ -118,7 +118,8 @@ pub struct Replies<E> {
 impl<E> Default for Replies<E> {
     fn default() -> Self {
         Self {
-            entries: VecDeque::new(),
+            // Room for an ordinary transaction, so that it does not grow step by step.
+            entries: VecDeque::with_capacity(16),
         }
     }
 }
@@ -146,6 +147,18 @@ impl<E> Replies<E> {
     /// Whose reply is next; `None` when none is due.
     pub fn next_delivery(&self) -> Option<Delivery> {
         self.entries.front().map(|entry| entry.delivery)
+    }
+
+    /// Whether rows that come now are the client's: they change nothing here, however many they are.
+    pub fn passes_rows(&self) -> bool {
+        matches!(
+            self.entries.front(),
+            Some(Entry {
+                awaited: Awaited::Execution,
+                delivery: Delivery::Forward | Delivery::ForwardRows,
+                ..
+            })
+        )
     }
 
     /// Whether the next reply is ours to give.

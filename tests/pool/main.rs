@@ -65,6 +65,7 @@ fn key(database: &str) -> PoolKey {
         server: "main".into(),
         database: database.into(),
         login: "main".into(),
+        mode: portcullis::base::PoolMode::Transaction,
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::base::{LoginName, ServerName};
+use crate::base::{LoginName, PoolMode, ServerName};
 use crate::net::Endpoint;
 use crate::pool::{Access, Budget, LoginSettings, ServerSettings, Settings};
 
 use super::super::raw::{Item, Section};
 use super::super::secret;
-use super::{plans, postgres_name, tls};
+use super::{plans, pool_mode, postgres_name, tls};
 
 /// Longest path of a Unix socket (`sun_path` of sockaddr_un on Linux, less its terminator).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -100,16 +100,15 @@ fn budget(section: &Section<'_>) -> Budget {
     }
 }
 
+/// Sizes and times, and the mode of sessions for which nothing else says one.
 pub(super) fn pool(
     top: &Section<'_>,
     servers: HashMap<ServerName, ServerSettings>,
     logins: HashMap<LoginName, LoginSettings>,
-) -> Settings {
+) -> (Settings, PoolMode) {
     let pool = top.section("pool");
-    pool.or("pool_mode", "transaction".to_owned(), |item| {
-        item.choice(&[("transaction", ())]).and(item.text())
-    });
     let plans = plans::plans(top, &pool);
+    let mode = pool.or("pool_mode", PoolMode::Transaction, pool_mode);
     let settings = Settings {
         plans: plans.named,
         default_share: plans.default,
@@ -137,7 +136,7 @@ pub(super) fn pool(
             );
         }
     }
-    settings
+    (settings, mode)
 }
 
 fn host(item: &Item<'_>) -> Option<String> {

@@ -12,6 +12,7 @@ fn placement(database: &str, separation: Separation) -> Placement {
         server: "main".into(),
         database: database.into(),
         separation,
+        pool_mode: None,
     }
 }
 
@@ -45,6 +46,7 @@ fn directory() -> Directory {
         .into(),
         plans: [("acme".into(), "gold".into())].into(),
         ranked: vec!["globex".into(), "acme".into()],
+        pool_mode: PoolMode::Transaction,
     })
 }
 
@@ -53,6 +55,7 @@ fn shared(database: &str, tenant: TenantNeed) -> SharedDatabase {
         server: "main".into(),
         database: database.into(),
         tenant,
+        pool_mode: None,
     }
 }
 
@@ -60,6 +63,7 @@ fn role(login: &str, choice: TenantChoice) -> RoleSettings {
     RoleSettings {
         login: login.into(),
         choice,
+        pool_mode: None,
     }
 }
 
@@ -224,4 +228,52 @@ proptest! {
             prop_assert!(tenant.is_some_and(|tenant| named.contains(&tenant)));
         }
     }
+}
+
+#[test]
+fn the_role_decides_the_mode_before_the_place_and_both_before_the_default() {
+    use PoolMode::{Session, Transaction};
+    let mode = |default, of_place, of_role| {
+        let mut settings = directory().settings;
+        settings.pool_mode = default;
+        let member = settings.roles.get_mut(&RoleName::from("member")).unwrap();
+        member.pool_mode = of_role;
+        let acme = settings.tenants.get_mut(&TenantName::from("acme")).unwrap();
+        acme.pool_mode = of_place;
+        settings.patterns[0].template.pool_mode = of_place;
+        let lobby = settings.databases.get_mut(&DatabaseName::from("lobby")).unwrap();
+        lobby.pool_mode = of_place;
+        let directory = Directory::new(settings);
+        let role = RoleName::from("member");
+        let acme = directory.route_for(&role, &["acme".into()], "acme").unwrap();
+        let fleet = directory.route_for(&role, &["proj_1".into()], "proj_1").unwrap();
+        let lobby = directory.route_for(&role, &[], "lobby").unwrap();
+        assert!(acme.mode == fleet.mode && fleet.mode == lobby.mode);
+        acme.mode
+    };
+    assert_eq!(mode(Transaction, None, None), Transaction);
+    assert_eq!(mode(Session, None, None), Session);
+    assert_eq!(mode(Transaction, Some(Session), None), Session);
+    assert_eq!(mode(Transaction, Some(Session), Some(Transaction)), Transaction);
+    assert_eq!(mode(Session, Some(Transaction), None), Transaction);
+    assert_eq!(mode(Transaction, None, Some(Session)), Session);
+}
+
+#[test]
+fn ranked_tenants_come_in_order_and_each_spot_once() {
+    let spots: Vec<(String, String)> = directory()
+        .ranked()
+        .into_iter()
+        .map(|spot| (spot.database.to_string(), spot.login.to_string()))
+        .collect();
+    let spot = |database: &str, login: &str| (database.to_owned(), login.to_owned());
+    assert_eq!(
+        spots,
+        [
+            spot("app_db", "app"),
+            spot("app_db", "service"),
+            spot("acme_db", "app"),
+            spot("acme_db", "service")
+        ]
+    );
 }
