@@ -216,7 +216,9 @@ impl Fleet {
             TRANSACTION_US
         };
         let waited = self.now_us - client.asked_us;
-        self.outcome.note(client.tenant as usize, client.flooding, waited);
+        let tenant = client.tenant as usize;
+        let of_flood = self.plan.flood > 0 && tenant == FLOODING;
+        self.outcome.note(tenant, of_flood, waited);
         let lasts = self.dice.wait_us(mean);
         self.at(self.now_us + lasts, Event::Done(number));
     }

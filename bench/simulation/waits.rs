@@ -8,7 +8,7 @@ const BANDS: [(&str, usize); 5] = [
     ("11–100", 100),
     ("101–1,000", 1_000),
     ("1,001–10,000", 10_000),
-    ("the flood", usize::MAX),
+    ("the one that floods", usize::MAX),
 ];
 
 /// The band of the flooding tenant.

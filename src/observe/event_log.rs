@@ -63,6 +63,12 @@ impl EventLog {
         }
     }
 
+    fn shed(&self) {
+        if let Some(suppressed) = self.sheds.admit(Instant::now()) {
+            warn!(suppressed, "too many clients wait for a server connection");
+        }
+    }
+
     fn server_closed(&self, reason: DiscardReason) {
         let reason_name = reason.as_str();
         match reason {
@@ -131,11 +137,7 @@ impl Observe for EventLog {
             Event::WaitBegan { place, reason } => {
                 trace!(place, reason = reason.as_str(), "waiting for a server connection");
             }
-            Event::WaitShed => {
-                if let Some(suppressed) = self.sheds.admit(Instant::now()) {
-                    warn!(suppressed, "too many clients wait for a server connection");
-                }
-            }
+            Event::WaitShed => self.shed(),
             Event::ErrorSent { sqlstate } => debug!(sqlstate = sqlstate.as_str(), "error sent"),
             Event::ClientClosed { end, authenticated } => self.client_closed(end, authenticated),
             Event::ServerOpened {

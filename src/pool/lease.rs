@@ -93,9 +93,8 @@ impl Lease {
         match self.pooled.fault(Instant::now()) {
             Some(reason) => self.discard(reason),
             None => {
-                let pool = Arc::clone(&self.slot.pool);
-                if let Some((pooled, permit)) = self.into_parts() {
-                    pool.give(pooled, permit);
+                if let (pooled, slot, Some(permit)) = self.end() {
+                    slot.pool.give(pooled, permit);
                 }
             }
         }
@@ -103,14 +102,18 @@ impl Lease {
 
     /// Gives up the lease without any transition: the books still count the connection as leased.
     pub(super) fn into_parts(self) -> Option<(Pooled, Permit)> {
+        let (pooled, _, permit) = self.end();
+        Some((pooled, permit?))
+    }
+
+    fn end(self) -> (Pooled, Slot, Option<Permit>) {
         let Self { pooled, mut slot } = self;
-        let open = slot.open.take()?;
-        Some((pooled, open.permit))
+        let permit = slot.open.take().map(|open| open.permit);
+        (pooled, slot, permit)
     }
 
     fn discard(self, reason: DiscardReason) {
-        let pool = Arc::clone(&self.slot.pool);
-        let Some((pooled, permit)) = self.into_parts() else {
+        let (pooled, slot, Some(permit)) = self.end() else {
             return;
         };
         let key = Arc::clone(pooled.server.cancel_key());
@@ -134,7 +137,7 @@ impl Lease {
                 cancel_soon(key);
             }
         }
-        pool.forget(permit, reason);
+        slot.pool.forget(permit, reason);
     }
 
     fn restore(mut self, remedy: Remedy) {

@@ -197,7 +197,7 @@ impl Pool {
                 .await
                 .map_err(|_| PoolError::WaitTimeout {
                     limit,
-                    reason: WaitReason::Pool,
+                    reason: self.host.books().reason(self.flow),
                 })?
                 .cloned(),
         }

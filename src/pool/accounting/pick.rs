@@ -161,7 +161,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     }
 
     /// What a flow's waiters wait for.
-    pub(super) fn reason(&self, id: FlowId) -> WaitReason {
+    pub(in super::super) fn reason(&self, id: FlowId) -> WaitReason {
         let flow = &self.flows[id];
         let ledger = &self.pools[flow.pool];
         match self.standing(flow) {

@@ -231,3 +231,61 @@ fn nothing_is_kept_of_tenants_that_are_gone() {
     assert_eq!(bench.books.pools.keys().count(), 0);
     assert_eq!(bench.books.totals.open(), 0);
 }
+
+/// How long a quiet tenant's requests take, from asking to the end of the transaction, in microseconds and in
+/// order: one every five milliseconds, of 1 to 9 ms, beside so many clients who always want a transaction that
+/// lasts `times` as long.
+fn quiet_latencies(clients: u32, times: u64, floor: usize) -> Vec<u64> {
+    const QUIET: u32 = 1_000_000;
+    const REQUESTS: u32 = 4_000;
+    let (mut bench, pool) = one_pool(16);
+    let flood = bench.flow(pool, "flood", Share::default());
+    let quiet = bench.flow(pool, "quiet", share(1, floor, None, 0));
+    let start = bench.now;
+    // When something happens to whom: a flooding client asks, a quiet one asks, or a transaction ends.
+    let mut events: std::collections::BTreeSet<(u64, u32)> = (0..clients).map(|who| (0, who)).collect();
+    events.extend((0..REQUESTS).map(|number| (100_000 + u64::from(number) * 5_000, QUIET + number)));
+    let mut chance = 1_u64;
+    let mut holding = std::collections::BTreeSet::new();
+    let mut latencies = Vec::new();
+    while let Some((at, who)) = events.pop_first() {
+        bench.now = start + Duration::from_micros(at);
+        let ends = holding.remove(&who);
+        if ends {
+            bench.give(who);
+        }
+        if who >= QUIET && ends {
+            let asked = 100_000 + u64::from(who - QUIET) * 5_000;
+            latencies.push(at - asked);
+        } else {
+            bench.ask(if who < QUIET { flood } else { quiet }, who);
+        }
+        bench.connect_all();
+        for who in bench.holders() {
+            if holding.insert(who) {
+                chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let lasts = 1_000 + (chance >> 33) % 8_000;
+                events.insert((at + lasts * if who < QUIET { times } else { 1 }, who));
+            }
+        }
+        if latencies.len() == REQUESTS as usize {
+            break;
+        }
+    }
+    latencies.sort_unstable();
+    latencies
+}
+
+#[test]
+fn a_flood_does_not_raise_a_quiet_tenants_p99_by_half() {
+    let p99 = |latencies: Vec<u64>| latencies[latencies.len() * 99 / 100] as f64;
+    let alone = p99(quiet_latencies(0, 1, 0));
+    let ratio = |clients, times, floor| p99(quiet_latencies(clients, times, floor)) / alone;
+    let beside_equals = ratio(500, 1, 0);
+    assert!(beside_equals < 1.5, "{beside_equals}");
+    // Nobody can be interrupted: where others' transactions are much longer, a floor is what helps.
+    let beside_long = ratio(500, 20, 3);
+    assert!(beside_long < 1.5, "{beside_long}");
+    let without_floor = ratio(500, 20, 0);
+    assert!(without_floor > 1.5, "{without_floor}");
+}
