@@ -13,7 +13,7 @@ use super::grant::{self, RoleRule};
 use super::key_store::{Edition, KeyStore};
 use super::keys::KeySet;
 use super::token::{self, Token, Validity};
-use super::users::Users;
+use super::users::{ClaimPaths, Users};
 use super::{
     AuthError, AuthSetupError, Bearer, ClaimPath, IssuerSettings, KeySource, NamePattern, Place, Principal,
     Settings, SetupMistake, SetupReason, UserLogin, Ways,
@@ -106,8 +106,12 @@ impl Authenticator {
         if issuers.is_empty() && settings.anonymous_role.is_none() {
             scram_names.extend(NamePattern::parse("*"));
         }
+        let paths = ClaimPaths {
+            role: settings.role_claim.clone(),
+            tenants: settings.tenant_claim.clone(),
+        };
         let users = users
-            .map(|file| Users::new(file, scram_names, events))
+            .map(|file| Users::new(file, scram_names, paths, events))
             .transpose();
         let users = users.unwrap_or_else(|reason| {
             mistakes.push(SetupMistake {

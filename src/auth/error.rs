@@ -180,19 +180,11 @@ impl AuthError {
         match self {
             Self::NoToken | Self::RoleNeedsToken(_) => "Send a token (JWT) as the password.".into(),
             Self::TokenTooLong { .. } => "Ask the issuer for a token with fewer claims.".into(),
-            Self::NotAToken(_) => {
-                "The password is a signed JWT: three base64url parts joined by dots. Passwords of database \
-                 users are not accepted."
-                    .into()
-            }
+            Self::NotAToken(_) => NOT_A_TOKEN.into(),
             Self::DuplicateKey(_) | Self::CriticalExtension => {
                 "The issuer has to sign a plain JWT (RFC 7519).".into()
             }
-            Self::UnknownAlgorithm => {
-                "Sign with one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, \
-                 ES384, EdDSA, as configured for the issuer."
-                    .into()
-            }
+            Self::UnknownAlgorithm => UNKNOWN_ALGORITHM.into(),
             Self::AlgorithmNotAllowed(_) => {
                 "Sign with one of the algorithms configured for the issuer and its keys.".into()
             }
@@ -250,6 +242,12 @@ impl AuthError {
         }
     }
 }
+
+const NOT_A_TOKEN: &str = "The password is a signed JWT: three base64url parts joined by dots. Passwords of \
+                           database users are not accepted.";
+
+const UNKNOWN_ALGORITHM: &str = "Sign with one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, \
+                                 ES256, ES384, EdDSA, as configured for the issuer.";
 
 impl From<&AuthError> for Fault {
     fn from(error: &AuthError) -> Self {

@@ -18,7 +18,9 @@ use serde_json::{Map, Value};
 use tokio::time::sleep;
 
 use super::scram::{Challenge, Proof, Scram};
-use super::{AuthError, CertificateName, NamePattern, Principal, SaslError, ScramVerifier, certificate};
+use super::{
+    AuthError, CertificateName, ClaimPath, NamePattern, Principal, SaslError, ScramVerifier, certificate,
+};
 use crate::base::{Drain, Event, Events, Phase, RoleName, TenantName};
 
 /// How often the file is looked at. A look is one `stat`.
@@ -37,7 +39,8 @@ pub struct UserSettings {
     pub role: RoleName,
     /// The tenants it may enter; empty if it names none.
     pub tenants: Vec<TenantName>,
-    /// What its policies are told about it, as if a token had said so. `sub` is its name unless it is here.
+    /// What its policies are told about it, as if a token had said so. `sub` is its name, and role and tenants are
+    /// where tokens have them, unless they are here.
     pub claims: Map<String, Value>,
     /// Its password's verifier.
     pub verifier: Option<ScramVerifier>,
@@ -112,9 +115,16 @@ impl fmt::Display for Doom {
     }
 }
 
+/// Where tokens say role and tenants.
+pub(super) struct ClaimPaths {
+    pub(super) role: ClaimPath,
+    pub(super) tenants: Option<ClaimPath>,
+}
+
 /// The users in force.
 pub(super) struct Users {
     file: UsersFile,
+    paths: ClaimPaths,
     /// Names that are asked for a password whether they have one or not.
     asked: Vec<NamePattern>,
     table: RwLock<Arc<Table>>,
@@ -144,13 +154,19 @@ type Stamp = Option<(SystemTime, u64, u64)>;
 
 impl Users {
     /// Reads the file. Blocks on the file system.
-    pub(super) fn new(file: UsersFile, asked: Vec<NamePattern>, events: Events) -> Result<Arc<Self>, String> {
+    pub(super) fn new(
+        file: UsersFile,
+        asked: Vec<NamePattern>,
+        paths: ClaimPaths,
+        events: Events,
+    ) -> Result<Arc<Self>, String> {
         // The stamp first: a file that changes while it is read is read again.
         let seen = stamp(&file.path);
-        let table = Table::new((file.read)(&file.path)?);
+        let table = Table::new((file.read)(&file.path)?, &paths);
         Ok(Arc::new(Self {
             table: RwLock::new(Arc::new(table)),
             file,
+            paths,
             asked,
             seen: Mutex::new(seen),
             events,
@@ -232,7 +248,7 @@ impl Users {
         if *self.seen.lock() == now {
             return Ok(false);
         }
-        let table = Table::new((self.file.read)(&self.file.path)?);
+        let table = Table::new((self.file.read)(&self.file.path)?, &self.paths);
         *self.table.write() = Arc::new(table);
         *self.seen.lock() = now;
         Ok(true)
@@ -285,13 +301,10 @@ impl From<SaslError> for AuthError {
 }
 
 impl Table {
-    fn new(settings: Vec<UserSettings>) -> Self {
+    fn new(settings: Vec<UserSettings>, paths: &ClaimPaths) -> Self {
         let mock = Mock::new(&settings);
         let users = settings.into_iter().map(|user| {
-            let mut claims = user.claims;
-            claims
-                .entry("sub")
-                .or_insert_with(|| Value::from(user.name.as_str()));
+            let claims = paths.claims(&user);
             let made = User {
                 principal: Arc::new(Principal::listed(user.role, user.tenants, claims)),
                 verifier: user.verifier,
@@ -303,6 +316,34 @@ impl Table {
             users: users.collect(),
             mock,
         }
+    }
+}
+
+impl ClaimPaths {
+    /// What a token of this user would say.
+    fn claims(&self, user: &UserSettings) -> Map<String, Value> {
+        let mut claims = user.claims.clone();
+        let tenants: Vec<&str> = user.tenants.iter().map(TenantName::as_str).collect();
+        let tenants = match tenants.as_slice() {
+            [] => None,
+            [one] => Some(Value::from(*one)),
+            several => Some(Value::from(several)),
+        };
+        let subject = ClaimPath::named("sub");
+        for (path, value) in [
+            (Some(&subject), Some(Value::from(user.name.as_str()))),
+            (Some(&self.role), Some(Value::from(user.role.as_str()))),
+            (self.tenants.as_ref(), tenants),
+        ] {
+            let (Some(path), Some(value)) = (path, value) else {
+                continue;
+            };
+            if path.find(&claims).is_none() {
+                // What the file says of its own stands where there is no place beside it.
+                let _ = path.assign(&mut claims, value);
+            }
+        }
+        claims
     }
 }
 

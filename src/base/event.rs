@@ -197,6 +197,8 @@ pub enum DiscardReason {
     Idle,
     /// Idle, and another pool of its server needed the room.
     Evicted,
+    /// A statement wants its database for itself.
+    DatabaseChanges,
     /// A time limit ended the transaction.
     Timeout,
     /// Its lease was dropped without check-in.
@@ -221,6 +223,7 @@ impl DiscardReason {
             Self::Lifetime => "lifetime",
             Self::Idle => "idle",
             Self::Evicted => "evicted",
+            Self::DatabaseChanges => "database_changes",
             Self::Timeout => "timeout",
             Self::Dropped => "dropped",
             Self::SessionEnded => "session_ended",

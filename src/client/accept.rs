@@ -29,6 +29,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client that is refused may take to read why.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a client may take to be told that too many log in at this time.
+const TURN_AWAY_LIMIT: Duration = Duration::from_millis(100);
+
 /// How long what a refused client still sends is read and dropped.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -37,6 +40,9 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Startup settings whose canonical form is remembered.
 const CANONICAL_SETTINGS: u64 = 10_000;
+
+/// Trusted roles that are remembered as superusers or not, for each pool.
+const RANKS: u64 = 10_000;
 
 /// The parts that a gateway joins.
 pub struct GatewayParts {
@@ -81,6 +87,7 @@ impl Gateway {
                 cancels: CancelRegistry::new(parts.events.clone()),
                 census,
                 canonical: moka::sync::Cache::new(CANONICAL_SETTINGS),
+                ranks: moka::sync::Cache::new(RANKS),
                 anonymous_role: parts.anonymous_role,
                 events: parts.events,
             },
@@ -128,12 +135,12 @@ impl Gateway {
     async fn client(self: Arc<Self>, socket: TcpStream, drain: Drain) {
         let pending = Pending::new(&self.pending);
         if pending.is_over_limit() {
-            return;
+            return self.turn_away(socket).await;
         }
-        self.desk.events.emit(&Event::ClientAccepted);
         let Ok(stream) = Stream::accepted(socket) else {
             return;
         };
+        self.desk.events.emit(&Event::ClientAccepted);
         let mut packets = Packets::new(stream);
         let limit = self.desk.settings.client_login_timeout;
         // Boxed, so that what a login needs is given back when it is over.
@@ -168,9 +175,25 @@ impl Gateway {
                 drop(seat);
                 (end, true)
             }
-            Err(error) => (self.refuse(&mut packets, error).await, false),
+            // Boxed, so that it does not make the task of every session larger.
+            Err(error) => (Box::pin(self.refuse(&mut packets, error)).await, false),
         };
         self.desk.events.emit(&Event::ClientClosed { end, authenticated });
+    }
+
+    /// Tells a client that it has come at a bad time. Nothing is read from it, so it may not come to know.
+    async fn turn_away(&self, mut socket: TcpStream) {
+        let error = LoginError::TooManyLogins;
+        let Some(fault) = error.to_fault() else {
+            return;
+        };
+        self.desk.events.emit(&Event::LoginRefused {
+            sqlstate: fault.sqlstate,
+            reason: &error.to_string(),
+        });
+        let mut out = Vec::new();
+        notice::error(&mut out, &fault);
+        let _ = timeout(TURN_AWAY_LIMIT, socket.write_all(&out)).await;
     }
 
     /// Tells a client why it gets no session.
@@ -190,6 +213,10 @@ impl Gateway {
                 sqlstate: fault.sqlstate,
                 reason: &reason,
             });
+        }
+        // A handshake that failed has told the client by an alert.
+        if let Stream::Closed = client.stream {
+            return ClientEnd::Refused;
         }
         let mut out = Vec::new();
         notice::error(&mut out, &fault);

@@ -66,6 +66,9 @@ pub enum LoginError {
     /// The TLS handshake failed.
     #[error("could not accept SSL connection: {0}")]
     Handshake(#[source] io::Error),
+    /// The certificate of a resumed TLS session is no longer good.
+    #[error("client certificate cannot be used: {0}")]
+    Certificate(String),
     /// The client came in clear text where that is not allowed.
     #[error("this address takes only connections with TLS")]
     TlsRequired,
@@ -81,6 +84,9 @@ pub enum LoginError {
     /// The token would travel in clear text.
     #[error("a token must not travel in clear text")]
     Plaintext,
+    /// More clients are logging in than are served at one time.
+    #[error("too many logins are under way")]
+    TooManyLogins,
     /// All places are taken.
     #[error("no more connections allowed (max_client_conn = {0})")]
     TooManyClients(usize),
@@ -137,7 +143,7 @@ impl LoginError {
             Self::NothingSaid
             | Self::Gone
             | Self::Io(_)
-            | Self::FirstPacket(BadFirstPacket::CancelLength) => return None,
+            | Self::FirstPacket(BadFirstPacket::CancelLength | BadFirstPacket::Terminate) => return None,
             Self::FirstPacket(BadFirstPacket::Version(..)) | Self::Replication => {
                 SqlState::FEATURE_NOT_SUPPORTED
             }
@@ -160,8 +166,12 @@ impl LoginError {
             Self::PasswordTooLong(_) => SqlState::INVALID_PASSWORD,
             Self::NoSuchWay => SqlState::INVALID_PARAMETER_VALUE,
             Self::NoOAuth => SqlState::FEATURE_NOT_SUPPORTED,
-            Self::NoUser | Self::Plaintext | Self::TlsRequired => SqlState::INVALID_AUTHORIZATION,
-            Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
+            Self::NoUser | Self::Certificate(_) | Self::Plaintext | Self::TlsRequired => {
+                SqlState::INVALID_AUTHORIZATION
+            }
+            Self::TooManyLogins | Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => {
+                SqlState::TOO_MANY_CONNECTIONS
+            }
         };
         let fault = Fault::fatal(sqlstate, self.to_string());
         Some(match self.hint() {
@@ -173,6 +183,7 @@ impl LoginError {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Timeout => "Send the token within client_login_timeout.",
+            Self::Certificate(_) => "Connect with a certificate that is in force, and in a new TLS session.",
             Self::NoSuchWay => "It is oauth or password.",
             Self::NoOAuth => "Send the token as the password, or configure [auth.oauth].",
             Self::PasswordTooLong(_) => "The password is a JSON Web Token of at most 16 KiB.",
@@ -187,6 +198,7 @@ impl LoginError {
             Self::Replication => {
                 "No pool_mode passes replication on: it knows no roles. Connect to the server itself."
             }
+            Self::TooManyLogins => "Try again in a moment.",
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
             Self::TooManyOfTenant { .. } => {
                 "Close connections that are not needed, or raise max_tenant_client_conn."

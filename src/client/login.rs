@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::census::{Census, Seat};
-use super::greeting;
+use super::greeting::{self, Rank};
 use super::own_options::OwnOptions;
 use super::packets::Packets;
 use super::{LoginError, Settings, TlsDemand, startup};
 use crate::auth::{Authenticator, Principal, Wanted};
-use crate::base::{Event, Events};
+use crate::base::{Event, Events, RoleName};
+use crate::guard::Policy;
 use crate::identity;
 use crate::pool::{Customer, PoolKey, Pools};
-use crate::session::{self, CancelRegistry, CancelTicket, Identity, canonical_settings};
+use crate::session::{self, CancelRegistry, CancelTicket, Identity, canonical_settings, is_superuser};
 use crate::tenant::Directory;
 use crate::wire::startup::{CancelRequest, FirstPacket, Startup};
 
@@ -28,6 +29,8 @@ pub(super) struct Desk {
     pub(super) census: Arc<Census>,
     /// Startup settings that a server has accepted, with the value it shows for them.
     pub(super) canonical: moka::sync::Cache<(PoolKey, String, String), String>,
+    /// What is known of the roles that may be superusers.
+    pub(super) ranks: moka::sync::Cache<(PoolKey, RoleName), Rank>,
     pub(super) anonymous_role: Option<String>,
     pub(super) events: Events,
 }
@@ -134,7 +137,8 @@ impl Desk {
         let policy = guard.policy_in(route.mode, principal.role());
         let mut settings = startup::settings(startup, guard, &policy)?;
         self.canonicalise(&pool, &principal, &mut settings).await?;
-        let told = greeting::differences(&parameters, principal.role().as_str(), &settings);
+        let rank = self.rank(&pool, &principal, &policy).await?;
+        let told = greeting::differences(&parameters, &route, rank, &settings);
         let ticket = self.cancels.register(startup.negotiated_minor());
 
         let mut out = Vec::new();
@@ -157,6 +161,30 @@ impl Desk {
             ticket,
             seat,
         })
+    }
+
+    /// Whether clients of this role are told that they are superusers. Only trusted roles are asked about, once
+    /// in each database: drivers do no more with it than to draw a prompt.
+    async fn rank(
+        &self,
+        pool: &Customer,
+        principal: &Principal,
+        policy: &Policy,
+    ) -> Result<Rank, LoginError> {
+        if !policy.is_trusted() {
+            return Ok(Rank::Ordinary);
+        }
+        let key = (pool.key().clone(), principal.role().clone());
+        if let Some(rank) = self.ranks.get(&key) {
+            return Ok(rank);
+        }
+        let lease = pool.checkout(principal.role()).await?;
+        let rank = match is_superuser(lease, principal.role()).await? {
+            true => Rank::Superuser,
+            false => Rank::Ordinary,
+        };
+        self.ranks.insert(key, rank);
+        Ok(rank)
     }
 
     /// Replaces values by what the server shows for them. Drivers send the same few, so a server is

@@ -154,10 +154,18 @@ impl Packets {
 
     async fn handshake(&mut self, acceptor: &Acceptor) -> Result<(), LoginError> {
         let plain = std::mem::replace(&mut self.stream, Stream::Closed);
-        let Accepted { stream, end_point } = acceptor.accept(plain).await.map_err(LoginError::Handshake)?;
+        let accepted = acceptor.accept(plain).await.map_err(LoginError::Handshake)?;
+        let Accepted {
+            stream,
+            end_point,
+            objection,
+        } = accepted;
         self.stream = stream;
         self.end_point = end_point;
-        Ok(())
+        match objection {
+            None => Ok(()),
+            Some(error) => Err(LoginError::Certificate(error.to_string())),
+        }
     }
 
     async fn fill(&mut self) -> Result<(), LoginError> {

@@ -4,6 +4,7 @@ use super::class::Grant;
 use super::lexer::{LexError, LexErrorKind};
 use super::policy::Policy;
 use super::reserved::Group;
+use super::statement::Statement;
 use super::{Refusal, StatementClass};
 use crate::base::{PoolMode, SqlState};
 
@@ -123,6 +124,18 @@ impl Denial {
             .class(class)
     }
 
+    /// Says what to do instead where the statement's own words tell what was meant: psql's `\password` sends
+    /// `ALTER USER name PASSWORD '…'`.
+    pub(super) fn explain(self, statement: &Statement<'_>) -> Self {
+        let says = |at: usize, words: &[&str]| statement.name(at).is_some_and(|name| words.contains(&name));
+        let sets_password =
+            says(0, &["alter"]) && says(1, &["user", "role"]) && (3..6).any(|at| says(at, &["password"]));
+        if sets_password {
+            return self.hint("There is no password to change: it is a token, which its issuer renews.");
+        }
+        self
+    }
+
     /// The refusal as the client gets it.
     pub(super) fn refusal(self, text: &str) -> Refusal {
         let position = self.at.map(|at| {
@@ -158,9 +171,6 @@ impl From<LexError> for Denial {
 fn hint_for(class: StatementClass) -> &'static str {
     use StatementClass as C;
     match class {
-        C::Prepare | C::Execute => {
-            "Use your driver's prepared statements: the protocol-level ones work here."
-        }
         C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared => {
             "Two-phase commit needs a direct connection to the server."
         }

@@ -7,17 +7,21 @@
 //!
 //! Nothing here does I/O or waits. A verdict is cached by policy and text.
 
+mod bare;
 mod cache;
 mod calls;
 mod class;
 mod classify;
 mod copy;
+mod database;
 mod denial;
 mod facts;
 mod lexer;
 mod names;
 mod policy;
+mod prepare;
 mod query;
+mod relations;
 mod reserved;
 mod rules;
 mod setting;
@@ -32,9 +36,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use class::StatementClass;
+pub use database::databases_wanted_alone;
 pub use facts::Facts;
 pub use policy::{Policy, PolicyMistake};
-pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue};
+pub use reserved::reserved_functions;
+pub use verdict::{
+    Action, Cleared, PreparedQuery, Refusal, Script, SetScope, SetSetting, SetValue, StatementName,
+};
 
 use crate::base::{PoolMode, RoleName};
 use cache::VerdictCache;
@@ -281,13 +289,24 @@ impl Guard {
                 .at(statement.offset(0)));
             }
             edits.append(&mut verdict.edits);
-            allowed.push((statement.range(), verdict));
+            let prepared = match verdict.action {
+                Action::Prepare(_) => prepare::prepared_query(&statement),
+                _ => None,
+            };
+            let prepared = prepared.map(|query| (query, prepare::declared_types(&statement)));
+            allowed.push((statement.range(), verdict, prepared));
         }
         let text: Arc<str> = edited(text, &edits).into();
-        let cleared = allowed
-            .into_iter()
-            .map(|(range, verdict)| Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class))
-            .collect();
+        let cleared = allowed.into_iter().map(|(range, verdict, prepared)| {
+            let cleared = Cleared::new(Arc::clone(&text), range, verdict);
+            match prepared {
+                Some((query, types)) => {
+                    cleared.with_prepared(query.range(), classify::classify(&query).0, types)
+                }
+                None => cleared,
+            }
+        });
+        let cleared = cleared.collect();
         Ok(Script::new(text, cleared))
     }
 }

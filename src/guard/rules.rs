@@ -1,15 +1,17 @@
 //! The rules for one statement.
 
+use super::bare::only_sets;
 use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility};
 use super::denial::Denial;
 use super::lexer::Kw;
 use super::policy::Policy;
+use super::prepare::deallocate;
 use super::query::{self, Query};
 use super::setting::{self, SetStatement};
 use super::settings::{SetKind, Settable};
 use super::statement::Statement;
-use super::{Action, StatementClass, copy, facts, shared, transaction};
+use super::{Action, StatementClass, copy, shared, transaction};
 
 /// What is judged by: one policy and what the whole guard shares.
 pub(super) struct Rules<'p> {
@@ -23,6 +25,8 @@ pub(super) struct Allowed {
     pub(super) class: StatementClass,
     pub(super) action: Action,
     pub(super) edits: Vec<MakeLocal>,
+    /// See [`only_sets`].
+    pub(super) only_sets: bool,
 }
 
 impl Rules<'_> {
@@ -46,7 +50,7 @@ impl Rules<'_> {
         }
         shared::temporary(self.policy, statement, class, query)?;
         if !self.policy.allows(class) {
-            return Err(Denial::statement(self.policy, class).at(start));
+            return Err(Denial::statement(self.policy, class).at(start).explain(statement));
         }
         if class != StatementClass::Create
             && let Some(at) = (0..statement.len()).find(|at| statement.is_punct(*at, b';'))
@@ -61,7 +65,12 @@ impl Rules<'_> {
             }
             None => self.command(statement, class)?,
         };
-        Ok(Allowed { class, action, edits })
+        Ok(Allowed {
+            class,
+            action,
+            edits,
+            only_sets: only_sets(statement),
+        })
     }
 
     fn command(
@@ -71,6 +80,9 @@ impl Rules<'_> {
     ) -> Result<(Action, Vec<MakeLocal>), Denial> {
         use StatementClass as C;
         let malformed = || Denial::syntax(format!("syntax error in {class}")).at(statement.offset(0));
+        if let Some(verdict) = self.execute(statement, statement) {
+            return verdict;
+        }
         let action = match class {
             C::Begin | C::Commit | C::Rollback | C::Savepoint | C::Release | C::RollbackTo => {
                 transaction::read(statement, class).ok_or_else(malformed)?
@@ -78,6 +90,7 @@ impl Rules<'_> {
             C::Set | C::Reset | C::SetTransaction | C::SetCharacteristics | C::SetConstraints => {
                 self.setting(statement)?
             }
+            C::Prepare => return self.prepare(statement),
             C::Deallocate => deallocate(statement).ok_or_else(malformed)?,
             C::DiscardAll if statement.len() == 2 => Action::DiscardAll,
             C::DiscardAll => return Err(malformed()),
@@ -90,7 +103,7 @@ impl Rules<'_> {
             C::Do => Action::Call,
             C::CopyFrom | C::CopyTo => return self.copy(statement),
             C::Declare => return Ok((Action::Query, self.declare(statement)?)),
-            C::Explain => return Ok((Action::Query, self.explain(statement)?)),
+            C::Explain => return self.explain(statement),
             _ if is_utility(statement, class) => Action::Utility,
             // DDL names functions to create or grant them, not to call them.
             _ if class.grant() == super::class::Grant::Trusted => Action::Query,
@@ -100,7 +113,7 @@ impl Rules<'_> {
     }
 
     /// Judges what a query does; `whole` is the statement it stands in.
-    fn query(
+    pub(super) fn query(
         &self,
         statement: &Statement<'_>,
         query: &Query,
@@ -162,7 +175,11 @@ impl Rules<'_> {
     }
 
     /// Judges every name of the statement.
-    fn names(&self, statement: &Statement<'_>, relations: &[usize]) -> Result<Vec<MakeLocal>, Denial> {
+    pub(super) fn names(
+        &self,
+        statement: &Statement<'_>,
+        relations: &[usize],
+    ) -> Result<Vec<MakeLocal>, Denial> {
         let edits = Names {
             policy: self.policy,
             settable: self.settable,
@@ -172,53 +189,6 @@ impl Rules<'_> {
             self.denied_relations(statement)?;
         }
         Ok(edits)
-    }
-
-    /// Applies the policy's relation and schema lists: to every name that stands where only a relation can,
-    /// and to every other name unless the grammar knows that it is no relation.
-    fn denied_relations(&self, statement: &Statement<'_>) -> Result<(), Denial> {
-        let mut ambiguous = None;
-        for at in 0..statement.len() {
-            let Some(name) = statement.name(at) else { continue };
-            let qualified = at > 1 && statement.is_punct(at - 1, b'.');
-            let schema = if qualified { statement.name(at - 2) } else { None };
-            let is_denied = self.policy.denies_relation(schema, name)
-                || (statement.is_punct(at + 1, b'.') && self.policy.denies_schema(name));
-            if !is_denied {
-                continue;
-            }
-            if is_relation_place(statement, at) {
-                return Err(self.denied_relation(name, statement.offset(at)));
-            }
-            ambiguous = ambiguous.or(Some((name, at)));
-        }
-        let Some((name, at)) = ambiguous else {
-            return Ok(());
-        };
-        let is_known_column = facts::read(statement).is_some_and(|facts| !self.denies(&facts));
-        if is_known_column {
-            return Ok(());
-        }
-        Err(self.denied_relation(name, statement.offset(at)))
-    }
-
-    fn denies(&self, facts: &facts::Facts) -> bool {
-        let schema_denied =
-            |schema: Option<&str>| schema.is_some_and(|schema| self.policy.denies_schema(schema));
-        let relation = |name: &String| {
-            let (schema, name) = qualified(name);
-            self.policy.denies_relation(schema, name) || schema_denied(schema)
-        };
-        facts.relations.iter().chain(&facts.written).any(relation)
-            || facts
-                .functions
-                .iter()
-                .any(|name| schema_denied(qualified(name).0))
-    }
-
-    fn denied_relation(&self, name: &str, at: usize) -> Denial {
-        let message = format!("the policy \"{}\" denies {name}", self.policy.name());
-        Denial::forbidden("policy.denied_relations", message).at(at)
     }
 
     fn setting(&self, statement: &Statement<'_>) -> Result<Action, Denial> {
@@ -293,7 +263,7 @@ impl Rules<'_> {
         self.query(&inner, &query, statement)
     }
 
-    fn explain(&self, statement: &Statement<'_>) -> Result<Vec<MakeLocal>, Denial> {
+    fn explain(&self, statement: &Statement<'_>) -> Result<(Action, Vec<MakeLocal>), Denial> {
         let malformed = || Denial::syntax("syntax error in EXPLAIN").at(statement.offset(0));
         let begins_query = |at: usize| {
             matches!(statement.kw(at), Kw::Select | Kw::With | Kw::Values | Kw::Table)
@@ -325,15 +295,20 @@ impl Rules<'_> {
         }
         let (class, query) = classify(&inner);
         shared::temporary(self.policy, &inner, class, query.as_ref())?;
-        match query {
-            Some(query) => self.query(&inner, &query, statement),
-            None if class == StatementClass::Declare => self.declare(&inner),
-            None if self.policy.allows(class) && class.grant() == super::class::Grant::Trusted => {
-                Ok(Vec::new())
-            }
-            None if class == StatementClass::Unknown => Err(malformed()),
-            None => Err(Denial::statement(self.policy, class).at(inner.offset(0))),
+        let trusted = self.policy.allows(class) && class.grant() == super::class::Grant::Trusted;
+        if (trusted || class == StatementClass::Execute)
+            && let Some(verdict) = self.execute(statement, &inner)
+        {
+            return verdict;
         }
+        let edits = match query {
+            Some(query) => self.query(&inner, &query, statement)?,
+            None if class == StatementClass::Declare => self.declare(&inner)?,
+            None if trusted => Vec::new(),
+            None if class == StatementClass::Unknown => return Err(malformed()),
+            None => return Err(Denial::statement(self.policy, class).at(inner.offset(0))),
+        };
+        Ok((Action::Query, edits))
     }
 }
 
@@ -346,50 +321,6 @@ fn action_of(edits: &[MakeLocal]) -> Action {
         Action::Query
     } else {
         Action::SetConfig(kept.into())
-    }
-}
-
-/// `DEALLOCATE [PREPARE] { name | ALL }`
-fn deallocate(statement: &Statement<'_>) -> Option<Action> {
-    let at = if statement.kw(1) == Kw::Prepare && statement.len() == 3 {
-        2
-    } else {
-        1
-    };
-    if at + 1 != statement.len() {
-        return None;
-    }
-    if statement.kw(at) == Kw::All {
-        return Some(Action::Deallocate(None));
-    }
-    statement
-        .name(at)
-        .map(|name| Action::Deallocate(Some(name.into())))
-}
-
-/// Whether the name whose last part is at `at` stands right after a word that only a relation follows.
-fn is_relation_place(statement: &Statement<'_>, at: usize) -> bool {
-    let mut first = at;
-    while first > 1 && statement.is_punct(first - 1, b'.') {
-        first -= 2;
-    }
-    let Some(before) = first.checked_sub(1) else {
-        return false;
-    };
-    matches!(
-        statement.kw(before),
-        Kw::From | Kw::Into | Kw::Update | Kw::Table | Kw::Only | Kw::Using | Kw::Copy | Kw::Binary
-    ) || statement.name(before) == Some("join")
-}
-
-/// A joined name's last schema and its last part.
-fn qualified(name: &str) -> (Option<&str>, &str) {
-    match name.rsplit_once('.') {
-        Some((schema, last)) => (
-            Some(schema.rsplit_once('.').map_or(schema, |(_, part)| part)),
-            last,
-        ),
-        None => (None, name),
     }
 }
 

@@ -89,6 +89,7 @@ impl EventLog {
             | DiscardReason::Lifetime
             | DiscardReason::Idle
             | DiscardReason::Evicted
+            | DiscardReason::DatabaseChanges
             | DiscardReason::Timeout
             | DiscardReason::Dropped
             | DiscardReason::Shutdown => debug!(reason = reason_name, "server connection closed"),

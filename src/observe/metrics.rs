@@ -27,9 +27,9 @@
 //! | `portcullis_key_refreshes_total` | counter | `issuer`, `result` | key sets fetched: `ok`, `failed` |
 //! | `portcullis_certificate_reloads_total` | counter | `result` | changed certificates put into force: `ok`, `failed` |
 //! | `portcullis_user_reloads_total` | counter | `result` | changed users files put into force: `ok`, `failed` |
-//! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
+//! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `mode`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
 //! | `portcullis_server_budget` | gauge | `server`, `state` | server connections of all pools `idle`, `leased` and `connecting`, clients `waiting`; `max` where there is a limit |
-//! | `portcullis_pool_waiting` | gauge | `server`, `database`, `login` | clients that wait for a connection of the pool |
+//! | `portcullis_pool_waiting` | gauge | `server`, `database`, `login`, `mode` | clients that wait for a connection of the pool |
 //! | `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`, `process_threads` | counter, gauges | | the process (Linux) |
 //!
 //! No series is labelled with a tenant, a client or anything else without an end.
@@ -176,6 +176,7 @@ mod tests {
                 server,
                 database,
                 login,
+                mode: crate::base::PoolMode::Transaction,
                 idle: 2,
                 leased: 3,
                 waiting: 4,
@@ -366,15 +367,15 @@ mod tests {
             ("portcullis_user_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_user_reloads_total{result=\"failed\"}", 1.0),
             (
-                "portcullis_pool_waiting{database=\"acme\",login=\"app\",server=\"main\"}",
+                "portcullis_pool_waiting{database=\"acme\",login=\"app\",mode=\"transaction\",server=\"main\"}",
                 4.0,
             ),
             (
-                "portcullis_pool_connections{database=\"acme\",login=\"app\",server=\"main\",state=\"idle\"}",
+                "portcullis_pool_connections{database=\"acme\",login=\"app\",mode=\"transaction\",server=\"main\",state=\"idle\"}",
                 2.0,
             ),
             (
-                "portcullis_pool_connections{database=\"acme\",login=\"app\",server=\"main\",state=\"leased\"}",
+                "portcullis_pool_connections{database=\"acme\",login=\"app\",mode=\"transaction\",server=\"main\",state=\"leased\"}",
                 3.0,
             ),
         ] {

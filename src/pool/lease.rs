@@ -123,6 +123,7 @@ impl Lease {
             | DiscardReason::Lifetime
             | DiscardReason::Idle
             | DiscardReason::Evicted
+            | DiscardReason::DatabaseChanges
             | DiscardReason::SessionEnded
             | DiscardReason::Unclean
             | DiscardReason::Cancelled => pooled.server.close(),

@@ -278,6 +278,18 @@ impl Pool {
         self.host.follow(follow);
     }
 
+    /// Closes what is idle. Nothing is opened in its place before it is needed, or the reaper's next round.
+    pub(super) fn close_idle(&self, reason: DiscardReason) {
+        let now = Instant::now();
+        let idle = self.host.books().reap(self.id, now, |_| Some(reason));
+        for (pooled, reason) in idle {
+            self.host.close(pooled, reason);
+        }
+        // Another pool may have waited for the room.
+        let follow = self.host.books().settle_others(now);
+        self.host.follow(follow);
+    }
+
     /// Whether nothing would be lost without this pool.
     pub(super) fn is_disposable(&self, now: Instant) -> bool {
         let books = self.host.books();

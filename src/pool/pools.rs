@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::base::limits::{POOLS, WARM_POOLS};
-use crate::base::{Drain, Events, Phase, PlanName, ServerName, TenantName};
+use crate::base::{DatabaseName, DiscardReason, Drain, Events, Phase, PlanName, ServerName, TenantName};
 use crate::server::Target;
 
 use super::accounting::{PoolLimits, ServerLimits};
@@ -142,6 +142,17 @@ impl Pools {
             Pool::new(key.clone(), plan, Arc::clone(host), self.events.clone())
         };
         Ok(Arc::clone(pools.entry(key.clone()).or_insert_with(make)))
+    }
+
+    /// Closes the idle connections to a database, under whatever login: a statement is about to be sent that
+    /// fails while others are connected to it. Connections in use stay, and ones opened later may get in its way.
+    pub fn leave_database(&self, server: &ServerName, database: &DatabaseName) {
+        for (pool, _) in self.held() {
+            let key = pool.key();
+            if key.server == *server && key.database == *database {
+                pool.close_idle(DiscardReason::DatabaseChanges);
+            }
+        }
     }
 
     /// The reaper: every second it closes idle connections that are dead, past `server_lifetime` or

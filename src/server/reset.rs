@@ -101,6 +101,10 @@ impl State {
                 Some(before) if *before == *value => Ok(state),
                 _ => Err(DiscardReason::PinnedSetting),
             },
+            // Its last words: operator intervention, class 57.
+            (_, Message::ErrorResponse { sqlstate, .. }) if sqlstate.as_str().starts_with("57P") => {
+                Err(DiscardReason::ServerGone)
+            }
             (_, Message::ErrorResponse { .. }) => Err(DiscardReason::Unclean),
             _ => Err(DiscardReason::ProtocolViolation),
         }

@@ -3,7 +3,7 @@
 
 use super::effect::Effect;
 use super::link::{Block, Changes, Link};
-use super::statement::{BEGIN, COMMIT, WRITE_SETTING};
+use super::statement::{BEGIN, COMMIT, WRITE_SETTING_AND_RETURN};
 use super::{NameChange, Session};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared, SetScope, SetSetting, SetValue};
@@ -12,6 +12,9 @@ use crate::wire::replies::{Delivery, Own};
 impl Session {
     /// Runs a session command in its turn.
     pub(super) fn session_command(&mut self, cleared: &Cleared) {
+        if !matches!(cleared.action(), Action::Set(_)) {
+            self.heed_failure();
+        }
         match cleared.action() {
             Action::Set(setting) => self.set(setting, cleared.sql()),
             Action::SetDefaults(defaults) => self.set_defaults(defaults),
@@ -27,6 +30,7 @@ impl Session {
                 self.answer(Own::Command("DEALLOCATE ALL"), Effect::NameChanged);
             }
             Action::Deallocate(Some(name)) => self.deallocate(name),
+            Action::Prepare(name) => self.prepare_in_sql(cleared, name),
             Action::Query
             | Action::CopyIn
             | Action::Call
@@ -38,6 +42,7 @@ impl Session {
             | Action::Savepoint(_)
             | Action::Release(_)
             | Action::RollbackTo(_)
+            | Action::Execute(_)
             | Action::Utility => {}
         }
     }
@@ -219,13 +224,16 @@ impl Session {
         link.session_changes(name);
         let effect = Effect::SettingReset(name.into());
         match startup {
-            Some(value) => link.run_internal(
-                &internal.write_setting,
-                WRITE_SETTING,
-                &[name, &value],
-                Delivery::Hide,
-                effect,
-            ),
+            Some(value) => {
+                link.leave_role();
+                link.run_internal(
+                    &internal.write_setting,
+                    WRITE_SETTING_AND_RETURN,
+                    &[name, &value, self.identity.principal.role().as_str()],
+                    Delivery::Hide,
+                    effect,
+                );
+            }
             None => {
                 let default = format!("{} TO DEFAULT", quoted(name));
                 link.set_locally(&default, Delivery::Hide, effect, warrant);

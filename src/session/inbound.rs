@@ -96,12 +96,11 @@ impl Session {
         match (head.tag, rest.get(..head.body_len)) {
             (tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL, _) => self.begin_copy_message(head),
             (tag::BIND, _) => self.begin_bind(head, rest),
-            (tag::FUNCTION_CALL, _) => self.refuse_function_call(head),
             (_, Some(body)) => match self.message(head.tag, body) {
                 Step::Consumed(_) => Step::Consumed(HEAD_BYTES + head.body_len),
                 other => other,
             },
-            (tag::QUERY | tag::PARSE, None) => self.begin_assembly(head),
+            (tag::QUERY | tag::PARSE | tag::FUNCTION_CALL, None) => self.begin_assembly(head),
             (_, None) if head.body_len > limits::BUFFER_BYTES - HEAD_BYTES => {
                 self.violation("message is too long for its type")
             }
@@ -126,6 +125,7 @@ impl Session {
             tag::DESCRIBE => body::named(body).map(|message| self.describe(&message)),
             tag::CLOSE => body::named(body).map(|message| self.close(&message)),
             tag::EXECUTE => body::execute(body).map(|portal| self.execute(portal, body)),
+            tag::FUNCTION_CALL => body::function_call(body).map(|call| self.function_call(&call)),
             tag::SYNC => Ok(self.sync()),
             tag::FLUSH => Ok(self.flush()),
             tag::TERMINATE => Ok(Step::End(ClientEnd::Terminated)),
@@ -155,7 +155,7 @@ impl Session {
     /// A message whose body has not its form: an error, and the session goes on, as with Postgres.
     pub(super) fn bad_body(&mut self, tag: u8, bad: BadBody) -> Step {
         self.fail(Fault::error(SqlState::PROTOCOL_VIOLATION, bad.to_string()));
-        if tag == tag::QUERY {
+        if ends_batch(tag) {
             self.end_batch();
         }
         Step::Consumed(0)
@@ -168,23 +168,6 @@ impl Session {
             format!("protocol violation: {what}"),
         ));
         Step::End(ClientEnd::ProtocolViolation)
-    }
-
-    fn refuse_function_call(&mut self, head: Head) -> Step {
-        if self.copies() {
-            self.message_during_copy(head.tag);
-        } else if self.skipping == Skipping::No {
-            self.fail(
-                Fault::error(
-                    SqlState::INSUFFICIENT_PRIVILEGE,
-                    "the function-call protocol message is refused",
-                )
-                .with_hint("Call the function with SELECT or CALL."),
-            );
-            self.end_batch();
-        }
-        self.inbound = Inbound::Drop(head.body_len);
-        Step::Consumed(HEAD_BYTES)
     }
 
     // ---- bodies that do not fit the inbox -----------------------------------------------------------
@@ -211,7 +194,7 @@ impl Session {
                         "The limit is {limit} bytes. Pass large values as parameters."
                     )),
                 );
-                if head.tag == tag::QUERY {
+                if ends_batch(head.tag) {
                     self.end_batch();
                 }
             }
@@ -333,6 +316,11 @@ impl Session {
         self.after_copy_end();
         Step::Consumed(0)
     }
+}
+
+/// Whether a message is answered with ReadyForQuery without a Sync.
+fn ends_batch(tag: u8) -> bool {
+    matches!(tag, tag::QUERY | tag::FUNCTION_CALL)
 }
 
 /// Where the rest of a body goes.

@@ -83,9 +83,9 @@ impl Session {
         };
         let unread = !self.relay.is_between_frames() || !self.server_inbox.is_empty();
         let verdict = match verdict {
-            CheckIn::Discard(reason @ (DiscardReason::ServerGone | DiscardReason::Shutdown)) => {
-                CheckIn::Discard(reason)
-            }
+            CheckIn::Discard(DiscardReason::ServerGone) => verdict,
+            // It is idle: closed with a goodbye, and nothing is there to be cancelled.
+            CheckIn::Discard(DiscardReason::Shutdown) => CheckIn::Discard(DiscardReason::SessionEnded),
             _ if self.kept.taint == Taint::Cancelled => CheckIn::Discard(DiscardReason::Cancelled),
             // The rest of a notification that is half read could not be told from an answer.
             _ if unread || self.policy.is_trusted() => CheckIn::Discard(DiscardReason::SessionEnded),

@@ -8,7 +8,9 @@
 mod cancel;
 mod command;
 mod effect;
+mod execute;
 mod extended;
+mod function_call;
 mod inbound;
 mod kept;
 mod link;
@@ -25,6 +27,7 @@ mod statement;
 mod timer;
 mod transaction;
 mod warrant;
+mod wording;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -36,14 +39,14 @@ use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 pub use cancel::{CancelRegistry, CancelTicket};
-pub use probe::{ProbeError, canonical_settings};
+pub use probe::{ProbeError, canonical_settings, is_superuser};
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
 use crate::guard::{Guard, Policy, Script};
 use crate::identity::{Binding, BindingParts};
 use crate::net::{Inbox, Stream};
-use crate::pool::Customer;
+use crate::pool::{Customer, Pools};
 use crate::server::Parameters;
 use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
@@ -76,16 +79,18 @@ pub struct Settings {
 pub struct Shared {
     settings: Settings,
     guard: Arc<Guard>,
+    pools: Arc<Pools>,
     statements: StatementCache,
     events: Events,
 }
 
 impl Shared {
     /// Puts the shared parts together.
-    pub fn new(settings: Settings, guard: Arc<Guard>, events: Events) -> Arc<Self> {
+    pub fn new(settings: Settings, guard: Arc<Guard>, pools: Arc<Pools>, events: Events) -> Arc<Self> {
         Arc::new(Self {
             settings,
             guard,
+            pools,
             statements: StatementCache::new(),
             events,
         })
@@ -122,6 +127,8 @@ struct Client {
     /// Bytes for the client that could not be written at once, and how many of them it has.
     outbox: Vec<u8>,
     written: usize,
+    /// Set once its socket has closed behind a Terminate: until then what it has asked for is done.
+    leaves_by: Option<Instant>,
 }
 
 /// A session in progress.
@@ -149,6 +156,7 @@ pub struct Session {
     kept: Kept,
     server_inbox: Inbox,
     relay: relay::Frame,
+    held: relay::Held,
     captured: Option<String>,
     /// Set when the server has said that it closes the connection.
     ending: Option<ClientEnd>,
@@ -207,6 +215,7 @@ impl Session {
         let settings = SessionSettings::new(
             identity.startup.clone(),
             Arc::clone(&identity.parameters),
+            identity.route.search_path.clone(),
             identity.told.clone(),
         );
         let opening = Opening::new(binding_of(&identity, &settings), &settings, &shared.statements);
@@ -216,6 +225,7 @@ impl Session {
                 inbox,
                 outbox: Vec::new(),
                 written: 0,
+                leaves_by: None,
             },
             policy,
             context: context_of(&identity, &settings),
@@ -232,6 +242,7 @@ impl Session {
             kept: Kept::default(),
             server_inbox: Inbox::default(),
             relay: relay::Frame::default(),
+            held: relay::Held::default(),
             captured: None,
             ending: None,
             ticket,
@@ -307,7 +318,8 @@ impl Session {
     /// still works for this client is closed, and the pool cancels what it runs.
     fn abandon(&mut self, verdict: CheckIn) {
         self.give_up_kept(verdict);
-        let Some(link) = self.link.take() else { return };
+        let Some(mut link) = self.link.take() else { return };
+        link.retire();
         let cancelled = self.ticket.slot().end();
         let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));

@@ -11,6 +11,7 @@ use super::Session;
 use super::link::{Batch, CopyIn};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
+use crate::wire::encode;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
@@ -21,7 +22,34 @@ use crate::wire::tag::server as tag;
 pub(super) struct Frame {
     /// Bytes that are still to come, the head included.
     left: usize,
+    /// The first bytes of what is left, which have come and go nowhere.
+    skip: usize,
     goes: Goes,
+}
+
+/// A description that has come and that the client does not have yet.
+///
+/// * A simple query of Postgres sends no row description before the statement has run, where running it is what
+///   makes its rows: INSERT … RETURNING, EXPLAIN, CALL. An error takes its place.
+/// * The description of a statement's parameters comes even if the statement turns out to be stale, and is worth
+///   nothing once it is healed.
+#[derive(Debug, Default)]
+pub(super) struct Held(Vec<u8>);
+
+impl Held {
+    /// A part of it has come.
+    fn take(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Another message has come.
+    fn give(&mut self, next: u8, passing: &mut Passing<'_>, outbox: &mut Vec<u8>) {
+        let held = std::mem::take(&mut self.0);
+        if next != tag::ERROR || held.first() == Some(&tag::PARAMETER_DESCRIPTION) {
+            passing.flush(outbox);
+            outbox.extend_from_slice(&held);
+        }
+    }
 }
 
 /// Where a frame goes.
@@ -29,6 +57,10 @@ pub(super) struct Frame {
 enum Goes {
     #[default]
     ToClient,
+    /// To the client, with what follows.
+    Held,
+    /// A row goes as the result of a FunctionCall.
+    AsFunctionResult,
     Nowhere,
 }
 
@@ -50,6 +82,9 @@ struct Passing<'a> {
 /// Bytes of a body that must have come before its frame is judged; longer bodies stream from there.
 /// As many as fit the buffer: a setting's value has to.
 const PREFIX_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
+
+/// The count of columns that a row begins with.
+const COUNT_BYTES: usize = 2;
 
 /// Largest body of a message that comes unasked: a notification has a payload below 8,000 bytes
 /// (`NOTIFY_PAYLOAD_MAX_LENGTH`, async.c), a report or the server's last words are shorter. All of it is in the
@@ -128,6 +163,9 @@ impl Session {
             if self.relay.left == 0 {
                 let rows = self.rows_at(rest);
                 if rows > 0 {
+                    if let Some(link) = &mut self.link {
+                        link.answer_has_begun();
+                    }
                     passing.extend(at..at + rows, &mut self.client.outbox);
                     at += rows;
                     continue;
@@ -139,8 +177,13 @@ impl Session {
                 }
             }
             let take = self.relay.left.min(rest.len());
-            if self.relay.goes == Goes::ToClient {
-                passing.extend(at..at + take, &mut self.client.outbox);
+            match self.relay.goes {
+                Goes::ToClient => {
+                    passing.extend(at + self.relay.skip..at + take, &mut self.client.outbox);
+                    self.relay.skip = 0;
+                }
+                Goes::Held => self.held.take(rest.get(..take).unwrap_or_default()),
+                Goes::AsFunctionResult | Goes::Nowhere => {}
             }
             at += take;
             self.relay.left -= take;
@@ -157,7 +200,9 @@ impl Session {
     /// How many bytes of whole rows come first, and go to the client without another look.
     fn rows_at(&self, rest: &[u8]) -> usize {
         match &self.link {
-            Some(link) if link.replies.passes_rows() => frame::run_of(rest, [tag::DATA_ROW, tag::COPY_DATA]),
+            Some(link) if link.replies.passes_rows() && self.held.0.is_empty() => {
+                frame::run_of(rest, [tag::DATA_ROW, tag::COPY_DATA])
+            }
             Some(_) | None => 0,
         }
     }
@@ -175,19 +220,39 @@ impl Session {
         if body.len() < head.body_len.min(self.needed(head)) {
             return Ok(None);
         }
+        if !self.held.0.is_empty() && !matches!(head.tag, tag::NOTICE | tag::ERROR) {
+            self.held.give(head.tag, passing, &mut self.client.outbox);
+        }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
             tag::NOTIFICATION => self.delivery_of_notification(head)?,
             tag::PARAMETER_STATUS => self.on_parameter_status(body)?,
             tag::ERROR if self.link.is_none() => self.on_last_error(body),
-            tag::ERROR => self.on_error(body, passing)?,
+            tag::ERROR => self.on_error(body, head.body_len, passing)?,
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
         };
-        Ok(Some(Frame {
-            left: HEAD_BYTES + head.body_len,
-            goes,
-        }))
+        if !matches!(goes, Goes::Nowhere | Goes::Held)
+            && let Some(link) = &mut self.link
+        {
+            link.answer_has_begun();
+        }
+        let left = HEAD_BYTES + head.body_len;
+        if goes == Goes::AsFunctionResult {
+            // The same value, without the row's count of columns.
+            passing.flush(&mut self.client.outbox);
+            encode::put_head(
+                &mut self.client.outbox,
+                tag::FUNCTION_RESULT,
+                head.body_len - COUNT_BYTES,
+            );
+            return Ok(Some(Frame {
+                left,
+                skip: HEAD_BYTES + COUNT_BYTES,
+                goes: Goes::ToClient,
+            }));
+        }
+        Ok(Some(Frame { left, skip: 0, goes }))
     }
 
     /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
@@ -199,6 +264,7 @@ impl Session {
             tag::READY | tag::COMMAND_COMPLETE | tag::PARAMETER_STATUS | tag::ERROR => PREFIX_BYTES,
             tag::DATA_ROW => match self.next_delivery() {
                 Some(Delivery::Capture) => PREFIX_BYTES,
+                Some(Delivery::FunctionResult) => COUNT_BYTES,
                 _ => 0,
             },
             _ => 0,
@@ -213,7 +279,10 @@ impl Session {
     fn delivery_of_notice(&self) -> Goes {
         match self.next_delivery() {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
-            Some(Delivery::Forward | Delivery::ForwardRows) | None => Goes::ToClient,
+            Some(
+                Delivery::Forward | Delivery::ForwardRows | Delivery::ForwardLate | Delivery::FunctionResult,
+            )
+            | None => Goes::ToClient,
         }
     }
 
@@ -265,6 +334,7 @@ impl Session {
                 }
                 link.copy_in = CopyIn::Running;
             }
+            tag::PARAMETER_DESCRIPTION if link.may_heal() => return Ok(Goes::Held),
             tag::DATA_ROW if step.delivery == Delivery::Capture => {
                 // A value that cannot be kept must not look as if it were.
                 let value = only_column(body).ok_or(Trouble::Malformed("value of a setting"))?;
@@ -277,22 +347,31 @@ impl Session {
         }
         Ok(match step.delivery {
             Delivery::Forward | Delivery::ForwardRows => Goes::ToClient,
+            Delivery::ForwardLate => Goes::Held,
             Delivery::Hide | Delivery::Capture => Goes::Nowhere,
+            Delivery::FunctionResult if body.starts_with(&[0, 1]) => Goes::AsFunctionResult,
+            Delivery::FunctionResult => return Err(Trouble::Malformed("result of a function")),
         })
     }
 
     /// A frame has been dealt with in full: replies of our own may be due, a held-up script may go on.
     fn after_frame(&mut self, passing: &mut Passing<'_>) {
-        if self.link.as_ref().is_some_and(|link| link.replies.is_own_due()) {
-            passing.flush(&mut self.client.outbox);
-            self.give_own_replies();
-        }
+        self.give_due_replies(passing);
         let Some(link) = &mut self.link else { return };
         link.let_go();
         if link.script.is_some() && link.failed {
             self.end_failed_script();
         } else if link.script.is_some() && link.replies.is_empty() {
             self.resume_script();
+            // It may go on with a command that concerns the session alone.
+            self.give_due_replies(passing);
+        }
+    }
+
+    fn give_due_replies(&mut self, passing: &mut Passing<'_>) {
+        if self.link.as_ref().is_some_and(|link| link.replies.is_own_due()) {
+            passing.flush(&mut self.client.outbox);
+            self.give_own_replies();
         }
     }
 

@@ -10,7 +10,7 @@ use super::pump::token_expired;
 use super::settings::Place;
 use super::{Session, Skipping, statement};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
-use crate::guard::StatementClass;
+use crate::guard::{Cleared, StatementClass, databases_wanted_alone};
 use crate::wire::encode::TransactionStatus;
 
 impl Session {
@@ -95,6 +95,15 @@ impl Session {
             _ => self.say(&fault),
         }
         self.skipping = Skipping::ToSync;
+    }
+
+    /// A statement is about to be sent. If it fails while others are connected to a database, our own idle
+    /// connections shall not be those others.
+    pub(super) fn make_way(&mut self, cleared: &Cleared) {
+        for database in databases_wanted_alone(cleared) {
+            let server = &self.identity.pool.key().server;
+            self.shared.pools.leave_database(server, &database);
+        }
     }
 
     /// A statement is about to be sent. If it changes shapes, statements prepared before it do not serve what

@@ -9,6 +9,8 @@ use crate::base::limits;
 pub const NEWEST_MINOR: u16 = 2;
 
 const CANCEL_REQUEST: u32 = (1234 << 16) | 5678;
+/// The type byte of Terminate, which is no length that a packet can have.
+const TERMINATE: u8 = super::tag::client::TERMINATE;
 const SSL_REQUEST: u32 = (1234 << 16) | 5679;
 const GSSENC_REQUEST: u32 = (1234 << 16) | 5680;
 
@@ -108,6 +110,10 @@ pub enum BadFirstPacket {
     /// Its length cannot be.
     #[error("invalid length of startup packet")]
     Length,
+    /// A Terminate instead of it: a client that has thought better of it, to whom the server says nothing
+    /// (`ProcessStartupPacket`, postmaster.c).
+    #[error("the client left before its startup packet")]
+    Terminate,
     /// A CancelRequest without a proper key, which is never answered.
     #[error("invalid length of cancel request packet")]
     CancelLength,
@@ -124,6 +130,9 @@ pub fn packet_len(bytes: &[u8]) -> Result<Option<usize>, BadFirstPacket> {
     let [a, b, c, d, ..] = *bytes else {
         return Ok(None);
     };
+    if [a, b, c, d] == [TERMINATE, 0, 0, 0] {
+        return Err(BadFirstPacket::Terminate);
+    }
     match usize::try_from(u32::from_be_bytes([a, b, c, d])) {
         Ok(len) if (8..=limits::STARTUP_PACKET_BYTES).contains(&len) => Ok(Some(len)),
         _ => Err(BadFirstPacket::Length),

@@ -65,11 +65,21 @@ fn refused(bed: &Bed, what: &str, sqlstate: &str, attempt: impl FnOnce() -> Fram
         (sqlstate, Some("FATAL")),
         "{what}: {error:?}"
     );
-    assert!(start.elapsed() < Duration::from_secs(5), "{what}");
-    wait_until(what, Duration::from_secs(5), || {
+    // Well before client_login_timeout, even on a busy machine.
+    assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+    wait_until(what, Duration::from_secs(10), || {
         (bed.refused(sqlstate) - before - 1.0).abs() < 0.1
     });
-    assert_eq!(bed.stack.login(&alice()).value("SELECT who()"), ALICE, "{what}");
+    place_is_free(bed, what);
+}
+
+/// The one place there is is free, at the latest when whoever was there before has been seen to go.
+#[track_caller]
+fn place_is_free(bed: &Bed, what: &str) {
+    wait_until(what, Duration::from_secs(10), || {
+        let client = bed.stack.try_login(&alice().token(), "acme");
+        client.is_ok_and(|mut client| client.value("SELECT who()") == ALICE)
+    });
 }
 
 #[test]
@@ -249,7 +259,7 @@ fn clients_that_stop() {
     let bed = Bed::new(
         &user("bi", "secret"),
         Some((&files, "")),
-        "listen.client_login_timeout = 2\nlisten.max_client_conn = 1\n\
+        "listen.client_login_timeout = 4\nlisten.max_client_conn = 1\n\
          auth.oauth = { issuer = 'https://issuer.test', users = ['*@oauth'] }",
     );
     let hello: &[u8] = b"\x16\x03\x01\x00\xff\x01";
@@ -280,15 +290,11 @@ fn clients_that_stop() {
 
     let start = Instant::now();
     assert_eq!(bed.stack.login(&alice()).value("SELECT who()"), ALICE);
-    assert!(
-        start.elapsed() < Duration::from_millis(1_500),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     for (place, client) in &mut silent {
         let end = client.try_read();
         let took = start.elapsed();
-        assert!(took < Duration::from_secs(6), "after {place}: {took:?}");
+        assert!(took < Duration::from_secs(9), "after {place}: {took:?}");
         match end {
             Ok(frame) => assert_eq!(
                 (frame.sqlstate().as_str(), frame.field('M').as_deref()),
@@ -302,7 +308,7 @@ fn clients_that_stop() {
     wait_until("every one is counted", Duration::from_secs(5), || {
         bed.refused("28000") == 7.0
     });
-    assert_eq!(bed.stack.login(&alice()).value("SELECT who()"), ALICE);
+    place_is_free(&bed, "afterwards");
 }
 
 /// Leaving is no failure: psql does so when it has no password to send, and so does whoever probes the port.
@@ -368,6 +374,33 @@ fn clients_that_leave() {
     }
     let log = bed.stack.log();
     assert!(!log.contains("refused") && !log.contains("ended badly"), "{log}");
+}
+
+/// A crowd that connects and says nothing is bounded, told so as far as it listens, and gone after
+/// client_login_timeout.
+#[test]
+fn more_logins_than_are_served_at_a_time() {
+    // On top of the crowd's sockets there are those of the tests beside this one.
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let files = files.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    if files.is_none_or(|files: usize| files < 3_000) {
+        eprintln!("too few open files are allowed: nothing to test");
+        return;
+    }
+    let bed = Bed::new("", None, "listen.client_login_timeout = 10");
+    let mut crowd: Vec<RawClient> = (0..1_010).map(|_| RawClient::connect(bed.port())).collect();
+    wait_until("some are too many", Duration::from_secs(9), || {
+        bed.refused("53300") == 10.0
+    });
+    let told = crowd.iter_mut().map(|client| client.get().unwrap().sqlstate());
+    let mut told: Vec<String> = told.collect();
+    told.sort();
+    assert!(told[..1_000].iter().all(|sqlstate| sqlstate == "28000"));
+    assert!(told[1_000..].iter().all(|sqlstate| sqlstate == "53300"));
+    place_is_free(&bed, "the crowd is gone");
 }
 
 /// A server that takes the connection and says nothing more.

@@ -54,7 +54,7 @@ fn no_password_is_asked_for() {
 }
 
 #[test]
-fn psql_and_psycopg_send_it() {
+fn drivers_send_it() {
     let bed = Bed::new("", None, "");
     let token = alice().token();
     let output = bed.psql("", &format!("user=x options='-c portcullis.token={token}'"));
@@ -67,6 +67,19 @@ fn psql_and_psycopg_send_it() {
         bed.port()
     );
     let python = tools::python().unwrap();
+    let output = Command::new(&python).arg("-c").arg(script).output().unwrap();
+    assert_eq!(stdout(&output), ALICE);
+    // asyncpg sends settings as startup parameters of their own.
+    let script = format!(
+        "import asyncio, asyncpg\n\
+         async def main():\n    \
+             session = await asyncpg.connect(host='127.0.0.1', port={}, user='x', database='acme', ssl=False,\n            \
+                 server_settings={{'portcullis.token': '{token}'}})\n    \
+             print(await session.fetchval('SELECT who()'))\n    \
+             await session.close()\n\
+         asyncio.run(main())\n",
+        bed.port()
+    );
     let output = Command::new(python).arg("-c").arg(script).output().unwrap();
     assert_eq!(stdout(&output), ALICE);
 }

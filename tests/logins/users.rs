@@ -73,15 +73,52 @@ fn psql_and_psycopg_log_in_with_a_password() {
              with psycopg.connect(host='localhost', hostaddr='127.0.0.1', port={port}, user='bi', dbname='acme',\n        \
                      password='p\u{e4}ss word', sslmode='verify-full', sslrootcert='{ca}',\n        \
                      channel_binding=binding) as session:\n        \
-                 print(session.execute(\"SELECT who() || current_setting('app.team')\").fetchone()[0])\n",
+                 print(session.execute(\"SELECT who() || current_setting('app.team') || current_setting('app.role')\").fetchone()[0])\n",
         port = bed.port(),
         ca = ca.display()
     );
     let output = Command::new(python).arg("-c").arg(script).output().unwrap();
     assert_eq!(
         stdout(&output).lines().collect::<Vec<_>>(),
-        ["authenticated|bi|acmenumbers"; 3]
+        ["authenticated|bi|acmenumbersauthenticated"; 3]
     );
+}
+
+#[test]
+fn other_drivers_log_in_with_a_password() {
+    let bed = Bed::new(&user("bi", "secret"), None, "");
+    let port = bed.port();
+    let script = format!(
+        "import asyncio, asyncpg\n\
+         async def main():\n    \
+             session = await asyncpg.connect(host='127.0.0.1', port={port}, user='bi', database='acme',\n            \
+                 password='secret', ssl=False)\n    \
+             print(await session.fetchval('SELECT who()'))\n    \
+             await session.close()\n\
+         asyncio.run(main())\n"
+    );
+    let output = Command::new(tools::python().unwrap())
+        .arg("-c")
+        .arg(script)
+        .output()
+        .unwrap();
+    assert_eq!(stdout(&output), "authenticated|bi|acme");
+    let script = format!(
+        "const {{ Client }} = require('pg');\n\
+         (async () => {{\n\
+             const client = new Client({{ host: '127.0.0.1', port: {port}, user: 'bi', database: 'acme',\n    \
+                 password: 'secret' }});\n\
+             await client.connect();\n\
+             console.log((await client.query('SELECT who()')).rows[0].who);\n\
+             await client.end();\n\
+         }})();\n"
+    );
+    let output = Command::new("node")
+        .args(["-e", &script])
+        .current_dir(tools::node().unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(stdout(&output), "authenticated|bi|acme");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod hygiene;
 mod login;
 mod queue;
 mod reaper;
+mod reset;
 mod wire;
 
 use std::collections::HashMap;

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::support::people::{alice, bob};
+use crate::support::people::{alice, bob, person};
 use crate::support::proxy::{Stack, StackOptions};
-use crate::support::raw::RawClient;
+use crate::support::raw::{RawClient, query};
 use crate::{VERSIONS, proxied, same_as_postgres};
 
 #[test]
@@ -227,13 +227,15 @@ fn nothing_leaks_to_the_next_client() {
         "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT",
         "BEGIN; DECLARE c CURSOR FOR SELECT 1; COMMIT",
         "SELECT pg_advisory_xact_lock(1)",
+        "PREPARE p AS SELECT 1",
+        "PREPARE q (mood) AS SELECT $1",
+        "EXECUTE q('ok')",
     ] {
         client.values(sql);
     }
     // These must be refused, because they would stay behind.
     for sql in [
         "LISTEN x",
-        "PREPARE p AS SELECT 1",
         "CREATE TEMP TABLE t (a int)",
         "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
         "SELECT pg_advisory_lock(1)",
@@ -874,4 +876,80 @@ fn other_encodings_are_not_supported() {
     ];
     let refused = RawClient::try_login(stack.port(), &options, Some(&token));
     assert_eq!(refused.err().map(|why| why.sqlstate()).as_deref(), Some("0A000"));
+}
+
+/// The prelude of a tenant with a schema of its own sets the search path, which PostgreSQL reports from 18 on.
+#[test]
+fn the_prelude_is_never_reported() {
+    for postgres in VERSIONS {
+        let options = StackOptions {
+            postgres,
+            ..StackOptions::pool(1)
+        };
+        let Some(stack) = Stack::try_start(&options) else {
+            continue;
+        };
+        let mut client = stack.login(&person("ina", "initech"));
+        let path = client.value("SHOW search_path");
+        if let Some(told) = client.parameters.get("search_path") {
+            assert_eq!(*told, path);
+        }
+        for sql in [
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            "BEGIN",
+            "SELECT 1",
+            "COMMIT",
+            "SELECT 1",
+            "BEGIN; SELECT 1",
+            "SELECT 1/0",
+            "ROLLBACK",
+        ] {
+            client.send(&query(sql));
+            let frames = client.until_ready();
+            let reports = frames.iter().filter(|frame| matches!(frame.tag, b'S' | b'N'));
+            assert_eq!(reports.count(), 0, "{sql}: {frames:?}");
+        }
+        assert_eq!(client.value("SHOW search_path"), path);
+    }
+}
+
+/// A role that may set its own search path has that, also where its tenant has a schema.
+#[test]
+fn a_search_path_that_may_be_set_is_kept() {
+    let stack = Stack::start(&StackOptions::pool(1));
+    let token = person("ina", "initech").token_with(&[("role", json!("service_role"))]);
+    let mut client = stack
+        .try_login(&token, "initech")
+        .unwrap_or_else(|why| panic!("{}", why.describe()));
+    let path = client.value("SHOW search_path");
+    client.values("SET search_path TO pg_catalog");
+    assert_eq!(client.value("SHOW search_path"), "pg_catalog");
+    client.values("RESET search_path");
+    assert_eq!(client.value("SHOW search_path"), path);
+    let mut other = stack.login(&person("ina", "initech"));
+    assert_eq!(other.sqlstate("SET search_path TO pg_catalog"), "42501");
+    assert_eq!(other.value("SHOW search_path"), path);
+}
+
+/// A trusted role that is a superuser is told so, and keeps what only a superuser may set.
+#[test]
+fn a_superuser_role_is_one() {
+    let chief = "[roles.chief]\nlogin = \"service\"\npolicy = \"trusted\"\nany_tenant = true";
+    let stack = Stack::start(&StackOptions::pool(1).with(chief));
+    let mut superuser = stack.postgres().superuser("shop");
+    superuser.values(
+        "DO $$BEGIN CREATE ROLE chief NOLOGIN SUPERUSER; GRANT chief TO portcullis_service; \
+         EXCEPTION WHEN duplicate_object THEN END$$",
+    );
+    let token = alice().token_with(&[("role", json!("chief"))]);
+    let mut client = stack.try_login(&token, "acme").unwrap();
+    assert_eq!(client.parameters["is_superuser"], "on");
+    assert_eq!(client.parameters["session_authorization"], "chief");
+    assert_eq!(client.value("SHOW is_superuser"), "on");
+    client.values("SET session_replication_role = replica");
+    assert_eq!(client.value("SHOW session_replication_role"), "replica");
+    client.values("RESET ALL");
+    assert_eq!(client.value("SHOW session_replication_role"), "origin");
+    assert_eq!(service(&stack).parameters["is_superuser"], "off");
+    assert_eq!(stack.login(&alice()).value("SHOW is_superuser"), "off");
 }

@@ -108,6 +108,11 @@ impl Stack {
             .tempdir()
             .unwrap();
         let mut config = ordinary_config(port, server_port, options.pool_size);
+        // `PORTCULLIS_TEST_POOL_MODE=session` runs any test in session mode; those where clients share the one
+        // connection of a pool cannot pass.
+        if let Ok(mode) = std::env::var("PORTCULLIS_TEST_POOL_MODE") {
+            lay_over(&mut config, format!("pool.pool_mode = {mode:?}").parse().unwrap());
+        }
         lay_over(
             &mut config,
             options.config.parse::<Table>().expect("a test's TOML"),
@@ -267,7 +272,8 @@ impl Drop for Stack {
     }
 }
 
-fn ordinary_config(port: u16, server_port: u16, pool_size: usize) -> Table {
+/// The configuration that options are laid over.
+pub(crate) fn ordinary_config(port: u16, server_port: u16, pool_size: usize) -> Table {
     let text = format!(
         r#"
         [listen]

@@ -89,6 +89,8 @@ fn a_user_gets_what_the_file_says() {
     bi.claims.insert("team".to_owned(), json!("numbers"));
     let mut other = user("other", Some("secret"), &[]);
     other.claims.insert("sub".to_owned(), json!("svc:other"));
+    other.claims.insert("role".to_owned(), json!("boss"));
+    other.tenants.push("globex".into());
     let auth = with_users(vec![bi, other], &[]);
     assert_eq!(auth.users(), Some(2));
     let principal = log_in(auth.user("bi", None, None).unwrap(), "secret").0.unwrap();
@@ -96,14 +98,20 @@ fn a_user_gets_what_the_file_says() {
     assert_eq!(principal.tenants(), ["acme".into()]);
     assert_eq!(
         Value::Object(principal.claims().clone()),
-        json!({"sub": "bi", "team": "numbers"})
+        json!({"sub": "bi", "role": "reader", "tenant": "acme", "team": "numbers"}),
+        "as a token would say it"
     );
     assert_eq!(principal.expires_at(), None);
     assert!(!principal.is_anonymous());
     let principal = log_in(auth.user("other", None, None).unwrap(), "secret")
         .0
         .unwrap();
-    assert_eq!(principal.subject(), Some("svc:other"));
+    // What the file says stands, and is no way to another role.
+    assert_eq!(
+        Value::Object(principal.claims().clone()),
+        json!({"sub": "svc:other", "role": "boss", "tenant": ["acme", "globex"]})
+    );
+    assert_eq!(principal.role().as_str(), "reader");
     assert_eq!(
         doom(log_in(auth.user("bi", None, None).unwrap(), "Secret").0),
         Doom::WrongPassword
@@ -277,4 +285,33 @@ fn a_file_that_cannot_be_used_is_a_mistake() {
     };
     let error = Authenticator::new(settings, Events::none()).unwrap_err();
     assert_eq!(error.to_string(), "users_file: is not valid TOML");
+}
+
+/// The fastest of many batches, taken in turns, so that a busy machine slows down all alike.
+#[test]
+fn unknown_names_take_as_long_as_known_ones() {
+    let users = (0..50).map(|n| user(&format!("svc_{n}"), Some("secret"), &[]));
+    let auth = with_users(users.collect(), &["svc_*"]);
+    let attempt = |name: &str| {
+        let Some(UserLogin::Password(login)) = auth.user(name, None, None) else {
+            panic!("{name} is not asked");
+        };
+        let (proof, challenge) = login.challenge(b"SCRAM-SHA-256", b"n,,n=,r=abc").unwrap();
+        let nonce = challenge.split(',').next().unwrap();
+        let guess = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+        let outcome = proof.check(format!("c=biws,{nonce},p={guess}").as_bytes());
+        assert!(matches!(outcome, Err(AuthError::UserRefused { .. })));
+    };
+    let names = ["svc_7", "svc_nobody"];
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..60 {
+        for (name, fastest) in names.iter().zip(&mut fastest) {
+            let start = std::time::Instant::now();
+            (0..50).for_each(|_| attempt(name));
+            *fastest = start.elapsed().min(*fastest);
+        }
+    }
+    let ratio = fastest[1].as_secs_f64() / fastest[0].as_secs_f64();
+    println!("{fastest:?} for 50 attempts each, {ratio}");
+    assert!((0.7..1.4).contains(&ratio), "{fastest:?}");
 }

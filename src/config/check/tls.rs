@@ -21,19 +21,7 @@ pub(super) fn listener(listen: &Section<'_>) -> Option<Tls> {
         ("allow", Some(TlsDemand::Allow)),
         ("require", Some(TlsDemand::Require)),
     ];
-    let certificates = [
-        ("require", CertificateDemand::Require),
-        ("optional", CertificateDemand::Optional),
-    ];
-    let asked = match client_ca {
-        Some(_) => word(&tls, "client_certificate", "require", &certificates)?,
-        None => {
-            if tls.get("client_certificate").is_some() {
-                tls.mistake("client_certificate", "needs client_ca");
-            }
-            CertificateDemand::Optional
-        }
-    };
+    let asked = certificate_demand(&tls);
     // A certificate that a client could do without in clear text would prove nothing.
     let needs_tls = client_ca.is_some() && asked == CertificateDemand::Require;
     let default = if needs_tls { "require" } else { "allow" };
@@ -85,11 +73,30 @@ pub(super) fn listener(listen: &Section<'_>) -> Option<Tls> {
     }
 }
 
+/// Whether clients have to show a certificate, where there is a `client_ca` to check it against.
+fn certificate_demand(tls: &Section<'_>) -> CertificateDemand {
+    const KEY: &str = "client_certificate";
+    let demands = [
+        ("require", CertificateDemand::Require),
+        ("optional", CertificateDemand::Optional),
+    ];
+    if tls.has("client_ca") {
+        return word(tls, KEY, "require", &demands).unwrap_or(CertificateDemand::Require);
+    }
+    if tls.get(KEY).is_some() {
+        tls.mistake(KEY, "needs client_ca");
+    }
+    CertificateDemand::Optional
+}
+
 /// Whether clients are asked for certificates, going by what is there.
 pub(super) fn asks_for_certificates(top: &Section<'_>) -> bool {
     // The keys have been asked for, and their mistakes noted, by [`listener`].
     let tls = top.get("listen").and_then(|listen| listen.child("tls"));
-    tls.is_some_and(|tls| tls.child("client_ca").is_some())
+    tls.is_some_and(|tls| {
+        let mode = tls.child("mode").and_then(|mode| mode.text());
+        tls.child("client_ca").is_some() && mode.as_deref() != Some("disable")
+    })
 }
 
 /// How a server is encrypted and trusted; `None` for clear text or after a mistake.

@@ -71,7 +71,7 @@ fn users() {
     // Read again, it is checked again.
     fs::write(
         &file.path,
-        format!("[[user]]\nname = 'bi'\nscram_secret = {{ file = 'secret' }}\nrole = 'authenticated'\n"),
+        "[[user]]\nname = 'bi'\nscram_secret = { file = 'secret' }\nrole = 'authenticated'\n",
     )
     .unwrap();
     assert_eq!((file.read)(&file.path).unwrap().len(), 1);

@@ -214,3 +214,17 @@ fn verdicts_are_cached_by_policy_and_text() {
         &uncached.judge(&policy, b"SELECT 1").unwrap()
     ));
 }
+
+#[test]
+fn psql_is_told_why_it_cannot_change_a_password() {
+    let hint = |text: &str| {
+        judge_as("web", text)
+            .unwrap_err()
+            .hint
+            .clone()
+            .unwrap_or_default()
+    };
+    assert!(hint("ALTER USER \"me\" PASSWORD 'SCRAM-SHA-256$4096:x'").contains("token"));
+    assert!(hint("alter role me with encrypted password 'x'").contains("token"));
+    assert!(hint("ALTER TABLE password ADD password text").contains("Schema changes"));
+}

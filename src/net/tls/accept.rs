@@ -54,6 +54,8 @@ pub struct Accepted {
     pub stream: Stream,
     /// The `tls-server-end-point` of the certificate it was shown; `None` where that has none.
     pub end_point: Option<Arc<[u8]>>,
+    /// What is wrong with the certificate it brings along from an earlier session, if anything.
+    pub objection: Option<rustls::Error>,
 }
 
 /// Takes clients' handshakes. Sessions can be resumed by tickets whose keys change by themselves.
@@ -100,8 +102,8 @@ impl Acceptor {
         let tls = TlsAcceptor::from(Arc::clone(&shown.config))
             .accept(socket)
             .await?;
-        shown.check_resumed(tls.get_ref().1)?;
         Ok(Accepted {
+            objection: shown.objection(tls.get_ref().1),
             stream: Stream::Tls(Box::new(TlsStream::Server(tls))),
             end_point: shown.end_point.clone(),
         })
@@ -111,17 +113,16 @@ impl Acceptor {
 impl Shown {
     /// A session that is resumed brings along the certificate that its client once showed. It may have expired
     /// since, and TLS does not look at it again.
-    fn check_resumed(&self, session: &ServerConnection) -> io::Result<()> {
-        let chain = session.peer_certificates().and_then(<[_]>::split_first);
-        let (Some(verifier), Some((first, others)), Some(HandshakeKind::Resumed)) =
-            (&self.verifier, chain, session.handshake_kind())
-        else {
-            return Ok(());
-        };
-        match verifier.verify_client_cert(first, others, UnixTime::now()) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+    fn objection(&self, session: &ServerConnection) -> Option<rustls::Error> {
+        if session.handshake_kind() != Some(HandshakeKind::Resumed) {
+            return None;
         }
+        let (first, others) = session.peer_certificates()?.split_first()?;
+        let verified = self
+            .verifier
+            .as_ref()?
+            .verify_client_cert(first, others, UnixTime::now());
+        verified.err()
     }
 }
 

@@ -341,6 +341,14 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         std::mem::take(&mut self.follow)
     }
 
+    /// As [`Self::settle`], for those alone that are known to want something.
+    pub(super) fn settle_others(&mut self, now: Instant) -> Follow<P, C, W, E> {
+        if !self.closed {
+            self.feed(now);
+        }
+        std::mem::take(&mut self.follow)
+    }
+
     /// Removes idle connections of a pool: those that `fault` objects to, and above its minimum those idle
     /// for too long.
     pub(super) fn reap(

@@ -1,16 +1,22 @@
 //! What is sent to the server, each message with what will answer it.
 
-use super::{Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED};
-use crate::base::Fault;
-use crate::guard::{Action, Cleared};
+use super::{ANYTHING, ActsAs, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED};
+use crate::base::{Fault, RoleName};
+use crate::guard::{Action, Cleared, StatementClass};
 use crate::identity::Bound;
 use crate::session::effect::Effect;
 use crate::session::opening::{Mode, Opening};
-use crate::session::statement::{Prepared, READ_SETTING, ROLLBACK, Statement};
+use crate::session::statement::{
+    self, LEAVE_ROLE, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK, Statement,
+};
 use crate::session::warrant::Warrant;
-use crate::wire::encode::{self, NO_TYPES};
+use crate::wire::body::FunctionCall;
+use crate::wire::encode::{self, NO_TYPES, TransactionStatus};
 use crate::wire::replies::{Awaited, Delivery, Own};
 use crate::wire::tag::client as tag;
+
+/// The count of the formats of one result column.
+const ONE_RESULT: [u8; 2] = [0, 1];
 
 impl Link {
     /// The right to send a statement. Puts the binding into force ahead of it, unless it is in force or the
@@ -27,13 +33,22 @@ impl Link {
     }
 
     fn put_prelude(&mut self, opening: &Opening) -> Bound {
+        let begins_batch = self.batch == Batch::Fresh && self.upstream.is_empty();
         self.put_modes(&opening.modes);
         let (binding, statement) = (&opening.binding, &opening.prelude);
         self.binding_is = Known::Predicted;
+        if self.acts_as == ActsAs::MaybeRole {
+            self.leave_role();
+        }
+        self.acts_as = ActsAs::MaybeRole;
+        self.close_unclosed();
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         let portal = self.free_portal();
         let bound = binding.put_prelude(&mut self.upstream, portal, statement.name());
         self.after_hidden(portal);
+        if begins_batch {
+            self.prelude_ends_here();
+        }
         bound
     }
 
@@ -71,25 +86,80 @@ impl Link {
         }
     }
 
+    /// Goes back to the login role, for a statement of ours that only it may run and that becomes a role again.
+    pub(in crate::session) fn leave_role(&mut self) {
+        self.run_hidden(LEAVE_ROLE, &[]);
+    }
+
+    /// Runs a statement of our own that is too rare to be kept prepared. The unnamed statement is lost to it.
+    fn run_hidden(&mut self, sql: &str, values: &[&str]) {
+        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, "", values);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.after_hidden(INTERNAL_PORTAL);
+    }
+
     /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
     /// gets a ParseComplete in any case.
     fn prepare(&mut self, statement: &Prepared, sql: &str, delivery: Delivery, effect: Effect) {
         let id = statement.id();
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
+                self.heed_failure();
+                self.prepared_without_server(id);
                 self.answer(Own::ParseComplete, effect);
             }
             return;
         }
+        self.make_place(id);
+        encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
+        self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
+    }
+
+    /// Takes a place among the server connection's statements; the one that had it is closed.
+    fn make_place(&mut self, id: u64) {
         if let Some(evicted) = self.lease.prepared().insert(id) {
             self.lease.unclosed.push(evicted);
         }
+        self.close_unclosed();
+    }
+
+    fn close_unclosed(&mut self) {
         for evicted in std::mem::take(&mut self.lease.unclosed) {
-            encode::close_statement(&mut self.upstream, &format!("p{evicted}"));
+            encode::close_statement(&mut self.upstream, &statement::server_name(evicted));
             self.expect(Awaited::Close, Delivery::Hide, Effect::Evicted(evicted));
         }
-        encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
-        self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
+    }
+
+    /// The same for a client's statement, by Parse or PREPARE, as the client has prepared it.
+    pub(in crate::session) fn prepare_statement(
+        &mut self,
+        statement: &Statement,
+        delivery: Delivery,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        let prepared = statement.prepared();
+        let Some(command) = statement.command() else {
+            return self.prepare(prepared, statement.sql(), delivery, effect);
+        };
+        if self.lease.prepared().touch(prepared.id()) {
+            return;
+        }
+        self.make_place(prepared.id());
+        encode::parse(&mut self.upstream, "", &command, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        encode::bind_text::<&str>(&mut self.upstream, INTERNAL_PORTAL, "", &[]);
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.transient.push(prepared.id());
+        let done = Effect::Prepared(prepared.id(), Box::new(effect));
+        self.expect(Awaited::Execution, Delivery::Hide, done);
+        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Close, Delivery::Hide, Effect::None);
     }
 
     /// Parses a client's statement under the name that the client's stands for.
@@ -107,9 +177,33 @@ impl Link {
         }
     }
 
+    /// Parses an EXECUTE for its errors alone: what the client's name in it stands for is found out when it is
+    /// bound, and another text is sent then.
+    pub(in crate::session) fn parse_untranslated(
+        &mut self,
+        statement: &Statement,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        self.parse_unnamed(statement, Delivery::Forward, effect);
+        self.lease.unnamed = None;
+    }
+
+    /// Parses an EXECUTE with the server's name in it.
+    pub(in crate::session) fn parse_translated(&mut self, sql: &str, _: Warrant) {
+        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+    }
+
+    /// Sends an EXECUTE of a simple query with the server's name in it.
+    pub(in crate::session) fn run_translated(&mut self, sql: &str, effect: Effect, _: Warrant) {
+        self.run_unnamed(sql, Delivery::ForwardLate, effect);
+    }
+
     /// Whether the server's statement of this text, as it would be parsed now, serves all who share it.
     fn shares(&self, statement: &Statement) -> bool {
-        self.context == Some(statement.context())
+        self.context == statement.context()
     }
 
     fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
@@ -123,7 +217,57 @@ impl Link {
     /// Sends one statement of a simple query: Parse, Bind, Describe, Execute on unnamed statement and
     /// portal.
     pub(in crate::session) fn run_once(&mut self, cleared: &Cleared, effect: Effect, _: Warrant) {
-        self.run_unnamed(cleared.sql(), Delivery::ForwardRows, effect);
+        let rows = match cleared.class() {
+            StatementClass::Select | StatementClass::CopyFrom | StatementClass::CopyTo => {
+                Delivery::ForwardRows
+            }
+            _ => Delivery::ForwardLate,
+        };
+        self.run_unnamed(cleared.sql(), rows, effect);
+    }
+
+    /// Sends the statement that a FunctionCall stands for, with the values of the call. What the client has
+    /// bound stays as it is.
+    pub(in crate::session) fn call_function(
+        &mut self,
+        cleared: &Cleared,
+        call: &FunctionCall<'_>,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        self.asked = Asked::Work;
+        encode::parse(&mut self.upstream, "", cleared.sql(), NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        let tail = call.values.len() + ONE_RESULT.len() + call.result_format.len();
+        encode::bind_head(&mut self.upstream, INTERNAL_PORTAL.as_bytes(), "", tail);
+        for part in [call.values, &ONE_RESULT, &call.result_format] {
+            self.upstream.extend_from_slice(part);
+        }
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Execution, Delivery::FunctionResult, effect);
+        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Close, Delivery::Hide, Effect::None);
+    }
+
+    /// The same for a query that only sets settings, which is bound as the login role and run as `role`.
+    pub(in crate::session) fn run_setting(
+        &mut self,
+        cleared: &Cleared,
+        role: &RoleName,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        self.leave_role();
+        self.bind_unnamed(cleared.sql());
+        self.return_to_role(role);
+        self.execute_unnamed(Delivery::ForwardRows, effect);
+    }
+
+    /// Becomes the transaction's role again, behind what followed [`Link::leave_role`].
+    pub(in crate::session) fn return_to_role(&mut self, role: &RoleName) {
+        self.run_hidden(RETURN_TO_ROLE, &[role.as_str()]);
     }
 
     /// Sends a cleared SET in the form that ends with the transaction.
@@ -157,6 +301,11 @@ impl Link {
 
     /// Runs a statement on unnamed statement and portal.
     pub(in crate::session) fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
+        self.bind_unnamed(sql);
+        self.execute_unnamed(rows, effect);
+    }
+
+    fn bind_unnamed(&mut self, sql: &str) {
         self.asked = Asked::Work;
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
@@ -164,9 +313,16 @@ impl Link {
         encode::bind_text::<&str>(&mut self.upstream, "", "", &[]);
         self.portals.close(b"");
         self.expect(Awaited::Bind, Delivery::Hide, Effect::PortalChanged);
+    }
+
+    fn execute_unnamed(&mut self, rows: Delivery, effect: Effect) {
         encode::describe_portal(&mut self.upstream, "");
         self.expect(Awaited::PortalDescription, rows, Effect::None);
         encode::execute(&mut self.upstream, "");
+        let rows = match rows {
+            Delivery::ForwardLate => Delivery::ForwardRows,
+            rows => rows,
+        };
         self.expect(Awaited::Execution, rows, effect);
     }
 
@@ -204,6 +360,15 @@ impl Link {
         self.run_internal(read_setting, READ_SETTING, &[name], Delivery::Capture, effect);
     }
 
+    /// Lets the server fail here if its transaction has failed.
+    pub(in crate::session) fn heed_failure(&mut self) {
+        if self.status == TransactionStatus::Failed {
+            encode::parse(&mut self.upstream, "", ANYTHING, NO_TYPES);
+            self.lease.unnamed = None;
+            self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        }
+    }
+
     /// Makes the server fail here, and the client see `fault` as the reason.
     pub(in crate::session) fn poison(&mut self, fault: Fault) {
         encode::parse(&mut self.upstream, "", REFUSED, NO_TYPES);
@@ -234,6 +399,10 @@ impl Link {
     }
 
     fn end_batch(&mut self, ready: Delivery) {
+        if !self.in_block {
+            self.retire();
+            self.close_unclosed();
+        }
         encode::sync(&mut self.upstream);
         self.expect(Awaited::Ready, ready, Effect::None);
         self.batch = Batch::Synced;
@@ -263,11 +432,11 @@ impl Link {
         &mut self,
         client_name: &[u8],
         statement: &'a Statement,
-        _: Warrant,
+        warrant: Warrant,
     ) -> &'a str {
         let prepared = statement.prepared();
         if !client_name.is_empty() && self.shares(statement) {
-            self.prepare(prepared, statement.sql(), Delivery::Hide, Effect::None);
+            self.prepare_statement(statement, Delivery::Hide, Effect::None, warrant);
             return prepared.name();
         }
         if self.lease.unnamed != Some(prepared.id()) {
