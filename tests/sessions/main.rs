@@ -18,6 +18,7 @@ mod chopped;
 mod copy;
 mod databases;
 mod extended;
+mod fleet;
 mod hostile;
 mod large_objects;
 mod leaks;
