@@ -1,8 +1,11 @@
 //! `portcullis guard`: says what the guard thinks of a statement, or of many.
 
+mod tokens;
+
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufWriter, Write};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -20,14 +23,19 @@ pub struct GuardOptions {
     /// The role; without a configuration, the policy of this name
     #[arg(long, default_value = "end_user")]
     role: String,
-    /// Judge NUL-separated statements from standard input, one JSON line each
-    #[arg(long, required_unless_present = "sql", conflicts_with = "sql")]
-    batch: bool,
+    /// Judge NUL-separated texts of a file, one JSON line each [default FILE: standard input]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", conflicts_with = "sql")]
+    batch: Option<PathBuf>,
+    /// Print the tokens of the text as JSON lines instead of a verdict; without SQL or --batch, of standard input
+    #[arg(long)]
+    tokens: bool,
     /// The statement
+    #[arg(required_unless_present_any = ["batch", "tokens"])]
     sql: Option<String>,
 }
 
-/// Judges what the command line asks for. Exit code 1 means that the one statement is refused.
+/// Judges what the command line asks for. Exit code 1 means that the one statement is refused, or that some text
+/// could not be split into tokens.
 pub fn main(options: &GuardOptions) -> ExitCode {
     let settings = match &options.config {
         Some(path) => match serve::load(path) {
@@ -36,13 +44,9 @@ pub fn main(options: &GuardOptions) -> ExitCode {
         },
         None => built_in(),
     };
-    let request = match &options.sql {
-        Some(sql) => Request::Explain(sql),
-        None => Request::Batch,
-    };
-    match run(&Guard::new(settings), &options.role, &request) {
-        Ok(allowed) if allowed || options.batch => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    match run(settings, options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             let _ = writeln!(io::stderr(), "portcullis guard: {error}");
             ExitCode::FAILURE
@@ -67,28 +71,36 @@ fn built_in() -> Settings {
     }
 }
 
-/// What the command line asks for.
-#[derive(Debug)]
-pub(crate) enum Request<'a> {
-    /// Explain the verdict on one text.
-    Explain(&'a str),
-    /// Judge NUL-separated texts from standard input, one JSON line each.
-    Batch,
-}
-
-/// Runs the command for a role: true if everything asked about is allowed.
-///
-/// # Errors
-///
-/// Standard input or output failed.
-pub(crate) fn run(guard: &Guard, role: &str, request: &Request<'_>) -> io::Result<bool> {
+/// Does what the command line asks for; whether it ends well.
+fn run(settings: Settings, options: &GuardOptions) -> io::Result<bool> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let allowed = match request {
-        Request::Explain(sql) => explain(guard, role, sql, &mut out)?,
-        Request::Batch => batch(guard, role, io::stdin().lock(), &mut out)?,
+    let limits = settings.limits;
+    let ends_well = match (&options.batch, &options.sql) {
+        (Some(file), _) if options.tokens => tokens::batch(&limits, &mut *open(file)?, &mut out)?,
+        (Some(file), _) => {
+            batch(&Guard::new(settings), &options.role, &mut *open(file)?, &mut out)?;
+            true
+        }
+        (None, Some(sql)) if options.tokens => tokens::print(&limits, None, sql.as_bytes(), &mut out)?,
+        (None, Some(sql)) => explain(&Guard::new(settings), &options.role, sql, &mut out)?,
+        (None, None) => {
+            let mut text = Vec::new();
+            io::stdin().lock().read_to_end(&mut text)?;
+            tokens::print(&limits, None, &text, &mut out)?
+        }
     };
     out.flush()?;
-    Ok(allowed)
+    Ok(ends_well)
+}
+
+/// A file, or standard input for `-`.
+fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    Ok(Box::new(BufReader::new(file)))
 }
 
 /// Prints the verdict on one text, with its rule, hint and facts; true if it is allowed.
@@ -180,7 +192,7 @@ struct Line<'a> {
 pub(crate) fn batch(
     guard: &Guard,
     role: &str,
-    mut input: impl BufRead,
+    input: &mut dyn BufRead,
     out: &mut impl Write,
 ) -> io::Result<bool> {
     let policy = guard.policy_for(&RoleName::new(role));
@@ -232,8 +244,8 @@ mod tests {
     fn a_batch_gives_one_line_for_each_text() {
         let guard = Guard::new(Settings::default());
         let mut out = Vec::new();
-        let input = &b"SELECT 1\0DROP TABLE t\0\0SELECT a FROM t FOR UPDATE; SELECT +"[..];
-        assert!(!batch(&guard, "web", input, &mut out).unwrap());
+        let mut input = &b"SELECT 1\0DROP TABLE t\0\0SELECT a FROM t FOR UPDATE; SELECT +"[..];
+        assert!(!batch(&guard, "web", &mut input, &mut out).unwrap());
         let lines: Vec<serde_json::Value> = out
             .split(|b| *b == b'\n')
             .filter(|line| !line.is_empty())

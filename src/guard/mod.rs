@@ -24,6 +24,7 @@ mod setting;
 mod settings;
 mod split;
 mod statement;
+mod tokens;
 mod transaction;
 mod verdict;
 
@@ -33,16 +34,15 @@ use std::sync::Arc;
 pub use class::StatementClass;
 pub use facts::Facts;
 pub use policy::{Policy, PolicyMistake};
+pub use tokens::{SeenToken, tokens};
 pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue};
 
 use crate::base::RoleName;
 use cache::VerdictCache;
 use calls::MakeLocal;
 use denial::Denial;
-use lexer::Token;
 use rules::Rules;
 use settings::Settable;
-use split::SplitError;
 use statement::Statement;
 
 /// What the guard is made from.
@@ -165,7 +165,7 @@ impl Guard {
         if let Some(verdict) = self.cache.get(policy.id(), text) {
             return verdict;
         }
-        let verdict = match self.read(text) {
+        let verdict = match read_text(text) {
             Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
             Ok(text) => match self.judge_text(policy, text) {
                 Ok(script) => Ok(Arc::new(script)),
@@ -179,7 +179,7 @@ impl Guard {
     /// The finer facts of each statement of a text, for people; `None` for a statement that the grammar does
     /// not know or that is too large to parse. Empty if the text cannot be read at all.
     pub fn facts(&self, text: &[u8]) -> Vec<Option<Facts>> {
-        let Ok(text) = self.read(text) else {
+        let Ok(text) = read_text(text) else {
             return Vec::new();
         };
         let Ok(tokens) = lexer::lex(text, &self.limits) else {
@@ -208,32 +208,10 @@ impl Guard {
             .refusal("")
     }
 
-    /// The text as UTF-8 without NUL, within the limit on length.
-    fn read<'t>(&self, text: &'t [u8]) -> Result<&'t str, Denial> {
-        let read = std::str::from_utf8(text).map_err(|error| {
-            Denial::encoding("invalid byte sequence for encoding \"UTF8\"").at(error.valid_up_to())
-        })?;
-        match read.find('\0') {
-            Some(at) => Err(Denial::encoding("invalid byte sequence for encoding \"UTF8\": 0x00").at(at)),
-            None => Ok(read),
-        }
-    }
-
     fn judge_text(&self, policy: &Policy, text: &str) -> Result<Script, Denial> {
         let tokens = lexer::lex(text, &self.limits)?;
-        let start = |at: usize| {
-            tokens
-                .get(at)
-                .map_or(text.len(), |token: &Token| token.range().start)
-        };
-        let ranges = split::split(&tokens, &self.limits).map_err(|error| match error {
-            SplitError::TooDeep(at) => Denial::nesting("parentheses nest too deeply").at(start(at)),
-            SplitError::TooMany(at) => Denial::limit(format!(
-                "more than {} statements in one text",
-                self.limits.statements
-            ))
-            .at(start(at)),
-        })?;
+        let ranges =
+            split::split(&tokens, &self.limits).map_err(|error| error.denial(text, &tokens, &self.limits))?;
         let rules = Rules {
             policy,
             settable: &self.settable,
@@ -263,6 +241,17 @@ impl Guard {
             .map(|(range, verdict)| Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class))
             .collect();
         Ok(Script::new(text, cleared))
+    }
+}
+
+/// The text as UTF-8 without NUL.
+fn read_text(text: &[u8]) -> Result<&str, Denial> {
+    let read = std::str::from_utf8(text).map_err(|error| {
+        Denial::encoding("invalid byte sequence for encoding \"UTF8\"").at(error.valid_up_to())
+    })?;
+    match read.find('\0') {
+        Some(at) => Err(Denial::encoding("invalid byte sequence for encoding \"UTF8\": 0x00").at(at)),
+        None => Ok(read),
     }
 }
 

@@ -82,8 +82,13 @@ impl Rules<'_> {
             C::Deallocate => deallocate(statement).ok_or_else(malformed)?,
             C::DiscardAll if statement.len() == 2 => Action::DiscardAll,
             C::DiscardAll => return Err(malformed()),
-            C::Unlisten if statement.is_punct(1, b'*') && statement.len() == 2 => Action::UnlistenAll,
-            C::Unlisten => return Err(Denial::statement(self.policy, C::Listen).class(C::Unlisten)),
+            // Nothing is ever listened to, whichever channel is meant.
+            C::Unlisten
+                if statement.len() == 2 && (statement.is_punct(1, b'*') || statement.name(1).is_some()) =>
+            {
+                Action::UnlistenAll
+            }
+            C::Unlisten => return Err(malformed()),
             C::Close if statement.len() == 2 && statement.kw(1) == Kw::All => Action::CloseAll,
             C::Call => return Ok((Action::Call, self.names(statement, &[])?)),
             C::Do => Action::Call,

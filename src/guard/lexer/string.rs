@@ -188,6 +188,12 @@ pub(super) fn value(source: &str, quote: Quote) -> Cow<'_, str> {
     }
 }
 
+/// The digits of a bit string from its source, its continuations joined.
+pub(in super::super) fn digits(source: &str) -> String {
+    let content = source.get(2..source.len().saturating_sub(1)).unwrap_or("");
+    String::from_utf8_lossy(&unquoted(content, Quote::Standard)).into_owned()
+}
+
 /// Decodes doubled quotes, continuations and escapes between the outer quotes of a valid literal.
 fn unquoted(content: &str, quote: Quote) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len());

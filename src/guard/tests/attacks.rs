@@ -218,7 +218,6 @@ fn what_transaction_pooling_cannot_keep() {
     let texts = lines(
         r#"
         LISTEN c
-        UNLISTEN c
         PREPARE p AS SELECT 1
         EXECUTE p
         CREATE TEMP TABLE t (a int)

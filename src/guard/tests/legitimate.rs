@@ -121,6 +121,7 @@ fn each_statement_has_its_action() {
             "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
             vec![Query, CloseAll, UnlistenAll, ResetAll],
         ),
+        ("UNLISTEN c; UNLISTEN \"C\"", vec![UnlistenAll, UnlistenAll]),
         ("DISCARD ALL", vec![DiscardAll]),
         (
             "DEALLOCATE ALL; DEALLOCATE PREPARE ALL",
