@@ -2,14 +2,19 @@
 //!
 //! A function is called by its name and `(`, in any schema and any spelling. Two more ways are easily
 //! overlooked, and work on every version:
-//! * `(1::bigint).pg_advisory_lock`: attribute notation calls a function of one argument when what stands
-//!   before the point is not a plain name (`ParseFuncOrColumn` in parse_func.c);
+//! * `(1::bigint).pg_advisory_lock`: attribute notation calls a function of one argument
+//!   (`ParseFuncOrColumn` in parse_func.c). A plain name before the point is no safer: in
+//!   `SELECT g.pg_advisory_lock FROM generate_series(1, 9) g` it stands for what a function has returned;
 //! * `TREAT(1 AS pg_advisory_lock)`: the grammar turns the type's name into a function's.
 
+use std::cell::OnceCell;
+
 use super::denial::Denial;
+use super::facts::{self, Facts};
 use super::lexer::{Kw, TokenKind};
 use super::policy::Policy;
-use super::reserved::Reserved;
+use super::reserved::{Group, Reserved};
+use super::rules::is_relation_place;
 use super::settings::Settable;
 use super::statement::Statement;
 
@@ -35,6 +40,7 @@ impl Names<'_> {
         if is_harmless_unlock(statement) {
             return Ok(edits);
         }
+        let facts = OnceCell::new();
         let treats = (0..statement.len()).any(|at| is_treat(statement, at));
         for at in 0..statement.len() {
             let Some(name) = statement.name(at) else { continue };
@@ -46,6 +52,8 @@ impl Names<'_> {
             let is_called = statement.is_punct(at + 1, b'(') && !relation.contains(&at);
             if is_called || treats || is_attribute_call(statement, at) {
                 self.call(statement, at, name, &mut edits)?;
+            } else if at > 1 && statement.is_punct(at - 1, b'.') {
+                self.attribute(statement, at, name, &facts)?;
             }
         }
         Ok(edits)
@@ -63,10 +71,10 @@ impl Names<'_> {
             edits.extend(self.set_config(statement, at)?);
             return Ok(());
         }
-        let trusted = self.policy.is_trusted();
-        let is_reserved = |group: &&super::reserved::Group| group.everyone || !trusted;
-        if let Some(group) = Reserved::list().function(name).filter(is_reserved)
-            && !(name == "ts_rewrite" && arguments(statement, at + 1).len() == 3)
+        if let Some(group) = self.reserved(name)
+            && !(name == "ts_rewrite"
+                && statement.is_punct(at + 1, b'(')
+                && arguments(statement, at + 1).len() == 3)
         {
             return Err(Denial::reserved(group, "function", name, statement.offset(at)));
         }
@@ -78,6 +86,42 @@ impl Names<'_> {
             return Err(Denial::forbidden("policy.denied_functions", message).at(statement.offset(at)));
         }
         Ok(())
+    }
+
+    /// The group that keeps the function from this policy's roles.
+    fn reserved(&self, name: &str) -> Option<&'static Group> {
+        let trusted = self.policy.is_trusted();
+        let group = Reserved::list().function(name)?;
+        (group.everyone || !trusted).then_some(group)
+    }
+
+    /// Judges the name after a point at token `at`: a column, a relation in a schema, or a call of a function with
+    /// what stands before the point as its argument. A row is no argument that a reserved function takes, so it
+    /// is a column where what stands before is known to be a row; unless that is known, it is a call.
+    fn attribute(
+        &self,
+        statement: &Statement<'_>,
+        at: usize,
+        name: &str,
+        facts: &OnceCell<Option<Facts>>,
+    ) -> Result<(), Denial> {
+        let Some(group) = self.reserved(name) else {
+            return Ok(());
+        };
+        // It takes three arguments: such a call cannot be made.
+        if name == "set_config" || is_relation_place(statement, at) {
+            return Ok(());
+        }
+        // Parsed once, whatever the number of such names.
+        let facts = facts.get_or_init(|| facts::read(statement)).as_ref();
+        let is_column = statement
+            .name(at - 2)
+            .zip(facts)
+            .is_some_and(|(before, facts)| is_row(before, name, facts));
+        if is_column {
+            return Ok(());
+        }
+        Err(Denial::reserved(group, "function", name, statement.offset(at)))
     }
 
     /// `set_config` passes only with a literal name that the role may SET and a literal `true` for the third
@@ -132,6 +176,19 @@ fn is_attribute_call(statement: &Statement<'_>, at: usize) -> bool {
             statement.get(at - 2).map(|token| token.kind),
             Some(TokenKind::Punct(b')' | b']') | TokenKind::Param)
         )
+}
+
+/// Whether `before.name` is a column of a row, or a relation in a schema.
+fn is_row(before: &str, name: &str, facts: &Facts) -> bool {
+    let is = |listed: &String| listed == before;
+    let is_relation = |relation: &String| {
+        relation
+            .strip_suffix(name)
+            .and_then(|rest| rest.strip_suffix('.'))
+            .is_some_and(|schema| schema == before)
+    };
+    !facts.function_sources.iter().any(is)
+        && (facts.row_sources.iter().any(is) || facts.relations.iter().any(is_relation))
 }
 
 /// `SELECT pg_advisory_unlock_all()`: there is nothing to unlock, and drivers send it when they reset.

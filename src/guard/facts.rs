@@ -8,8 +8,8 @@ mod convert;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, FromTable, ObjectName, Query, Statement as Ast, TableFactor, TableObject, TableWithJoins, Visit,
-    Visitor,
+    Expr, FromTable, ObjectName, Query, Statement as Ast, TableAlias, TableFactor, TableObject,
+    TableWithJoins, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -36,7 +36,27 @@ pub struct Facts {
     pub written: Vec<String>,
     /// Whether some UPDATE or DELETE has no WHERE.
     pub unfiltered_write: bool,
+    /// What rows of tables and sub-selects are called: aliases, or the tables' own names.
+    pub row_sources: Vec<String>,
+    /// What results of functions in FROM are called, as far as they have a name.
+    pub function_sources: Vec<String>,
 }
+
+/// Functions that are called without parentheses, also in FROM (`func_expr_common_subexpr` of gram.y).
+const BARE_FUNCTIONS: &[&str] = &[
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "localtime",
+    "localtimestamp",
+    "session_user",
+    "system_user",
+    "user",
+];
 
 /// The facts of a statement; `None` if the grammar does not know it or it is too large to parse.
 pub(super) fn read(statement: &Statement<'_>) -> Option<Facts> {
@@ -55,7 +75,13 @@ pub(super) fn read(statement: &Statement<'_>) -> Option<Facts> {
     let mut collector = Collector::default();
     let _ = ast.visit(&mut collector);
     let mut facts = collector.0;
-    for list in [&mut facts.functions, &mut facts.relations, &mut facts.written] {
+    for list in [
+        &mut facts.functions,
+        &mut facts.relations,
+        &mut facts.written,
+        &mut facts.row_sources,
+        &mut facts.function_sources,
+    ] {
         list.sort_unstable();
         list.dedup();
     }
@@ -90,6 +116,44 @@ impl Collector {
             self.0.written.push(joined(name));
         }
     }
+
+    /// Takes note of what the rows of a FROM item are called.
+    fn source(&mut self, factor: &TableFactor) {
+        let called = |alias: &Option<TableAlias>| alias.as_ref().map(|alias| alias.name.value.clone());
+        match factor {
+            TableFactor::Table {
+                name, alias, args, ..
+            } => {
+                let own = last(name);
+                let is_function = args.is_some() || (name.0.len() == 1 && BARE_FUNCTIONS.contains(&&*own));
+                let source = called(alias).unwrap_or(own);
+                if is_function {
+                    self.0.function_sources.push(source);
+                } else {
+                    self.0.row_sources.push(source);
+                }
+            }
+            TableFactor::Derived { alias, .. } | TableFactor::NestedJoin { alias, .. } => {
+                self.0.row_sources.extend(called(alias));
+            }
+            TableFactor::Function { name, alias, .. } => {
+                self.0
+                    .function_sources
+                    .push(called(alias).unwrap_or_else(|| last(name)));
+            }
+            TableFactor::UNNEST { alias, .. } => {
+                self.0
+                    .function_sources
+                    .push(called(alias).unwrap_or_else(|| "unnest".to_owned()));
+            }
+            TableFactor::TableFunction { alias, .. }
+            | TableFactor::JsonTable { alias, .. }
+            | TableFactor::OpenJsonTable { alias, .. }
+            | TableFactor::XmlTable { alias, .. } => self.0.function_sources.extend(called(alias)),
+            // No form of PostgreSQL's.
+            _ => {}
+        }
+    }
 }
 
 impl Visitor for Collector {
@@ -101,6 +165,7 @@ impl Visitor for Collector {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        self.source(factor);
         match factor {
             TableFactor::Table {
                 name, args: Some(_), ..
@@ -129,6 +194,11 @@ impl Visitor for Collector {
             Ast::Insert(insert) => {
                 if let TableObject::TableName(name) = &insert.table {
                     self.0.written.push(joined(name));
+                    // Its own name, and that of the row which could not be inserted.
+                    self.0.row_sources.extend([last(name), "excluded".to_owned()]);
+                }
+                if let Some(alias) = &insert.table_alias {
+                    self.0.row_sources.push(alias.alias.value.clone());
                 }
             }
             Ast::Update(update) => {
@@ -145,6 +215,12 @@ impl Visitor for Collector {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The last part of a name.
+fn last(name: &ObjectName) -> String {
+    let part = name.0.last().and_then(|part| part.as_ident());
+    part.map_or_else(String::new, |ident| ident.value.clone())
 }
 
 /// A name's parts joined by points, as the server spells them: the tokens were folded before.

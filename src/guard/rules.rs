@@ -370,7 +370,7 @@ fn deallocate(statement: &Statement<'_>) -> Option<Action> {
 }
 
 /// Whether the name whose last part is at `at` stands right after a word that only a relation follows.
-fn is_relation_place(statement: &Statement<'_>, at: usize) -> bool {
+pub(super) fn is_relation_place(statement: &Statement<'_>, at: usize) -> bool {
     let mut first = at;
     while first > 1 && statement.is_punct(first - 1, b'.') {
         first -= 2;
