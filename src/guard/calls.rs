@@ -14,9 +14,9 @@ use super::facts::{self, Facts};
 use super::lexer::{Kw, TokenKind};
 use super::policy::Policy;
 use super::reserved::{Group, Reserved};
-use super::rules::is_relation_place;
-use super::settings::Settable;
+use super::settings::{Settable, too_long};
 use super::statement::Statement;
+use super::words;
 
 /// What the names are judged by.
 pub(super) struct Names<'p> {
@@ -52,11 +52,41 @@ impl Names<'_> {
             let is_called = statement.is_punct(at + 1, b'(') && !relation.contains(&at);
             if is_called || treats || is_attribute_call(statement, at) {
                 self.call(statement, at, name, &mut edits)?;
+                // What looks like a call may be a list of columns; only the grammar can tell.
+                let is_type = !treats && is_type(statement, at);
+                if !is_type
+                    && !self.lists(statement, at, name)
+                    && !(is_called && is_no_call(statement, at, name, parsed(statement, &facts)))
+                {
+                    return Err(self.unlisted(name, statement.offset(at)));
+                }
             } else if at > 1 && statement.is_punct(at - 1, b'.') {
                 self.attribute(statement, at, name, &facts)?;
             }
         }
         Ok(edits)
+    }
+
+    /// Whether the policy's list of allowed functions, if it has one, has the name that ends at token `at`; words
+    /// that cannot be functions count as listed.
+    fn lists(&self, statement: &Statement<'_>, at: usize, name: &str) -> bool {
+        if !self.policy.lists_functions() || name == "set_config" {
+            return true;
+        }
+        let is_word = matches!(statement.get(at), Some(token) if token.kind == TokenKind::Word);
+        let schema = schema(statement, at);
+        (is_word && schema.is_none() && words::is_never_function(name))
+            || self.policy.allows_function(schema, name)
+    }
+
+    fn unlisted(&self, name: &str, at: usize) -> Denial {
+        let message = format!(
+            "the policy \"{}\" does not allow function {name}",
+            self.policy.name()
+        );
+        Denial::forbidden("policy.allowed_functions", message)
+            .hint("The operator can add it to \"allowed_functions\" in the role's policy.")
+            .at(at)
     }
 
     /// Judges the call of the function whose name ends at token `at`.
@@ -78,14 +108,25 @@ impl Names<'_> {
         {
             return Err(Denial::reserved(group, "function", name, statement.offset(at)));
         }
-        let schema = (at > 1 && statement.is_punct(at - 1, b'.'))
-            .then(|| statement.name(at - 2))
-            .flatten();
+        let schema = schema(statement, at);
+        if let Some(schema) =
+            schema.filter(|schema| *schema != "pg_catalog" && !self.policy.allows_schema(schema))
+        {
+            let message = format!(
+                "the policy \"{}\" does not allow schema {schema}",
+                self.policy.name()
+            );
+            return Err(Denial::forbidden("policy.allowed_schemas", message).at(statement.offset(at)));
+        }
         if self.policy.denies_function(schema, name) {
-            let message = format!("the policy \"{}\" denies function {name}", self.policy.name());
-            return Err(Denial::forbidden("policy.denied_functions", message).at(statement.offset(at)));
+            return Err(self.denied(name, statement.offset(at)));
         }
         Ok(())
+    }
+
+    fn denied(&self, name: &str, at: usize) -> Denial {
+        let message = format!("the policy \"{}\" denies function {name}", self.policy.name());
+        Denial::forbidden("policy.denied_functions", message).at(at)
     }
 
     /// The group that keeps the function from this policy's roles.
@@ -105,23 +146,29 @@ impl Names<'_> {
         name: &str,
         facts: &OnceCell<Option<Facts>>,
     ) -> Result<(), Denial> {
-        let Some(group) = self.reserved(name) else {
-            return Ok(());
-        };
+        let facts = || parsed(statement, facts);
+        let before = statement.name(at - 2).unwrap_or("");
         // It takes three arguments: such a call cannot be made.
-        if name == "set_config" || is_relation_place(statement, at) {
-            return Ok(());
+        if let Some(group) = self.reserved(name).filter(|_| name != "set_config")
+            && !is_written_place(statement, at)
+            && !facts().is_some_and(|facts| is_row(before, name, facts))
+        {
+            return Err(Denial::reserved(group, "function", name, statement.offset(at)));
         }
-        // Parsed once, whatever the number of such names.
-        let facts = facts.get_or_init(|| facts::read(statement)).as_ref();
-        let is_column = statement
-            .name(at - 2)
-            .zip(facts)
-            .is_some_and(|(before, facts)| is_row(before, name, facts));
-        if is_column {
-            return Ok(());
+        // Functions that a policy denies may take a row.
+        if self.policy.denies_function(None, name)
+            && !is_written_place(statement, at)
+            && !facts().is_some_and(|facts| is_relation(before, name, facts))
+        {
+            return Err(self.denied(name, statement.offset(at)));
         }
-        Err(Denial::reserved(group, "function", name, statement.offset(at)))
+        if self.policy.lists_functions()
+            && !self.policy.allows_function(None, name)
+            && !facts().is_some_and(|facts| !facts.function_sources.iter().any(|source| source == before))
+        {
+            return Err(self.unlisted(name, statement.offset(at)));
+        }
+        Ok(())
     }
 
     /// `set_config` passes only with a literal name that the role may SET and a literal `true` for the third
@@ -135,7 +182,8 @@ impl Names<'_> {
                 .at(offset)
         };
         let arguments = arguments(statement, at + 1);
-        let [(name_at, name_end), _, (local_at, local_end)] = *arguments.as_slice() else {
+        let [(name_at, name_end), (value_at, value_end), (local_at, local_end)] = *arguments.as_slice()
+        else {
             return Err(refused());
         };
         let name = statement
@@ -149,6 +197,12 @@ impl Names<'_> {
         self.settable
             .judge_name(self.policy, &name)
             .map_err(|denial| denial.at(offset))?;
+        if let Some(most) = self.policy.timeouts().limit(&name) {
+            let value = statement.string(value_at).filter(|_| value_end == value_at + 1);
+            if !value.is_some_and(|value| self.policy.timeouts().permit(&name, &value)) {
+                return Err(too_long(self.policy, &name, most).at(offset));
+            }
+        }
         // By source: a quoted "true" is a column.
         match statement.source(local_at).to_ascii_lowercase().as_str() {
             "true" => Ok(None),
@@ -178,21 +232,77 @@ fn is_attribute_call(statement: &Statement<'_>, at: usize) -> bool {
         )
 }
 
+/// Whether the name that ends at token `at` is a type or an alias: one stands after `::` and `AS`.
+fn is_type(statement: &Statement<'_>, at: usize) -> bool {
+    let first = if schema(statement, at).is_some() {
+        at - 2
+    } else {
+        at
+    };
+    first > 0 && (statement.source(first - 1) == "::" || statement.kw(first - 1) == Kw::As)
+}
+
+/// The facts of the statement, parsed once whatever the number of names that ask for them.
+fn parsed<'f>(statement: &Statement<'_>, facts: &'f OnceCell<Option<Facts>>) -> Option<&'f Facts> {
+    facts.get_or_init(|| facts::read(statement)).as_ref()
+}
+
+/// Whether a name with a parenthesis after it is known to be no function's: a keyword, or the name of something
+/// whose columns are listed. That the grammar finds no call is not enough, since it makes something else of some.
+fn is_no_call(statement: &Statement<'_>, at: usize, name: &str, facts: Option<&Facts>) -> bool {
+    let is = |function: &String| {
+        let rest = function.strip_suffix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    let is_word = matches!(statement.get(at), Some(token) if token.kind == TokenKind::Word);
+    facts.is_some_and(|facts| {
+        let is_other =
+            (is_word && words::is_keyword(name)) || facts.column_lists.iter().any(|list| list == name);
+        is_other && !facts.functions.iter().any(is)
+    })
+}
+
 /// Whether `before.name` is a column of a row, or a relation in a schema.
 fn is_row(before: &str, name: &str, facts: &Facts) -> bool {
     let is = |listed: &String| listed == before;
-    let is_relation = |relation: &String| {
+    !facts.function_sources.iter().any(is)
+        && (facts.row_sources.iter().any(is) || is_relation(before, name, facts))
+}
+
+/// Whether `schema.name` is a relation.
+fn is_relation(schema: &str, name: &str, facts: &Facts) -> bool {
+    let is = |relation: &String| {
         relation
             .strip_suffix(name)
             .and_then(|rest| rest.strip_suffix('.'))
-            .is_some_and(|schema| schema == before)
+            .is_some_and(|before| before == schema)
     };
-    !facts.function_sources.iter().any(is)
-        && (facts.row_sources.iter().any(is) || facts.relations.iter().any(is_relation))
+    facts.relations.iter().any(is) && !facts.function_sources.iter().any(|source| source == schema)
+}
+
+/// Whether the name whose last part is at `at` follows a word that nothing but a relation follows. FROM is no such
+/// word: `IS DISTINCT FROM g.f` and `substring(a FROM g.f)` are expressions.
+fn is_written_place(statement: &Statement<'_>, at: usize) -> bool {
+    let mut first = at;
+    while first > 1 && statement.is_punct(first - 1, b'.') {
+        first -= 2;
+    }
+    first > 0
+        && matches!(
+            statement.kw(first - 1),
+            Kw::Into | Kw::Update | Kw::Table | Kw::Only | Kw::Copy
+        )
+}
+
+/// The schema of the name that ends at token `at`.
+fn schema<'a>(statement: &Statement<'a>, at: usize) -> Option<&'a str> {
+    (at > 1 && statement.is_punct(at - 1, b'.'))
+        .then(|| statement.name(at - 2))
+        .flatten()
 }
 
 /// `SELECT pg_advisory_unlock_all()`: there is nothing to unlock, and drivers send it when they reset.
-fn is_harmless_unlock(statement: &Statement<'_>) -> bool {
+pub(super) fn is_harmless_unlock(statement: &Statement<'_>) -> bool {
     let at = if statement.name(1) == Some("pg_catalog") && statement.is_punct(2, b'.') {
         3
     } else {

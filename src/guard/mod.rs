@@ -14,26 +14,34 @@ mod classify;
 mod copy;
 mod denial;
 mod facts;
+mod fingerprint;
 mod lexer;
 mod names;
 mod policy;
 mod query;
+mod registry;
+mod relations;
 mod reserved;
 mod rules;
 mod setting;
 mod settings;
 mod split;
 mod statement;
+mod timeouts;
 mod tokens;
 mod transaction;
 mod verdict;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use class::StatementClass;
 pub use facts::Facts;
-pub use policy::{Policy, PolicyMistake};
+pub use fingerprint::Fingerprint;
+pub use policy::{Ceilings, Policy, PolicyMistake, ReadFile};
+pub use registry::{Registration, registrations};
+pub use timeouts::Timeouts;
 pub use tokens::{SeenToken, tokens};
 pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue};
 

@@ -1,15 +1,17 @@
 //! The rules for one statement.
 
-use super::calls::{MakeLocal, Names};
+use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility, temporary};
 use super::denial::Denial;
+use super::fingerprint::Normalised;
 use super::lexer::Kw;
 use super::policy::Policy;
 use super::query::{self, Query};
+use super::relations::Relations;
 use super::setting::{self, SetStatement};
 use super::settings::{SetKind, Settable};
 use super::statement::Statement;
-use super::{Action, StatementClass, copy, facts, transaction};
+use super::{Action, StatementClass, copy, registry, transaction};
 
 /// What is judged by: one policy and what the whole guard shares.
 pub(super) struct Rules<'p> {
@@ -60,6 +62,7 @@ impl Rules<'_> {
         {
             return Err(Denial::syntax("syntax error at or near \";\"").at(statement.offset(at)));
         }
+        self.registered(statement, class)?;
         let (action, edits) = match query {
             Some(query) => (Action::Query, self.query(statement, query, statement)?),
             None => self.command(statement, class)?,
@@ -98,6 +101,10 @@ impl Rules<'_> {
             _ if is_utility(statement, class) => Action::Utility,
             // DDL names functions to create or grant them, not to call them.
             _ if class.grant() == super::class::Grant::Trusted => Action::Query,
+            C::Lock | C::Truncate => {
+                self.relations().judge_names(statement)?;
+                return Ok((Action::Query, self.names(statement, &[])?));
+            }
             _ => return Ok((Action::Query, self.names(statement, &[])?)),
         };
         Ok((action, Vec::new()))
@@ -126,6 +133,8 @@ impl Rules<'_> {
                 return Err(Denial::statement(self.policy, class).at(start));
             }
         }
+        self.relations().judge_where(statement, query)?;
+        self.relations().judge_allowed(statement)?;
         let skipped = whole.len() - statement.len();
         let mut relations = Vec::new();
         for write in &query.writes {
@@ -136,6 +145,33 @@ impl Rules<'_> {
             }
         }
         self.names(whole, &relations)
+    }
+
+    fn relations(&self) -> Relations<'_> {
+        Relations { policy: self.policy }
+    }
+
+    /// Refuses what is not registered, where the policy lets nothing else run.
+    fn registered(&self, statement: &Statement<'_>, class: StatementClass) -> Result<(), Denial> {
+        let Some(registered) = self.policy.registered() else {
+            return Ok(());
+        };
+        if !registry::concerns(class) || calls::is_harmless_unlock(statement) {
+            return Ok(());
+        }
+        let fingerprint = Normalised::new(statement).fingerprint();
+        if registered.has(statement, fingerprint) {
+            return Ok(());
+        }
+        let message = format!(
+            "the policy \"{}\" allows registered statements alone, and this one is not registered",
+            self.policy.name()
+        );
+        Err(Denial::forbidden("policy.registered", message)
+            .hint(format!(
+                "Its fingerprint is {fingerprint}; \"portcullis guard --learn\" registers statements."
+            ))
+            .at(statement.offset(0)))
     }
 
     /// Judges the relation that is written to: the system's own are not the caller's to change. `UPDATE
@@ -171,57 +207,8 @@ impl Rules<'_> {
             settable: self.settable,
         }
         .judge(statement, relations)?;
-        if self.policy.has_denied_relations() {
-            self.denied_relations(statement)?;
-        }
+        self.relations().judge_denied(statement)?;
         Ok(edits)
-    }
-
-    /// Applies the policy's relation and schema lists: to every name that stands where only a relation can,
-    /// and to every other name unless the grammar knows that it is no relation.
-    fn denied_relations(&self, statement: &Statement<'_>) -> Result<(), Denial> {
-        let mut ambiguous = None;
-        for at in 0..statement.len() {
-            let Some(name) = statement.name(at) else { continue };
-            let qualified = at > 1 && statement.is_punct(at - 1, b'.');
-            let schema = if qualified { statement.name(at - 2) } else { None };
-            let is_denied = self.policy.denies_relation(schema, name)
-                || (statement.is_punct(at + 1, b'.') && self.policy.denies_schema(name));
-            if !is_denied {
-                continue;
-            }
-            if is_relation_place(statement, at) {
-                return Err(self.denied_relation(name, statement.offset(at)));
-            }
-            ambiguous = ambiguous.or(Some((name, at)));
-        }
-        let Some((name, at)) = ambiguous else {
-            return Ok(());
-        };
-        let is_known_column = facts::read(statement).is_some_and(|facts| !self.denies(&facts));
-        if is_known_column {
-            return Ok(());
-        }
-        Err(self.denied_relation(name, statement.offset(at)))
-    }
-
-    fn denies(&self, facts: &facts::Facts) -> bool {
-        let schema_denied =
-            |schema: Option<&str>| schema.is_some_and(|schema| self.policy.denies_schema(schema));
-        let relation = |name: &String| {
-            let (schema, name) = qualified(name);
-            self.policy.denies_relation(schema, name) || schema_denied(schema)
-        };
-        facts.relations.iter().chain(&facts.written).any(relation)
-            || facts
-                .functions
-                .iter()
-                .any(|name| schema_denied(qualified(name).0))
-    }
-
-    fn denied_relation(&self, name: &str, at: usize) -> Denial {
-        let message = format!("the policy \"{}\" denies {name}", self.policy.name());
-        Denial::forbidden("policy.denied_relations", message).at(at)
     }
 
     fn setting(&self, statement: &Statement<'_>) -> Result<Action, Denial> {
@@ -271,6 +258,7 @@ impl Rules<'_> {
             }
             None => {
                 if let Some(table) = copy.table {
+                    self.relations().judge_listed(statement, table)?;
                     if is_in {
                         self.target(statement, table)?;
                     }
@@ -367,32 +355,6 @@ fn deallocate(statement: &Statement<'_>) -> Option<Action> {
     statement
         .name(at)
         .map(|name| Action::Deallocate(Some(name.into())))
-}
-
-/// Whether the name whose last part is at `at` stands right after a word that only a relation follows.
-pub(super) fn is_relation_place(statement: &Statement<'_>, at: usize) -> bool {
-    let mut first = at;
-    while first > 1 && statement.is_punct(first - 1, b'.') {
-        first -= 2;
-    }
-    let Some(before) = first.checked_sub(1) else {
-        return false;
-    };
-    matches!(
-        statement.kw(before),
-        Kw::From | Kw::Into | Kw::Update | Kw::Table | Kw::Only | Kw::Using | Kw::Copy | Kw::Binary
-    ) || statement.name(before) == Some("join")
-}
-
-/// A joined name's last schema and its last part.
-fn qualified(name: &str) -> (Option<&str>, &str) {
-    match name.rsplit_once('.') {
-        Some((schema, last)) => (
-            Some(schema.rsplit_once('.').map_or(schema, |(_, part)| part)),
-            last,
-        ),
-        None => (None, name),
-    }
 }
 
 /// At most 40 characters, for messages.

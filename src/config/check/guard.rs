@@ -132,7 +132,9 @@ fn policy_file(item: &Item<'_>) -> Option<Policy> {
 }
 
 fn parse(item: &Item<'_>, path: &Path, text: &str) -> Option<Policy> {
-    match Policy::parse(text) {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut read = |name: &str| files::read_text(&folder.join(name), files::REGISTRY);
+    match Policy::parse_with(text, &mut read) {
         Ok(policy) => Some(policy),
         Err(mistakes) => {
             for mistake in mistakes {

@@ -127,6 +127,9 @@ fn functions_are_called_in_more_ways_than_one() {
         SELECT g.pg_advisory_lock FROM t, LATERAL abs(t.id) g
         SELECT g.pg_advisory_lock FROM t JOIN generate_series(1, 2) g ON true
         SELECT x.g.pg_advisory_lock FROM generate_series(1, 9) g
+        SELECT 1 IS DISTINCT FROM g.pg_advisory_lock FROM generate_series(1, 9) g
+        SELECT substring('x' FROM g.pg_advisory_lock) FROM generate_series(1, 9) g
+        SELECT 1 FROM generate_series(1, 9) g JOIN t ON t.a = 1 AND g.pg_advisory_lock IS NULL FOR NO KEY UPDATE
         SELECT pg_advisory_unlock(1)
         "#,
     );
