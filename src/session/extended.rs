@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::effect::Effect;
 use super::inbound::{Inbound, Step};
 use super::link::Block;
-use super::statement::{self, Statement};
+use super::names::{NameChange, too_many};
+use super::statement;
 use super::warrant::Warrant;
-use super::{NameChange, Session, Skipping};
+use super::{Session, Skipping};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::Action;
 use crate::wire::body::{self, BindNames, Named, Parse, Target};
@@ -236,95 +237,6 @@ impl Session {
         Step::Consumed(0)
     }
 
-    // ---- the client's names -------------------------------------------------------------------------
-
-    fn clear_statement(&mut self, message: &Parse<'_>) -> Result<Arc<Statement>, Fault> {
-        let script = self.judge(message.sql)?;
-        if script.statements().len() > 1 {
-            return Err(Fault::error(
-                SqlState::SYNTAX_ERROR,
-                "cannot insert multiple commands into a prepared statement",
-            ));
-        }
-        let statements = &self.shared.statements;
-        Ok(if message.name.is_empty() {
-            statements.unnamed(script, message.types, self.context)
-        } else {
-            statements.named(&script, message.types, self.context)
-        })
-    }
-
-    fn check_new_name(&self, name: &[u8], bytes: usize) -> Result<(), Fault> {
-        if name.is_empty() {
-            return Ok(());
-        }
-        if self.statement(name).is_some() {
-            return Err(Fault::error(
-                SqlState::DUPLICATE_PREPARED_STATEMENT,
-                format!(
-                    "prepared statement \"{}\" already exists",
-                    String::from_utf8_lossy(name)
-                ),
-            ));
-        }
-        if self.statements.len() + self.names.len() >= limits::CLIENT_STATEMENTS {
-            return Err(too_many("prepared statements"));
-        }
-        let pending = self.names.iter().map(|change| match change {
-            NameChange::Set(_, statement) => statement.sql().len(),
-            NameChange::Remove(_) | NameChange::RemoveAll => 0,
-        });
-        if self.statement_bytes + pending.sum::<usize>() + bytes > limits::CLIENT_STATEMENT_BYTES {
-            return Err(Fault::error(
-                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-                "the prepared statements of this session are too long together",
-            )
-            .with_hint("Close those that are not needed, or use the unnamed statement."));
-        }
-        Ok(())
-    }
-
-    /// The statement that a name means after all that the client has sent so far.
-    pub(super) fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
-        let newest = self.names.iter().rev().find_map(|change| match change {
-            NameChange::Set(changed, statement) if **changed == *name => Some(Some(statement)),
-            NameChange::Remove(changed) if **changed == *name => Some(None),
-            NameChange::RemoveAll if !name.is_empty() => Some(None),
-            NameChange::Set(..) | NameChange::Remove(_) | NameChange::RemoveAll => None,
-        });
-        match newest {
-            Some(found) => found.cloned(),
-            None if name.is_empty() => self.unnamed.clone(),
-            None => self.statements.get(name).cloned(),
-        }
-    }
-
-    pub(super) fn change_name(&mut self, change: NameChange) {
-        self.names.push_back(change);
-    }
-
-    /// The oldest change to the names has happened on the server.
-    pub(super) fn apply_name_change(&mut self) {
-        match self.names.pop_front() {
-            Some(NameChange::Set(name, statement)) if name.is_empty() => self.unnamed = Some(statement),
-            Some(NameChange::Set(name, statement)) => {
-                self.statement_bytes += statement.sql().len();
-                let replaced = self.statements.insert(name, statement);
-                self.statement_bytes -= replaced.map_or(0, |statement| statement.sql().len());
-            }
-            Some(NameChange::Remove(name)) if name.is_empty() => self.unnamed = None,
-            Some(NameChange::Remove(name)) => {
-                let removed = self.statements.remove(&name);
-                self.statement_bytes -= removed.map_or(0, |statement| statement.sql().len());
-            }
-            Some(NameChange::RemoveAll) => {
-                self.statements.clear();
-                self.statement_bytes = 0;
-            }
-            None => {}
-        }
-    }
-
     // ---- shared steps -------------------------------------------------------------------------------
 
     fn refuse(&mut self, fault: Fault) -> Step {
@@ -426,15 +338,4 @@ fn unknown_portal(name: &[u8]) -> Fault {
         SqlState::INVALID_CURSOR_NAME,
         format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)),
     )
-}
-
-fn too_many(what: &'static str) -> Fault {
-    Fault::error(
-        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-        format!("too many {what} in one session"),
-    )
-    .with_hint(format!(
-        "At most {} may exist at a time.",
-        limits::CLIENT_STATEMENTS
-    ))
 }

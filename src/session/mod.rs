@@ -11,6 +11,7 @@ mod effect;
 mod extended;
 mod inbound;
 mod link;
+mod names;
 mod portals;
 mod probe;
 mod pump;
@@ -46,6 +47,7 @@ use crate::wire::notice;
 
 use inbound::Inbound;
 use link::Link;
+use names::NameChange;
 use pump::Wake;
 use settings::{Place, SessionSettings};
 use statement::{Prepared, Statement, StatementCache};
@@ -158,16 +160,6 @@ pub struct Session {
 
 /// A future that is ready when the process reaches a phase.
 type PhaseReached = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// A change to the client's statement names.
-enum NameChange {
-    /// Parse.
-    Set(Box<[u8]>, Arc<Statement>),
-    /// Close, DEALLOCATE.
-    Remove(Box<[u8]>),
-    /// DEALLOCATE ALL, which leaves the unnamed statement.
-    RemoveAll,
-}
 
 /// Whether the client's messages count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,17 +3,15 @@
 //! Only messages that change the session's state are decoded. Rows are never copied while the client reads
 //! as fast as the server writes: consecutive frames leave with one write, straight from the read buffer.
 
+mod outcome;
+
 use std::ops::Range;
 
-use super::effect::Effect;
-use super::link::{Asked, Batch, Block, CopyIn, Known, Shapes};
-use super::settings::Place;
-use super::{Session, Skipping};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
+use super::Session;
+use super::link::{Batch, CopyIn};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, SqlState, limits};
 use crate::wire::body::cstr;
-use crate::wire::encode::TransactionStatus;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
-use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
@@ -228,145 +226,6 @@ impl Session {
         })
     }
 
-    /// A reply has come in full: its consequences. `body` is that of the CommandComplete, where it is one.
-    pub(super) fn apply(&mut self, effect: Effect, body: &[u8]) {
-        match effect {
-            Effect::None | Effect::Evicted(_) | Effect::Uses(_) | Effect::Refused(_) => {}
-            Effect::Prepared(_, then) => self.apply(*then, body),
-            Effect::NameChanged => self.apply_name_change(),
-            Effect::PortalChanged | Effect::Bound(_) => {
-                if let Some(link) = &mut self.link {
-                    link.portals.confirm();
-                }
-            }
-            Effect::BlockBegan => {
-                if let Some(link) = &mut self.link {
-                    link.portals.confirm();
-                    link.block = Block::Clients;
-                }
-            }
-            Effect::TransactionEnded(next) => {
-                if let Some(link) = &mut self.link {
-                    link.block = next;
-                }
-                // A COMMIT of a failed transaction is answered with ROLLBACK.
-                if body.starts_with(b"COMMIT") {
-                    self.apply_own_changes();
-                } else {
-                    self.settings.rollback();
-                }
-            }
-            Effect::SettingRead(name) => {
-                if let Some(value) = self.captured.take() {
-                    self.settings.change(name, Some(value));
-                }
-            }
-            Effect::SettingReset(name) => self.settings.change(name, None),
-        }
-    }
-
-    /// An error: the server skips to the next Sync, and so do we.
-    fn on_error(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
-        let error = notice::prefix(body);
-        if error.ends_connection {
-            self.ending = Some(ClientEnd::ServerGone);
-        }
-        let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
-        link.failed = true;
-        link.copy_in = CopyIn::No;
-        link.lease.unnamed = None;
-        link.portals.fail();
-        self.names.clear();
-        self.captured = None;
-        let mut skipped = link.replies.fail();
-        for entry in &skipped {
-            match entry.effect {
-                Effect::Prepared(id, _) => {
-                    link.lease.prepared().remove(id);
-                }
-                Effect::Evicted(id) => link.lease.unclosed.push(id),
-                _ => {}
-            }
-        }
-        if link.batch == Batch::Open && link.script.is_none() {
-            self.skipping = Skipping::ToSync;
-        }
-        if let Some(Effect::Uses(id) | Effect::Bound(id)) = skipped.first().map(|entry| &entry.effect)
-            && is_stale(error.sqlstate)
-            && link.lease.prepared().remove(*id)
-        {
-            // The next one who needs it gets it prepared anew on this connection.
-            link.lease.unclosed.push(*id);
-        }
-        let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
-        if let Some(Effect::Refused(fault)) = failed {
-            passing.flush(&mut self.client.outbox);
-            self.say(&fault);
-            return Ok(Goes::Nowhere);
-        }
-        self.shared.events.emit(&Event::ErrorSent {
-            sqlstate: error.sqlstate,
-        });
-        Ok(Goes::ToClient)
-    }
-
-    fn on_ready(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
-        let link = self.link.as_mut().ok_or(Trouble::Malformed("ReadyForQuery"))?;
-        let delivery = link.replies.advance(tag::READY)?.delivery;
-        let status = body.first().copied().and_then(TransactionStatus::from_byte);
-        let status = status.ok_or(Trouble::Malformed("ReadyForQuery"))?;
-        link.batch = Batch::Fresh;
-        link.asked = Asked::Nothing;
-        let errored = std::mem::take(&mut link.failed);
-        let place = match status {
-            TransactionStatus::Failed if link.block != Block::Clients => {
-                // The client has opened no block, so it shall see none: ours is rolled back behind its back.
-                if link.block == Block::RollingBack {
-                    return Err(Trouble::Malformed("answer to ROLLBACK"));
-                }
-                link.roll_back();
-                return Ok(Goes::Nowhere);
-            }
-            TransactionStatus::Idle => {
-                link.forget_identity();
-                link.in_block = false;
-                link.block = Block::None;
-                link.block_ahead = Block::None;
-                link.portals.clear();
-                link.touched.clear();
-                link.context = Some(self.context);
-                if std::mem::take(&mut link.shapes) == Shapes::Altered {
-                    self.shared.statements.renew();
-                }
-                self.settings.rollback();
-                Place::Outside
-            }
-            TransactionStatus::InBlock | TransactionStatus::Failed => {
-                if !errored {
-                    link.binding_is = Known::Confirmed;
-                } else if link.binding_is == Known::Predicted {
-                    // What was predicted to be in force may have been skipped. What the server has confirmed
-                    // stays, and must not be set again: it would undo the client's own SET LOCAL.
-                    link.forget_identity();
-                }
-                link.in_block = true;
-                link.block = Block::Clients;
-                link.block_ahead = Block::Clients;
-                Place::InTransaction
-            }
-        };
-        link.status = status;
-        self.idle_since = tokio::time::Instant::now();
-        if delivery == Delivery::Hide {
-            return Ok(Goes::Nowhere);
-        }
-        if self.settings.has_reports() {
-            passing.flush(&mut self.client.outbox);
-            self.say_reports(place);
-        }
-        Ok(Goes::ToClient)
-    }
-
     /// A frame has been dealt with in full: replies of our own may be due, a held-up script may go on.
     fn after_frame(&mut self, passing: &mut Passing<'_>) {
         if self.link.as_ref().is_some_and(|link| link.replies.is_own_due()) {
@@ -405,16 +264,6 @@ impl Session {
         ));
         ClientEnd::ServerGone
     }
-}
-
-/// Whether an error at Bind or Describe may say that the statement was prepared for tables or types that are no
-/// more: "cached plan must not change result type" is 0A000 (`RevalidateCachedQuery`, plancache.c), "cache
-/// lookup failed for type" is XX000 (`getTypeInputInfo`, lsyscache.c).
-fn is_stale(sqlstate: SqlState) -> bool {
-    matches!(
-        sqlstate,
-        SqlState::FEATURE_NOT_SUPPORTED | SqlState::INTERNAL_ERROR
-    )
 }
 
 /// The value of a row's only column.

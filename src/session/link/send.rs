@@ -1,0 +1,257 @@
+//! What is sent to the server, each message with what will answer it.
+
+use super::{Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, REFUSED};
+use crate::base::Fault;
+use crate::guard::{Action, Cleared};
+use crate::identity::{Binding, Bound};
+use crate::session::effect::Effect;
+use crate::session::statement::{Prepared, READ_SETTING, ROLLBACK, Statement};
+use crate::session::warrant::Warrant;
+use crate::wire::encode::{self, NO_TYPES};
+use crate::wire::replies::{Awaited, Delivery, Own};
+use crate::wire::tag::client as tag;
+
+impl Link {
+    /// The right to send a statement. Puts the binding into force ahead of it, unless it is in force or the
+    /// statement goes without.
+    pub(in crate::session) fn warrant(
+        &mut self,
+        action: Option<&Action>,
+        binding: &Binding,
+        prelude: &Prepared,
+    ) -> Warrant {
+        if let Some(warrant) = Warrant::without_identity(action) {
+            return warrant;
+        }
+        let bound = match self.bound.take() {
+            Some(bound) => bound,
+            None => self.put_prelude(binding, prelude),
+        };
+        Warrant::with_identity(self.bound.insert(bound))
+    }
+
+    fn put_prelude(&mut self, binding: &Binding, statement: &Prepared) -> Bound {
+        self.binding_is = Known::Predicted;
+        self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
+        // The unnamed portal needs no closing, yet it may hold something that the client has bound.
+        let portal = if self.portals.get(b"").is_some() {
+            INTERNAL_PORTAL
+        } else {
+            ""
+        };
+        let bound = binding.put_prelude(&mut self.upstream, portal, statement.name());
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        self.expect(Awaited::Execution, Delivery::Hide, Effect::None);
+        if !portal.is_empty() {
+            encode::close_portal(&mut self.upstream, portal);
+            self.expect(Awaited::Close, Delivery::Hide, Effect::None);
+        }
+        bound
+    }
+
+    /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
+    /// gets a ParseComplete in any case.
+    fn prepare(&mut self, statement: &Prepared, sql: &str, delivery: Delivery, effect: Effect) {
+        let id = statement.id();
+        if self.lease.prepared().touch(id) {
+            if delivery == Delivery::Forward {
+                self.answer(Own::ParseComplete, effect);
+            }
+            return;
+        }
+        if let Some(evicted) = self.lease.prepared().insert(id) {
+            self.lease.unclosed.push(evicted);
+        }
+        for evicted in std::mem::take(&mut self.lease.unclosed) {
+            encode::close_statement(&mut self.upstream, &format!("p{evicted}"));
+            self.expect(Awaited::Close, Delivery::Hide, Effect::Evicted(evicted));
+        }
+        encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
+        self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
+    }
+
+    /// Parses a client's statement under the name that the client's stands for.
+    pub(in crate::session) fn parse_statement(
+        &mut self,
+        client_name: &[u8],
+        statement: &Statement,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        if client_name.is_empty() || !self.shares(statement) {
+            self.parse_unnamed(statement, Delivery::Forward, effect);
+        } else {
+            self.prepare(statement.prepared(), statement.sql(), Delivery::Forward, effect);
+        }
+    }
+
+    /// Whether the server's statement of this text, as it would be parsed now, serves all who share it.
+    fn shares(&self, statement: &Statement) -> bool {
+        self.context == Some(statement.context())
+    }
+
+    fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
+        let prepared = statement.prepared();
+        encode::parse(&mut self.upstream, "", statement.sql(), prepared.types());
+        // A named statement that passes through here is parsed anew each time.
+        self.lease.unnamed = self.shares(statement).then_some(prepared.id());
+        self.expect(Awaited::Parse, delivery, effect);
+    }
+
+    /// Sends one statement of a simple query: Parse, Bind, Describe, Execute on unnamed statement and
+    /// portal.
+    pub(in crate::session) fn run_once(&mut self, cleared: &Cleared, effect: Effect, _: Warrant) {
+        self.run_unnamed(cleared.sql(), Delivery::ForwardRows, effect);
+    }
+
+    /// Sends a cleared SET in the form that ends with the transaction.
+    pub(in crate::session) fn set_locally(
+        &mut self,
+        assignment: &str,
+        delivery: Delivery,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        self.run_unnamed(&format!("SET LOCAL {assignment}"), delivery, effect);
+    }
+
+    /// Binds a statement without parameters to the client's portal once more.
+    pub(in crate::session) fn bind_again(&mut self, portal: &[u8], cleared: &Cleared) {
+        encode::parse(&mut self.upstream, "", cleared.sql(), NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        // No parameter formats, no parameters, no result formats.
+        let rest = [0; 6];
+        encode::bind_head(&mut self.upstream, portal, "", rest.len());
+        self.upstream.extend_from_slice(&rest);
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+    }
+
+    /// Sends an Execute as it is.
+    pub(in crate::session) fn execute(&mut self, body: &[u8], effect: Effect, _: Warrant) {
+        encode::frame(&mut self.upstream, tag::EXECUTE, body);
+        self.expect(Awaited::Execution, Delivery::Forward, effect);
+    }
+
+    fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
+        self.asked = Asked::Work;
+        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        encode::bind_text::<&str>(&mut self.upstream, "", "", &[]);
+        self.portals.close(b"");
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::PortalChanged);
+        encode::describe_portal(&mut self.upstream, "");
+        self.expect(Awaited::PortalDescription, rows, Effect::None);
+        encode::execute(&mut self.upstream, "");
+        self.expect(Awaited::Execution, rows, effect);
+    }
+
+    /// Runs a statement of our own behind the client's back, on a portal of its own.
+    pub(in crate::session) fn run_internal(
+        &mut self,
+        statement: &Prepared,
+        sql: &str,
+        values: &[&str],
+        delivery: Delivery,
+        effect: Effect,
+    ) {
+        self.asked = Asked::Work;
+        self.prepare(statement, sql, Delivery::Hide, Effect::None);
+        encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, statement.name(), values);
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Execution, delivery, effect);
+        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Close, Delivery::Hide, Effect::None);
+    }
+
+    /// Undoes a block of our own that has failed. On the unnamed portal, which can always be bound: the
+    /// client may have used any other name in the failed transaction.
+    pub(in crate::session) fn roll_back(&mut self) {
+        self.block = Block::RollingBack;
+        self.forget_identity();
+        self.run_unnamed(ROLLBACK, Delivery::Hide, Effect::None);
+        self.sync();
+    }
+
+    /// A savepoint has been returned to: the session settings that have changed are read again.
+    pub(in crate::session) fn read_touched(&mut self, read_setting: &Prepared) {
+        for name in self.touched.clone() {
+            let effect = Effect::SettingRead(name.clone());
+            self.run_internal(read_setting, READ_SETTING, &[&name], Delivery::Capture, effect);
+        }
+    }
+
+    /// Makes the server fail here, and the client see `fault` as the reason.
+    pub(in crate::session) fn poison(&mut self, fault: Fault) {
+        encode::parse(&mut self.upstream, "", REFUSED, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(
+            Awaited::Parse,
+            Delivery::Forward,
+            Effect::Refused(Box::new(fault)),
+        );
+    }
+
+    /// Ends the batch.
+    pub(in crate::session) fn sync(&mut self) {
+        self.end_batch(Delivery::Forward);
+    }
+
+    /// Ends a batch that has only parsed and described, once the client has its replies: it may think about
+    /// them without holding the connection. Some drivers prepare with a Flush and send the Sync much later.
+    pub(in crate::session) fn let_go(&mut self) {
+        if self.asked == Asked::Replies
+            && self.batch == Batch::Open
+            && self.replies.is_empty()
+            && self.upstream.is_empty()
+            && !self.in_block
+        {
+            self.end_batch(Delivery::Hide);
+        }
+    }
+
+    fn end_batch(&mut self, ready: Delivery) {
+        encode::sync(&mut self.upstream);
+        self.expect(Awaited::Ready, ready, Effect::None);
+        self.batch = Batch::Synced;
+        self.push = true;
+        self.answers = Answers::Due;
+    }
+
+    /// Asks for the replies so far, unless that has been done: the client's next message waits for them.
+    pub(in crate::session) fn wait_for_replies(&mut self) {
+        if self.batch == Batch::Open && !self.replies.is_empty() && self.answers == Answers::KeptBack {
+            self.flush();
+        }
+    }
+
+    /// Asks for the replies so far.
+    pub(in crate::session) fn flush(&mut self) {
+        encode::flush(&mut self.upstream);
+        self.push = true;
+        self.answers = Answers::Due;
+        if self.asked == Asked::Nothing {
+            self.asked = Asked::Replies;
+        }
+    }
+
+    /// The name under which the server knows a client's statement now; sends what is missing for that.
+    pub(in crate::session) fn statement_name<'a>(
+        &mut self,
+        client_name: &[u8],
+        statement: &'a Statement,
+        _: Warrant,
+    ) -> &'a str {
+        let prepared = statement.prepared();
+        if !client_name.is_empty() && self.shares(statement) {
+            self.prepare(prepared, statement.sql(), Delivery::Hide, Effect::None);
+            return prepared.name();
+        }
+        if self.lease.unnamed != Some(prepared.id()) {
+            self.parse_unnamed(statement, Delivery::Hide, Effect::None);
+        }
+        ""
+    }
+}
