@@ -102,6 +102,13 @@ pub enum Event<'a> {
         /// What went wrong, if anything.
         error: Option<&'a str>,
     },
+    /// A changed policy was put into force, or could not be; the latter once for each reason.
+    PolicyReloaded {
+        /// Its name.
+        policy: &'a str,
+        /// What is wrong with its files, if anything.
+        error: Option<&'a str>,
+    },
     /// Changed certificates were put into force, or could not be; the latter once for each reason.
     CertificatesReloaded {
         /// Their files.
@@ -150,6 +157,8 @@ pub enum DiscardReason {
     Idle,
     /// A time limit ended the transaction.
     Timeout,
+    /// An answer grew beyond the policy's ceiling.
+    Ceiling,
     /// Its lease was dropped without check-in.
     Dropped,
     /// Portcullis is shutting down.
@@ -168,6 +177,7 @@ impl DiscardReason {
             Self::Lifetime => "lifetime",
             Self::Idle => "idle",
             Self::Timeout => "timeout",
+            Self::Ceiling => "ceiling",
             Self::Dropped => "dropped",
             Self::Shutdown => "shutdown",
         }
@@ -189,6 +199,8 @@ pub enum ClientEnd {
     Expired,
     /// A time limit ended it.
     Timeout,
+    /// An answer inside a transaction block grew beyond the policy's ceiling.
+    Ceiling,
     /// The server connection failed under it.
     ServerGone,
     /// It was a CancelRequest.
@@ -207,6 +219,7 @@ impl ClientEnd {
             Self::ProtocolViolation => "protocol_violation",
             Self::Expired => "expired",
             Self::Timeout => "timeout",
+            Self::Ceiling => "ceiling",
             Self::ServerGone => "server_gone",
             Self::CancelRequest => "cancel_request",
             Self::Shutdown => "shutdown",

@@ -22,6 +22,7 @@ mod query;
 mod registry;
 mod relations;
 mod reserved;
+mod roles;
 mod rules;
 mod setting;
 mod settings;
@@ -35,6 +36,7 @@ mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use class::StatementClass;
 pub use facts::Facts;
@@ -45,10 +47,13 @@ pub use timeouts::Timeouts;
 pub use tokens::{SeenToken, tokens};
 pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue};
 
+use parking_lot::RwLock;
+
 use crate::base::RoleName;
 use cache::VerdictCache;
 use calls::MakeLocal;
 use denial::Denial;
+use roles::Roles;
 use rules::Rules;
 use settings::Settable;
 use statement::Statement;
@@ -117,9 +122,9 @@ impl Default for Limits {
 /// Judges statements. Shared by all sessions.
 #[derive(Debug)]
 pub struct Guard {
-    policies: HashMap<String, Arc<Policy>>,
-    by_role: HashMap<RoleName, Arc<Policy>>,
-    default_policy: Arc<Policy>,
+    roles: RwLock<Roles>,
+    /// Counts changes to `roles`.
+    version: AtomicU64,
     settable: Settable,
     cache: VerdictCache,
     limits: Limits,
@@ -128,37 +133,38 @@ pub struct Guard {
 impl Guard {
     /// Makes a guard. A policy that is named but missing is replaced by one that allows nothing.
     pub fn new(settings: Settings) -> Self {
-        let policies: HashMap<String, Arc<Policy>> = settings
-            .policies
-            .into_iter()
-            .map(|policy| (policy.name().to_owned(), Arc::new(policy)))
-            .collect();
-        let named = |name: &str| match policies.get(name) {
-            Some(policy) => Arc::clone(policy),
-            None => Arc::new(Policy::nothing(name)),
-        };
         Self {
-            by_role: settings
-                .by_role
-                .into_iter()
-                .map(|(role, name)| (role, named(&name)))
-                .collect(),
-            default_policy: named(&settings.default_policy),
+            roles: RwLock::new(Roles::new(
+                settings.policies,
+                settings.by_role,
+                settings.default_policy,
+            )),
+            version: AtomicU64::new(0),
             settable: Settable::new(&settings.identity_settings),
             cache: VerdictCache::new(settings.cache_bytes),
             limits: settings.limits,
-            policies,
         }
     }
 
     /// The policy of a role: its own, or the default.
     pub fn policy_for(&self, role: &RoleName) -> Arc<Policy> {
-        Arc::clone(self.by_role.get(role).unwrap_or(&self.default_policy))
+        self.roles.read().of(role)
     }
 
     /// The policy of that name.
     pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
-        self.policies.get(name).cloned()
+        self.roles.read().policies.get(name).cloned()
+    }
+
+    /// Puts a policy in the place of the one of its name. Verdicts of the old one are not asked for any more.
+    pub fn replace(&self, policy: Policy) {
+        self.roles.write().put(policy);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Grows whenever a policy is replaced: as long as it is the same, so is [`Guard::policy_for`].
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Judges a whole simple-Query string or the text of one Parse. The text may hold several statements.
@@ -248,7 +254,7 @@ impl Guard {
             .into_iter()
             .map(|(range, verdict)| Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class))
             .collect();
-        Ok(Script::new(text, cleared))
+        Ok(Script::new(policy.id(), text, cleared))
     }
 }
 

@@ -156,7 +156,8 @@ impl Policy {
         &self.name
     }
 
-    pub(super) fn id(&self) -> u64 {
+    /// Tells policies apart, also two of one name.
+    pub fn id(&self) -> u64 {
         self.id
     }
 

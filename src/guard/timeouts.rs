@@ -20,9 +20,9 @@ impl Timeouts {
     }
 
     /// Each limited setting in lower case, with the value in force of a session that asks for `wanted`.
-    pub fn in_force<'a>(
-        &'a self,
-        wanted: impl Fn(&str) -> Option<&'a str>,
+    pub fn in_force<'v>(
+        &self,
+        wanted: impl Fn(&str) -> Option<&'v str>,
     ) -> impl Iterator<Item = (&'static str, String)> {
         self.0.iter().map(move |(name, limit)| {
             let asked = wanted(name)

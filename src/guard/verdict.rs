@@ -13,16 +13,23 @@ use crate::base::SqlState;
 /// ```
 #[derive(Debug)]
 pub struct Script {
+    policy: u64,
     text: Arc<str>,
     statements: Box<[Cleared]>,
 }
 
 impl Script {
-    pub(super) fn new(text: Arc<str>, statements: Vec<Cleared>) -> Self {
+    pub(super) fn new(policy: u64, text: Arc<str>, statements: Vec<Cleared>) -> Self {
         Self {
+            policy,
             text,
             statements: statements.into(),
         }
+    }
+
+    /// The policy it was judged by, as [`Policy::id`](super::Policy::id) says.
+    pub fn policy(&self) -> u64 {
+        self.policy
     }
 
     /// The text to send where the whole text is sent. It can differ from what the client wrote in the third

@@ -23,6 +23,7 @@
 //! | `portcullis_checkins_total` | counter | `verdict`, `reason` | `reuse`, `rollback`, or `discard` with its reason |
 //! | `portcullis_cancel_requests_total` | counter | `result` | `matched` a running query, or `unmatched` |
 //! | `portcullis_key_refreshes_total` | counter | `issuer`, `result` | key sets fetched: `ok`, `failed` |
+//! | `portcullis_policy_reloads_total` | counter | `result` | changed policies put into force: `ok`, `failed` |
 //! | `portcullis_certificate_reloads_total` | counter | `result` | changed certificates put into force: `ok`, `failed` |
 //! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
 //! | `portcullis_pool_waiting` | gauge | `server`, `database`, `login` | clients that wait for a connection of the pool |
@@ -107,10 +108,8 @@ impl Observe for Metrics {
                 None => self.clients.key_refreshes_ok.inc(issuer),
                 Some(_) => self.clients.key_refreshes_failed.inc(issuer),
             },
-            Event::CertificatesReloaded { error: None, .. } => self.clients.certificate_reloads_ok.inc(),
-            Event::CertificatesReloaded { error: Some(_), .. } => {
-                self.clients.certificate_reloads_failed.inc();
-            }
+            Event::PolicyReloaded { error, .. } => self.clients.policy_reloads.count(error),
+            Event::CertificatesReloaded { error, .. } => self.clients.certificate_reloads.count(error),
             Event::Verdict { kind, class } => match kind {
                 VerdictKind::Allow => self.traffic.allowed.inc(class),
                 VerdictKind::Refuse => self.traffic.refused.inc(class),
@@ -255,6 +254,10 @@ mod tests {
                 issuer: "https://id.example",
                 error: Some("down"),
             },
+            Event::PolicyReloaded {
+                policy: "end_user",
+                error: None,
+            },
             Event::CertificatesReloaded {
                 files: "server.crt",
                 error: None,
@@ -325,6 +328,7 @@ mod tests {
                 "portcullis_key_refreshes_total{issuer=\"https://id.example\",result=\"failed\"}",
                 1.0,
             ),
+            ("portcullis_policy_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"failed\"}", 1.0),
             (

@@ -5,6 +5,7 @@
 //! has answered (`relay`). It leases a server connection with the first message that needs one and gives it
 //! back at the first ReadyForQuery outside a transaction.
 
+mod bounds;
 mod cancel;
 mod command;
 mod effect;
@@ -124,6 +125,9 @@ pub struct Session {
     client: Client,
     identity: Identity,
     policy: Arc<Policy>,
+    /// The guard's version when the policy was looked up.
+    policy_version: u64,
+    tally: bounds::Tally,
     binding: Binding,
     prelude: Arc<Prepared>,
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
@@ -191,9 +195,11 @@ impl Session {
         ticket: CancelTicket,
         drain: Drain,
     ) -> Self {
+        // The version first: a policy that changes in between is looked up again.
+        let policy_version = shared.guard.version();
         let policy = shared.guard.policy_for(identity.principal.role());
         let settings = SessionSettings::new(
-            identity.startup.clone(),
+            bounds::bounded(&identity.startup, &policy),
             Arc::clone(&identity.parameters),
             identity.told.clone(),
         );
@@ -207,6 +213,8 @@ impl Session {
                 written: 0,
             },
             policy,
+            policy_version,
+            tally: bounds::Tally::default(),
             context: context_of(&identity, &settings),
             binding,
             prelude,
@@ -280,6 +288,7 @@ impl Session {
             ClientEnd::Terminated | ClientEnd::Vanished => CheckIn::Discard(DiscardReason::ClientGone),
             ClientEnd::ServerGone => CheckIn::Discard(DiscardReason::ServerGone),
             ClientEnd::Expired | ClientEnd::Timeout => CheckIn::Discard(DiscardReason::Timeout),
+            ClientEnd::Ceiling => CheckIn::Discard(DiscardReason::Ceiling),
             ClientEnd::Shutdown => CheckIn::Discard(DiscardReason::Shutdown),
             ClientEnd::Refused | ClientEnd::ProtocolViolation | ClientEnd::CancelRequest => {
                 CheckIn::Discard(DiscardReason::ClientGone)

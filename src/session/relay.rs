@@ -16,7 +16,7 @@ use crate::wire::replies::{Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
 /// How far the server's current frame has been passed on.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Frame {
     /// Bytes that are still to come, the head included.
     left: usize,
@@ -118,7 +118,12 @@ impl Session {
         while let Some(rest) = passing.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.relay.left == 0 {
                 match self.begin_frame(rest, passing) {
-                    Ok(Some(frame)) => self.relay = frame,
+                    Ok(Some(frame)) => {
+                        self.relay = frame;
+                        if self.is_beyond_ceiling(frame.goes, rest) {
+                            return self.cut(passing);
+                        }
+                    }
                     Ok(None) => break,
                     Err(trouble) => return Err(self.server_broke(trouble, passing)),
                 }
@@ -137,6 +142,28 @@ impl Session {
             }
         }
         Ok(at)
+    }
+
+    /// Whether the frame that `rest` begins with takes an answer beyond what the policy lets it be.
+    fn is_beyond_ceiling(&mut self, goes: Goes, rest: &[u8]) -> bool {
+        let ceilings = self.policy.ceilings();
+        if ceilings.is_empty() || goes == Goes::Nowhere {
+            return false;
+        }
+        match frame::head(rest) {
+            Ok(Some(head)) => self.tally.exceeds(ceilings, head),
+            _ => false,
+        }
+    }
+
+    /// Leaves the rest of an answer out, and gives up the server connection that it comes from.
+    fn cut(&mut self, passing: &mut Passing<'_>) -> Result<usize, ClientEnd> {
+        passing.flush(&mut self.client.outbox);
+        self.relay = Frame::default();
+        match self.cut_answer() {
+            Some(end) => Err(end),
+            None => Ok(passing.bytes.len()),
+        }
     }
 
     /// Judges the frame that `rest` begins with; `None` while too little of it has come.

@@ -100,6 +100,11 @@ impl Statement {
         self.context
     }
 
+    /// The policy that it was cleared under.
+    pub(crate) fn policy(&self) -> u64 {
+        self.script.policy()
+    }
+
     /// The one cleared statement, `None` for an empty text.
     pub(crate) fn cleared(&self) -> Option<&Cleared> {
         self.script.statements().first()
