@@ -20,6 +20,7 @@ mod hostile;
 mod limits;
 mod login;
 mod pipelines;
+mod policies;
 mod server_loss;
 mod settings;
 mod shutdown;
