@@ -1,5 +1,6 @@
 //! `portcullis guard`: says what the guard thinks of a statement, or of many.
 
+mod learn;
 mod tokens;
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use super::serve;
 use crate::base::RoleName;
-use crate::guard::{Facts, Guard, Limits, Policy, Refusal, Script, Settings};
+use crate::guard::{self, Facts, Guard, Limits, Policy, Refusal, Script, Settings};
 
 /// What the command line of `portcullis guard` says.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,8 +30,11 @@ pub struct GuardOptions {
     /// Print the tokens of the text as JSON lines instead of a verdict; without SQL or --batch, of standard input
     #[arg(long)]
     tokens: bool,
+    /// Collect the statements of a log into a registry of statements on standard output; `-` is standard input
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["sql", "batch", "tokens"])]
+    learn: Option<PathBuf>,
     /// The statement
-    #[arg(required_unless_present_any = ["batch", "tokens"])]
+    #[arg(required_unless_present_any = ["batch", "tokens", "learn"])]
     sql: Option<String>,
 }
 
@@ -75,6 +79,12 @@ fn built_in() -> Settings {
 fn run(settings: Settings, options: &GuardOptions) -> io::Result<bool> {
     let mut out = BufWriter::new(io::stdout().lock());
     let limits = settings.limits;
+    if let Some(log) = &options.learn {
+        // What is left out is said; the registry is good all the same.
+        learn::learn(&limits, &mut *open(log)?, &mut out, &mut io::stderr())?;
+        out.flush()?;
+        return Ok(true);
+    }
     let ends_well = match (&options.batch, &options.sql) {
         (Some(file), _) if options.tokens => tokens::batch(&limits, &mut *open(file)?, &mut out)?,
         (Some(file), _) => {
@@ -131,6 +141,9 @@ fn explain_allowed(script: &Script, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "class:    {}", cleared.class())?;
         writeln!(out, "action:   {:?}", cleared.action())?;
         writeln!(out, "sql:      {}", cleared.sql())?;
+        for found in guard::registrations(cleared.sql().as_bytes(), &Limits::default()).unwrap_or_default() {
+            writeln!(out, "fingerprint: {}", found.fingerprint)?;
+        }
     }
     Ok(())
 }

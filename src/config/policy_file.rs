@@ -11,6 +11,9 @@ use crate::guard::Policy;
 /// What a file looked like: enough to notice that it was written or replaced. A link is followed.
 type Stamp = Option<(SystemTime, u64, u64)>;
 
+/// Files and what they looked like.
+type Seen = Vec<(PathBuf, Stamp)>;
+
 /// A policy's file, as it was when it was read last.
 #[derive(Debug)]
 pub struct PolicyFile {
@@ -19,7 +22,7 @@ pub struct PolicyFile {
     name: String,
     trusted: bool,
     /// The file itself, and those that it names.
-    seen: Vec<(PathBuf, Stamp)>,
+    seen: Seen,
 }
 
 impl PolicyFile {
@@ -73,7 +76,7 @@ impl PolicyFile {
 
 /// The files read, and the policy they make. Each is looked at before it is read: one that changes meanwhile is read
 /// again.
-fn read(path: &Path) -> (Vec<(PathBuf, Stamp)>, Result<Policy, Vec<Mistake>>) {
+fn read(path: &Path) -> (Seen, Result<Policy, Vec<Mistake>>) {
     let mut seen = vec![(path.to_owned(), stamp(path))];
     let text = match files::read_text(path, files::SMALL) {
         Ok(text) => text,

@@ -53,11 +53,10 @@ impl Names<'_> {
             if is_called || treats || is_attribute_call(statement, at) {
                 self.call(statement, at, name, &mut edits)?;
                 // What looks like a call may be a list of columns; only the grammar can tell.
-                let is_type = !treats && is_type(statement, at);
-                if !is_type
-                    && !self.lists(statement, at, name)
-                    && !(is_called && is_no_call(statement, at, name, parsed(statement, &facts)))
-                {
+                let is_no_matter = self.lists(statement, at, name)
+                    || (!treats && is_type(statement, at))
+                    || (is_called && is_no_call(statement, at, name, parsed(statement, &facts)));
+                if !is_no_matter {
                     return Err(self.unlisted(name, statement.offset(at)));
                 }
             } else if at > 1 && statement.is_punct(at - 1, b'.') {
@@ -164,7 +163,7 @@ impl Names<'_> {
         }
         if self.policy.lists_functions()
             && !self.policy.allows_function(None, name)
-            && !facts().is_some_and(|facts| !facts.function_sources.iter().any(|source| source == before))
+            && facts().is_none_or(|facts| facts.function_sources.iter().any(|source| source == before))
         {
             return Err(self.unlisted(name, statement.offset(at)));
         }

@@ -185,7 +185,7 @@ fn collapsed(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
             Piece::Keyword(word) if word == "in" => list(rest, "(", ")").or_else(|| {
                 let open = rest.first().filter(|first| **first == Piece::Sign("("))?;
                 let (kept, taken) = rows(rest.get(1..)?)?;
-                Some(([&[open.clone()], kept].concat(), taken + 1))
+                Some(([std::slice::from_ref(open), kept].concat(), taken + 1))
             }),
             Piece::Keyword(word) if word == "array" => list(rest, "[", "]"),
             Piece::Keyword(word) if word == "values" => {
