@@ -25,12 +25,21 @@ pub struct PolicyFile {
     seen: Seen,
 }
 
+/// Why a file makes no policy.
+#[derive(Debug)]
+pub(super) enum Unusable {
+    /// It cannot be read: why not, with its path.
+    Unreadable(String),
+    /// Every mistake in it and in the files that it names.
+    Mistaken(Vec<Mistake>),
+}
+
 impl PolicyFile {
     /// Reads a policy. Blocks on the file system.
     ///
     /// # Errors
-    /// Every mistake in the file and in those that it names.
-    pub(super) fn load(path: &Path) -> Result<(Self, Policy), Vec<Mistake>> {
+    /// The file cannot be read, or every mistake in it and in those that it names.
+    pub(super) fn load(path: &Path) -> Result<(Self, Policy), Unusable> {
         let (seen, policy) = read(path);
         let policy = policy?;
         let file = Self {
@@ -58,6 +67,10 @@ impl PolicyFile {
         }
         let (seen, policy) = read(&self.path);
         self.seen = seen;
+        let policy = policy.map_err(|unusable| match unusable {
+            Unusable::Unreadable(message) => vec![Mistake::of_file(&self.path, message)],
+            Unusable::Mistaken(mistakes) => mistakes,
+        });
         Some(policy.and_then(|policy| {
             let mistake = |message: String| Err(vec![Mistake::of_file(&self.path, message)]);
             if policy.name() != self.name {
@@ -76,11 +89,11 @@ impl PolicyFile {
 
 /// The files read, and the policy they make. Each is looked at before it is read: one that changes meanwhile is read
 /// again.
-fn read(path: &Path) -> (Seen, Result<Policy, Vec<Mistake>>) {
+fn read(path: &Path) -> (Seen, Result<Policy, Unusable>) {
     let mut seen = vec![(path.to_owned(), stamp(path))];
     let text = match files::read_text(path, files::SMALL) {
         Ok(text) => text,
-        Err(message) => return (seen, Err(vec![Mistake::of_file(path, message)])),
+        Err(message) => return (seen, Err(Unusable::Unreadable(message))),
     };
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut other = |name: &str| {
@@ -93,7 +106,7 @@ fn read(path: &Path) -> (Seen, Result<Policy, Vec<Mistake>>) {
             key: mistake.key,
             ..Mistake::of_file(path, mistake.message)
         });
-        mistakes.collect()
+        Unusable::Mistaken(mistakes.collect())
     });
     (seen, policy)
 }

@@ -7,11 +7,11 @@
 //!   duration before it), with the lines that follow and begin with a tab; its other lines are left out;
 //! * any other line is a text by itself.
 //!
-//! Input that holds a NUL is a batch of NUL-separated texts instead. Values never reach the registry: its examples
+//! Input with a NUL among its first bytes (what one read gives) is a batch of NUL-separated texts instead. Values never reach the registry: its examples
 //! have `$1`, `$2`, … in their place.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Read as _, Write};
+use std::io::{self, BufRead, Write};
 
 use serde::Serialize;
 
@@ -65,6 +65,9 @@ pub(super) fn learn(
 
 impl Learnt {
     fn read(&mut self, limits: &Limits, log: &mut dyn BufRead) -> io::Result<()> {
+        if log.fill_buf()?.contains(&0) {
+            return self.read_batch(limits, log);
+        }
         let mut line = Vec::new();
         // A statement of a stderr log that may go on.
         let mut open: Option<Vec<u8>> = None;
@@ -73,9 +76,6 @@ impl Learnt {
             line.clear();
             if log.read_until(b'\n', &mut line)? == 0 {
                 break;
-            }
-            if line.contains(&0) {
-                return self.read_batch(limits, &line, log);
             }
             let text = line.strip_suffix(b"\n").unwrap_or(&line);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -104,9 +104,8 @@ impl Learnt {
         Ok(())
     }
 
-    /// NUL-separated texts, of which `begun` has been read already.
-    fn read_batch(&mut self, limits: &Limits, begun: &[u8], log: &mut dyn BufRead) -> io::Result<()> {
-        let mut texts = begun.chain(log);
+    /// NUL-separated texts.
+    fn read_batch(&mut self, limits: &Limits, texts: &mut dyn BufRead) -> io::Result<()> {
         let mut text = Vec::new();
         while texts.read_until(0, &mut text)? > 0 {
             self.take(limits, text.strip_suffix(b"\0").unwrap_or(&text));
@@ -140,7 +139,7 @@ impl Learnt {
                 example: &entry.example,
             })
             .collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+        rows.sort_by(|a, b| b.count.cmp(&a.count).then(a.example.cmp(b.example)));
         writeln!(
             out,
             "# Statements that \"portcullis guard --learn\" has seen, for registered_statements."

@@ -3,7 +3,7 @@
 use crate::guard::{Limits, Policy, Settings};
 use crate::identity;
 
-use super::super::policy_file::PolicyFile;
+use super::super::policy_file::{PolicyFile, Unusable};
 use super::super::raw::{Item, Section};
 use super::super::suggest;
 use super::roles::Roles;
@@ -126,7 +126,11 @@ fn prefix(item: &Item<'_>) -> Option<String> {
 fn policy_file(item: &Item<'_>) -> Option<(PolicyFile, Policy)> {
     match PolicyFile::load(&item.path()?) {
         Ok(read) => Some(read),
-        Err(mistakes) => {
+        Err(Unusable::Unreadable(message)) => {
+            item.mistake(message);
+            None
+        }
+        Err(Unusable::Mistaken(mistakes)) => {
             for mistake in mistakes {
                 item.note_mistake(mistake);
             }

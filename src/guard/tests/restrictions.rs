@@ -346,6 +346,76 @@ fn only_registered_statements_run() {
 }
 
 #[test]
+fn the_example_of_a_registry_is_one() {
+    let policy = Policy::parse_with(include_str!("../../../policies/registered.toml"), &mut |path| {
+        assert_eq!(path, "registered_statements.toml");
+        Ok(include_str!("../../../policies/registered_statements.toml").to_owned())
+    })
+    .unwrap();
+    assert_eq!(policy.ceilings().rows, Some(10_000));
+    let guard = Guard::new(Settings {
+        policies: vec![policy],
+        default_policy: "registered".into(),
+        ..Settings::default()
+    });
+    each(
+        &guard,
+        "ok",
+        r#"
+        UPDATE todos SET done = true WHERE id = $1
+        INSERT INTO todos (title) VALUES ('one') RETURNING id
+        SELECT api.anything(1)
+        "#,
+    );
+    each(
+        &guard,
+        "policy.registered",
+        "UPDATE todos SET done = false WHERE id = 1\nSELECT other.f()",
+    );
+}
+
+/// What is looked at again and again must not be parsed again and again: each of these is large and legitimate.
+#[test]
+fn restrictions_take_time_in_proportion_to_the_text() {
+    let guard = restricted(&format!(
+        "{READ_WRITE}\nallowed_functions = ['f']\nallowed_relations = ['t']\ndenied_functions = ['h*']\n\
+         denied_relations = ['secrets']\nrequire_where = true"
+    ));
+    let began = std::time::Instant::now();
+    for piece in [
+        "t.lo_get, ",
+        "t.a, ",
+        "f(1), ",
+        "g(1), ",
+        "(x).a, ",
+        "h.a, ",
+        "over (1), ",
+    ] {
+        for times in [500, 100_000] {
+            let _ = rule(&guard, &format!("SELECT {}1 FROM t", piece.repeat(times)));
+        }
+    }
+    let _ = rule(
+        &guard,
+        &format!("{}SELECT 1", "WITH a AS (DELETE FROM t) ".repeat(10_000)),
+    );
+    let _ = registrations(
+        format!("SELECT 1 IN ({}1)", "1, ".repeat(200_000)).as_bytes(),
+        &Limits::default(),
+    );
+    let rows = "(1, 2), ".repeat(100_000);
+    let _ = registrations(
+        format!("INSERT INTO t VALUES {rows}(1, 2)").as_bytes(),
+        &Limits::default(),
+    );
+    let _ = registrations(
+        "SELECT in (1, values ".repeat(50_000).as_bytes(),
+        &Limits::default(),
+    );
+    assert!(began.elapsed().as_secs() < 120, "{:?}", began.elapsed());
+}
+
+#[test]
 fn mistakes_in_restrictions_are_listed_with_their_keys() {
     let keys = |source: &str| -> Vec<String> {
         let mistakes = Policy::parse(&format!("name = 'p'\n{source}")).unwrap_err();
