@@ -16,7 +16,6 @@ from targets import SetupError, Target
 from wire import Session
 from workloads import Case
 
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 # Share of the transactions whose latency is logged: enough for a p99, and little work for pgbench.
 SAMPLING_RATE = 0.2
 WARM_UP_CLIENTS = 20
@@ -57,9 +56,9 @@ def run_case(pgbench: Path, target: Target, case: Case, load: Load, folder: Path
         f"--sampling-rate={SAMPLING_RATE}", *(["--connect"] if case.connect else []),
     ]
     tracer = SyscallTrace(target.pid, folder / "strace.txt") if trace and target.is_proxy else None
-    before = cpu_ticks(target.pid)
+    before = cpu_seconds(target.pid)
     done = subprocess.run(command, env={**os.environ, **target.environment()}, text=True, capture_output=True)
-    ticks = cpu_ticks(target.pid) - before
+    spent = cpu_seconds(target.pid) - before
     calls = tracer.stop() if tracer else {}
     transactions = re.search(r"transactions actually processed: (\d+)", done.stdout)
     tps = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
@@ -72,7 +71,7 @@ def run_case(pgbench: Path, target: Target, case: Case, load: Load, folder: Path
         # With --connect pgbench's clock starts after the login, which is the very thing measured there.
         sample.p50_ms, sample.p99_ms = latencies_ms(folder)
     if target.is_proxy:
-        sample.cpu_us = ticks / TICKS_PER_SECOND * 1e6 / count
+        sample.cpu_us = spent * 1e6 / count
         sample.syscalls = {name: round(number / count, 3) for name, number in calls.items()}
     return sample
 
@@ -145,10 +144,10 @@ def parse_strace(report: str) -> dict[str, int]:
     return calls
 
 
-def cpu_ticks(pid: int) -> int:
-    """User and system time of a process so far: fields 14 and 15 of proc_pid_stat(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far, all threads: its CPU clock (clock_getcpuclockid(3), whose id on Linux is
+    made of the pid and CPUCLOCK_SCHED)."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def resident_kib(pid: int) -> int:

@@ -48,6 +48,27 @@ def memory_table(memory: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def copy_table(rounds: dict[str, list[dict[str, dict[str, float]]]]) -> str:
+    """COPY in both directions: medians over the rounds."""
+    lines = ["### COPY of 1,000,000 rows", "", "| | out: MB/s | MB per CPU second | in: MB/s | MB per CPU second |",
+             "|---|---|---|---|---|"]
+    for target, runs in rounds.items():
+        cells = [median(run[direction][name] for run in runs) if name in runs[0][direction] else None
+                 for direction in ("out", "in") for name in ("mb_per_s", "mb_per_cpu_s")]
+        lines.append(f"| {target} | " + " | ".join("" if cell is None else f"{cell:,.0f}" for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def handshake_table(figures: dict[str, dict[str, dict[str, float]]]) -> str:
+    """TLS handshakes by kind."""
+    lines = ["### TLS 1.3 handshakes, ECDSA P-256, one client", "",
+             "| | full: per second | per CPU second | resumed: per second | per CPU second |", "|---|---|---|---|---|"]
+    for target, kinds in figures.items():
+        cells = [f"{kinds[kind][name]:,.0f}" for kind in ("full", "resumed") for name in ("per_s", "per_cpu_s")]
+        lines.append(f"| {target} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def syscall_table(traced: dict[str, dict[str, Sample]]) -> str:
     """System calls per transaction, the frequent ones by name."""
     lines = ["### the proxy's system calls per transaction", "", "| workload | | all | by name |", "|---|---|---|---|"]

@@ -28,16 +28,19 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+from bulk import copy_figures, handshake_figures
+from charts import draw_all
 from measure import Load, Sample, idle_memory, run_case
-from report import memory_table, syscall_table, workload_table
-from targets import PgBouncer, Portcullis, Postgres, SetupError, Target, chown, find_binaries
+from report import copy_table, handshake_table, memory_table, syscall_table, workload_table
+from targets import PgBouncer, Portcullis, Postgres, SetupError, Target, chown, find_binaries, make_certificate
 from wire import Session, WireError
 from workloads import BEGIN_AS_USER, TARGETS, TODOS_PER_TENANT, WORKLOADS, Workload
 
 RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
 WARM_UP_SECONDS = 1
 TRACED_SECONDS = 3
-MEMORY = "memory"
+HANDSHAKES = 500
+MEMORY, COPY, TLS = "memory", "copy", "tls"
 
 
 def main() -> int:
@@ -54,7 +57,7 @@ def main() -> int:
             chown(folder)
             binaries = find_binaries(options.pg_bin)
             targets = start_targets(options, binaries, folder, stack)
-            measure_all(options, binaries / "pgbench", targets, folder)
+            measure_all(options, binaries, targets, folder)
     except SetupError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -65,7 +68,7 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     """The command line, checked."""
-    names = [workload.name for workload in WORKLOADS] + [MEMORY]
+    names = [workload.name for workload in WORKLOADS] + [COPY, TLS, MEMORY]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=positive, default=3, help="rounds per workload (default 3)")
     parser.add_argument("--seconds", type=positive, default=5, help="length of one run (default 5)")
@@ -90,12 +93,13 @@ def start_targets(options: argparse.Namespace, binaries: Path, folder: Path, sta
 
     postgres = Postgres(folder, binaries)
     postgres.prepare()
+    certificate = make_certificate(folder)
     targets: dict[str, Target] = {"postgres": postgres}
     # Made first, as they say at once what is missing.
     if "pgbouncer" in options.targets:
-        targets["pgbouncer"] = PgBouncer(folder, postgres, options.pool)
+        targets["pgbouncer"] = PgBouncer(folder, postgres, options.pool, certificate)
     if "portcullis" in options.targets:
-        targets["portcullis"] = Portcullis(folder, postgres, options.pool, options.portcullis)
+        targets["portcullis"] = Portcullis(folder, postgres, options.pool, certificate, options.portcullis)
     started(postgres)
     postgres.fill()
     for target in targets.values():
@@ -136,14 +140,15 @@ def check_guard(session: Session) -> None:
             raise SetupError(f"portcullis let `{forgery}` pass: this build does not guard")
 
 
-def measure_all(options: argparse.Namespace, pgbench: Path, targets: dict[str, Target], folder: Path) -> None:
+def measure_all(options: argparse.Namespace, binaries: Path, targets: dict[str, Target], folder: Path) -> None:
     """Runs the workloads, prints each table when it is done, and writes the whole as JSON."""
+    pgbench = binaries / "pgbench"
     threads = min(os.cpu_count() or 1, options.clients)
     load = Load(options.clients, threads, options.seconds)
     facts = describe(options, targets)
     print("\n".join(f"* {key}: {value}" for key, value in facts.items()), flush=True)
     chosen = [workload for workload in WORKLOADS if workload.name in options.only]
-    report: dict = {"facts": facts, "workloads": {}, "memory": {}, "syscalls": {}}
+    report: dict = {"facts": facts, "workloads": {}, "copy": {}, "tls": {}, "memory": {}, "syscalls": {}}
     if options.syscalls:
         traced = {w.name: trace_workload(w, targets, pgbench, load, folder) for w in chosen}
         print("\n" + syscall_table(traced), flush=True)
@@ -154,13 +159,30 @@ def measure_all(options: argparse.Namespace, pgbench: Path, targets: dict[str, T
             print("\n" + workload_table(workload, samples, skipped), flush=True)
             runs = {label: [asdict(sample) for sample in each] for label, each in samples.items()}
             report["workloads"][workload.name] = {"title": workload.title, "runs": runs, "skipped": skipped}
-        if MEMORY in options.only:
-            for name, target in targets.items():
-                if target.is_proxy:
-                    report["memory"][name] = idle_memory(target, options.idle)
-            print("\n" + memory_table(report["memory"]), flush=True)
+        measure_bulk(options, binaries / "psql", targets, folder, report)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    draw_all(report, RESULTS.parent)
+
+
+def measure_bulk(
+    options: argparse.Namespace, psql: Path, targets: dict[str, Target], folder: Path, report: dict
+) -> None:
+    """COPY, TLS and memory, each printed when it is done."""
+    proxies = {name: target for name, target in targets.items() if target.is_proxy}
+    if COPY in options.only:
+        rounds = {name: [] for name in targets}
+        for _ in range(options.rounds):
+            for name, target in targets.items():
+                rounds[name].append(copy_figures(psql, target, folder))
+        report["copy"] = rounds
+        print("\n" + copy_table(rounds), flush=True)
+    if TLS in options.only:
+        report["tls"] = {name: handshake_figures(target, HANDSHAKES) for name, target in proxies.items()}
+        print("\n" + handshake_table(report["tls"]), flush=True)
+    if MEMORY in options.only:
+        report["memory"] = {name: idle_memory(target, options.idle) for name, target in proxies.items()}
+        print("\n" + memory_table(report["memory"]), flush=True)
 
 
 def run_workload(

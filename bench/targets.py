@@ -184,7 +184,7 @@ class PgBouncer(Target):
 
     name = "pgbouncer"
 
-    def __init__(self, folder: Path, postgres: Postgres, pool_size: int):
+    def __init__(self, folder: Path, postgres: Postgres, pool_size: int, certificate: tuple[Path, Path]):
         super().__init__(folder)
         self.program = find_program("pgbouncer", ["/usr/sbin/pgbouncer", "/usr/local/bin/pgbouncer"])
         if self.program is None:
@@ -204,6 +204,9 @@ auth_file = {self.users}
 pool_mode = transaction
 default_pool_size = {pool_size}
 max_client_conn = 20000
+client_tls_sslmode = allow
+client_tls_cert_file = {certificate[0]}
+client_tls_key_file = {certificate[1]}
 log_connections = 0
 log_disconnections = 0
 {prepared}
@@ -232,7 +235,8 @@ class Portcullis(Target):
     # The binary may lie where only its builder may go.
     runs_as_root = True
 
-    def __init__(self, folder: Path, postgres: Postgres, pool_size: int, program: Path | None):
+    def __init__(self, folder: Path, postgres: Postgres, pool_size: int, certificate: tuple[Path, Path],
+                 program: Path | None):
         super().__init__(folder)
         self.program = program or build()
         key = secrets.token_hex(32)
@@ -245,6 +249,9 @@ class Portcullis(Target):
         write_private(self.config, f"""[listen]
 address = "127.0.0.1:{self.port}"
 max_client_conn = 20000
+[listen.tls]
+certificate = "{certificate[0]}"
+key = "{certificate[1]}"
 [log]
 level = "warn"
 [pool]
@@ -303,6 +310,25 @@ def find_binaries(given: str | None) -> Path:
 def find_program(name: str, usual: list[str]) -> str | None:
     """A program on the PATH or in one of the usual places (sbin is often not on the PATH)."""
     return shutil.which(name) or next((path for path in usual if os.access(path, os.X_OK)), None)
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate of the bench's own, and its key: ECDSA P-256, as the public authorities give out."""
+    openssl = find_program("openssl", ["/usr/bin/openssl"])
+    if openssl is None:
+        raise SetupError("openssl is not installed: apt-get install openssl")
+    certificate, key = folder / "server.crt", folder / "server.key"
+    done = subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", certificate, "-keyout", key],
+        capture_output=True, text=True,
+    )
+    if done.returncode != 0:
+        raise SetupError(f"openssl failed: {done.stderr[-500:]}")
+    for path in (certificate, key):
+        chown(path)
+        path.chmod(0o600)
+    return certificate, key
 
 
 def build() -> Path:

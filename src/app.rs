@@ -83,7 +83,7 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         directory: Arc::new(Directory::new(config.tenants)),
         pools: Arc::clone(&pools),
         identity: config.identity,
-        sessions: session::Shared::new(config.session, guard, events.clone()),
+        sessions: session::Shared::new(config.session, guard, Arc::clone(&pools), events.clone()),
         anonymous_role,
         events: events.clone(),
     });
@@ -145,6 +145,7 @@ fn pool_gauges(pools: Arc<OnceLock<Weak<Pools>>>) -> crate::observe::PoolGauges 
                     server: pool.key.server,
                     database: pool.key.database,
                     login: pool.key.login,
+                    mode: pool.key.mode,
                     idle: pool.idle,
                     leased: pool.leased,
                     waiting: pool.waiting,

@@ -98,7 +98,9 @@ impl Target {
         let postgres = cluster(version)?;
         let options = StackOptions {
             postgres: version,
+            // The service has session mode, and connections enough for a listener and a sender.
             ..StackOptions::pool(pool_size)
+                .with("roles.service_role.pool_mode = \"session\"\nlogins.service.default_pool_size = 2")
         };
         let stack = (!direct).then(|| Stack::start(&options));
         Some(Self {
@@ -183,6 +185,10 @@ fn play(
         ("URL_ALICE", target.url(&alice())),
         ("URL_BOB", target.url(&bob())),
         ("URL_CAROL", target.url(&carol())),
+        (
+            "URL_SERVICE",
+            target.url_with_token(&alice().token_with(&[("role", json!("service_role"))])),
+        ),
         (
             "URL_FOREIGN",
             target.url_with_token(&sign(

@@ -13,9 +13,10 @@ use super::grant::{self, RoleRule};
 use super::key_store::{Edition, KeyStore};
 use super::keys::KeySet;
 use super::token::{self, Token, Validity};
+use super::users::{ClaimPaths, Users};
 use super::{
-    AuthError, AuthSetupError, ClaimPath, IssuerSettings, KeySource, Place, Principal, Settings,
-    SetupMistake, SetupReason,
+    AuthError, AuthSetupError, Bearer, ClaimPath, IssuerSettings, KeySource, NamePattern, Place, Principal,
+    Settings, SetupMistake, SetupReason, UserLogin, Ways,
 };
 use crate::base::{Drain, Events, RoleName};
 
@@ -26,6 +27,9 @@ pub struct Authenticator {
     tenant_claim: Option<ClaimPath>,
     anonymous_role: Option<RoleName>,
     verified: Cache<CacheKey, Arc<Verified>>,
+    users: Option<Arc<Users>>,
+    bearer: Option<Bearer>,
+    certificate_roles: BTreeSet<RoleName>,
 }
 
 /// What the client said in its startup message.
@@ -93,6 +97,29 @@ impl Authenticator {
                 }),
             }
         }
+        let Ways {
+            users,
+            mut scram_names,
+            oauth,
+            certificate_roles,
+        } = settings.ways;
+        if issuers.is_empty() && settings.anonymous_role.is_none() {
+            scram_names.extend(NamePattern::parse("*"));
+        }
+        let paths = ClaimPaths {
+            role: settings.role_claim.clone(),
+            tenants: settings.tenant_claim.clone(),
+        };
+        let users = users
+            .map(|file| Users::new(file, scram_names, paths, events))
+            .transpose();
+        let users = users.unwrap_or_else(|reason| {
+            mistakes.push(SetupMistake {
+                place: Place::Users,
+                reason: SetupReason::Users(reason),
+            });
+            None
+        });
         if !mistakes.is_empty() {
             return Err(AuthSetupError { mistakes });
         }
@@ -109,6 +136,9 @@ impl Authenticator {
                 .max_capacity(settings.token_cache_bytes)
                 .weigher(|_, verified: &Arc<Verified>| weight(&verified.principal))
                 .build(),
+            users,
+            bearer: oauth.map(Bearer::new),
+            certificate_roles,
         }))
     }
 
@@ -132,11 +162,47 @@ impl Authenticator {
         self.anonymous_role.is_some()
     }
 
-    /// Keeps the key sets fresh in the background until the drain begins. Cancel safe.
+    /// How a user has to prove itself who is known by name; `None` for names that may be anything. `shown` is the
+    /// client's certificate in DER form, which TLS has checked; `end_point` is what a login over this channel
+    /// is bound to, where it can be.
+    pub fn user(&self, name: &str, shown: Option<&[u8]>, end_point: Option<Arc<[u8]>>) -> Option<UserLogin> {
+        self.users.as_ref()?.login(name, shown, end_point)
+    }
+
+    /// How many users the users file has; `None` if there is no file.
+    pub fn users(&self) -> Option<usize> {
+        self.users.as_ref().map(|users| users.len())
+    }
+
+    /// OAUTHBEARER, where it is configured.
+    pub fn bearer(&self) -> Option<&Bearer> {
+        self.bearer.as_ref()
+    }
+
+    /// OAUTHBEARER for a user who has not asked for it, where it is configured so.
+    pub fn bearer_for(&self, user: &str) -> Option<&Bearer> {
+        self.bearer.as_ref().filter(|bearer| bearer.is_for(user))
+    }
+
+    /// Whether a client with this certificate, or none, may have the role of its principal.
+    ///
+    /// # Errors
+    /// The role must not be had without a certificate.
+    pub fn check_certificate(&self, principal: &Principal, shown: Option<&[u8]>) -> Result<(), AuthError> {
+        if shown.is_none() && self.certificate_roles.contains(principal.role()) {
+            return Err(AuthError::CertificateNeeded(principal.role().clone()));
+        }
+        Ok(())
+    }
+
+    /// Keeps the key sets and the users fresh in the background until the drain begins. Cancel safe.
     pub async fn run(self: Arc<Self>, drain: Drain) {
         let mut refreshers = JoinSet::new();
         for issuer in &self.issuers {
             refreshers.spawn(Arc::clone(&issuer.keys).run(drain.clone()));
+        }
+        if let Some(users) = &self.users {
+            refreshers.spawn(Arc::clone(users).run(drain.clone()));
         }
         while refreshers.join_next().await.is_some() {}
     }
@@ -297,7 +363,7 @@ fn weight(principal: &Principal) -> u32 {
 fn check(settings: &Settings) -> Vec<SetupMistake> {
     let mut mistakes = Vec::new();
     let mut mistake = |place, reason| mistakes.push(SetupMistake { place, reason });
-    if settings.issuers.is_empty() && settings.anonymous_role.is_none() {
+    if settings.issuers.is_empty() && settings.anonymous_role.is_none() && settings.ways.users.is_none() {
         mistake(Place::Issuers, SetupReason::NobodyCanLogIn);
     }
     let mut names = BTreeSet::new();

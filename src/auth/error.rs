@@ -5,6 +5,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 use thiserror::Error;
 
+use super::{Doom, SaslError};
 use crate::base::{Fault, RoleName, SqlState, limits};
 
 /// Why somebody is not let in. No variant carries the token, its signature or the text of a claim other
@@ -118,6 +119,24 @@ pub enum AuthError {
     /// The tenant claim is no string, integer or array of these, or names an impossible tenant.
     #[error("token's tenant claim at {0} is not a tenant's name or a list of them")]
     TenantType(String),
+    /// Somebody who comes by a user's name is not let in. The text is for the log: the client is told no more
+    /// than the name.
+    #[error("{} ({why})", refused(user))]
+    UserRefused {
+        /// The name, cut to what fits a message.
+        user: String,
+        /// Why.
+        why: Doom,
+    },
+    /// A client by OAUTHBEARER wants to know where to get a token.
+    #[error("OAuth bearer authentication failed: no token was sent")]
+    NoBearer,
+    /// A role that must not be had without a client certificate.
+    #[error("role {0:?} needs a client certificate")]
+    CertificateNeeded(RoleName),
+    /// A SASL exchange that broke off.
+    #[error(transparent)]
+    Sasl(SaslError),
 }
 
 impl AuthError {
@@ -140,7 +159,9 @@ impl AuthError {
             | Self::NotYetValid { .. }
             | Self::MissingClaim(_)
             | Self::WrongType { .. }
-            | Self::WrongAudience { .. } => SqlState::INVALID_PASSWORD,
+            | Self::WrongAudience { .. }
+            | Self::UserRefused { .. } => SqlState::INVALID_PASSWORD,
+            Self::Sasl(error) => error.sqlstate(),
             Self::KeysUnavailable { .. } => SqlState::CANNOT_CONNECT_NOW,
             Self::NoRole(_)
             | Self::RoleType(_)
@@ -148,7 +169,9 @@ impl AuthError {
             | Self::RoleNotPermitted { .. }
             | Self::RoleNotChosen { .. }
             | Self::RoleNeedsToken(_)
-            | Self::TenantType(_) => SqlState::INVALID_AUTHORIZATION,
+            | Self::TenantType(_)
+            | Self::NoBearer
+            | Self::CertificateNeeded(_) => SqlState::INVALID_AUTHORIZATION,
         }
     }
 
@@ -157,19 +180,11 @@ impl AuthError {
         match self {
             Self::NoToken | Self::RoleNeedsToken(_) => "Send a token (JWT) as the password.".into(),
             Self::TokenTooLong { .. } => "Ask the issuer for a token with fewer claims.".into(),
-            Self::NotAToken(_) => {
-                "The password is a signed JWT: three base64url parts joined by dots. Passwords of database \
-                 users are not accepted."
-                    .into()
-            }
+            Self::NotAToken(_) => NOT_A_TOKEN.into(),
             Self::DuplicateKey(_) | Self::CriticalExtension => {
                 "The issuer has to sign a plain JWT (RFC 7519).".into()
             }
-            Self::UnknownAlgorithm => {
-                "Sign with one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, \
-                 ES384, EdDSA, as configured for the issuer."
-                    .into()
-            }
+            Self::UnknownAlgorithm => UNKNOWN_ALGORITHM.into(),
             Self::AlgorithmNotAllowed(_) => {
                 "Sign with one of the algorithms configured for the issuer and its keys.".into()
             }
@@ -216,14 +231,37 @@ impl AuthError {
             Self::TenantType(path) => {
                 format!("The claim at {path} must be a string, an integer or an array of these.")
             }
+            Self::UserRefused { .. } => {
+                "Check the name and the password, and send the client certificate if the user has one.".into()
+            }
+            Self::NoBearer => "Get a token from the issuer that was named, and connect again.".into(),
+            Self::CertificateNeeded(_) => {
+                "Connect with TLS and a client certificate (sslmode=require sslcert=… sslkey=…).".into()
+            }
+            Self::Sasl(error) => error.hint().into(),
         }
     }
 }
 
+const NOT_A_TOKEN: &str = "The password is a signed JWT: three base64url parts joined by dots. Passwords of \
+                           database users are not accepted.";
+
+const UNKNOWN_ALGORITHM: &str = "Sign with one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, \
+                                 ES256, ES384, EdDSA, as configured for the issuer.";
+
 impl From<&AuthError> for Fault {
     fn from(error: &AuthError) -> Self {
-        Self::fatal(error.sqlstate(), error.to_string()).with_hint(error.hint())
+        let message = match error {
+            AuthError::UserRefused { user, .. } => refused(user),
+            other => other.to_string(),
+        };
+        Self::fatal(error.sqlstate(), message).with_hint(error.hint())
     }
+}
+
+/// What the server says (`auth_failed`, auth.c).
+fn refused(user: &str) -> String {
+    format!("password authentication failed for user {user:?}")
 }
 
 fn listed(roles: &[RoleName]) -> String {

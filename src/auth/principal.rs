@@ -1,5 +1,6 @@
 //! The proof that somebody is who they say they are.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
@@ -44,6 +45,7 @@ pub struct Principal {
 enum Origin {
     Token,
     NoPassword,
+    UsersFile,
 }
 
 impl Principal {
@@ -67,7 +69,8 @@ impl Principal {
         &self.claims
     }
 
-    /// When the session must end: the token's `exp` plus the issuer's leeway. `None`: never.
+    /// When the session must end: the token's `exp` plus the issuer's leeway, or the end of the certificate that
+    /// was its way in. `None`: never.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
     }
@@ -86,6 +89,31 @@ impl Principal {
             expires_at: None,
             origin: Origin::NoPassword,
         }
+    }
+
+    /// One of the users that are listed by name, once they have proved who they are.
+    pub(super) fn listed(role: RoleName, tenants: Vec<TenantName>, claims: Map<String, Value>) -> Self {
+        Self {
+            role,
+            tenants: tenants.into(),
+            claims,
+            expires_at: None,
+            origin: Origin::UsersFile,
+        }
+    }
+
+    /// The same, for as long as its proof is good.
+    pub(super) fn until(self: &Arc<Self>, expires_at: Option<SystemTime>) -> Arc<Self> {
+        if expires_at == self.expires_at {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            role: self.role.clone(),
+            tenants: self.tenants.clone(),
+            claims: self.claims.clone(),
+            expires_at,
+            origin: self.origin,
+        })
     }
 
     /// Somebody whose token's signature, times, issuer and audience have been checked.

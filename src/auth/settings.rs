@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 
-use super::ClaimPath;
+use super::{ClaimPath, NamePattern, OAuthSettings, UsersFile};
 use crate::base::{RoleName, Secret};
 
 /// Who may log in, and as what.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whose tokens are trusted. May be empty only where `anonymous_role` is set.
+    /// Whose tokens are trusted. May be empty only where `anonymous_role` or a users file is set.
     pub issuers: Vec<IssuerSettings>,
     /// The claim that names the role: a string or an array of strings.
     pub role_claim: ClaimPath,
@@ -27,6 +27,22 @@ pub struct Settings {
     pub anonymous_role: Option<RoleName>,
     /// Memory for verified tokens, in bytes (roughly). 0 verifies every login afresh.
     pub token_cache_bytes: u64,
+    /// Other ways in than a token as the password.
+    pub ways: Ways,
+}
+
+/// Ways in besides a token as the password. By default there are none.
+#[derive(Clone, Debug, Default)]
+pub struct Ways {
+    /// Services and tools with a name of their own.
+    pub users: Option<UsersFile>,
+    /// Names that are asked for a user's password (SCRAM) whether or not they are in the users file, so that
+    /// nobody can tell which ones are. All names are, where a token or an anonymous session is of no use.
+    pub scram_names: Vec<NamePattern>,
+    /// Tokens by SASL OAUTHBEARER.
+    pub oauth: Option<OAuthSettings>,
+    /// Roles that nobody has without a client certificate, whatever else they can show.
+    pub certificate_roles: BTreeSet<RoleName>,
 }
 
 /// One issuer of tokens.

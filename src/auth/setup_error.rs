@@ -55,6 +55,8 @@ pub enum Place {
     DefaultRole,
     /// The role of sessions without a password.
     AnonymousRole,
+    /// The users file.
+    Users,
 }
 
 impl fmt::Display for Place {
@@ -67,6 +69,7 @@ impl fmt::Display for Place {
             Self::Roles => f.write_str("roles"),
             Self::DefaultRole => f.write_str("default_role"),
             Self::AnonymousRole => f.write_str("anonymous_role"),
+            Self::Users => f.write_str("users_file"),
         }
     }
 }
@@ -74,8 +77,8 @@ impl fmt::Display for Place {
 /// What is wrong.
 #[derive(Debug, Error)]
 pub enum SetupReason {
-    /// Neither issuers nor an anonymous role.
-    #[error("nobody could log in: there is neither an issuer nor an anonymous role")]
+    /// Neither issuers nor an anonymous role nor users.
+    #[error("nobody could log in: there is neither an issuer nor an anonymous role nor a users file")]
     NobodyCanLogIn,
     /// Issuers, but no role for their tokens.
     #[error("no role is listed, so every token would be refused")]
@@ -126,6 +129,9 @@ pub enum SetupReason {
         /// What went wrong.
         reason: String,
     },
+    /// The users file cannot be used.
+    #[error("{0}")]
+    Users(String),
     /// The URL cannot be used.
     #[error("{0}")]
     BadUrl(&'static str),

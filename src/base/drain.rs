@@ -51,6 +51,12 @@ impl Drain {
         *self.0.borrow()
     }
 
+    /// Whether the phase has changed since this listener was made: one atomic load.
+    pub fn has_changed(&self) -> bool {
+        // An error means that the handle is gone, which counts as a change.
+        self.0.has_changed().unwrap_or(true)
+    }
+
     /// Waits until the phase is at least `phase`; a dropped handle counts as [`Phase::Stopping`]. Cancel safe.
     pub async fn reached(&mut self, phase: Phase) {
         // An error means that the handle is gone, which ends the wait as well.

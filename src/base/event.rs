@@ -116,6 +116,13 @@ pub enum Event<'a> {
         /// What is wrong with them, if anything.
         error: Option<&'a str>,
     },
+    /// A changed users file was put into force, or could not be; the latter once for each reason.
+    UsersReloaded {
+        /// The file.
+        file: &'a str,
+        /// What is wrong with it, if anything.
+        error: Option<&'a str>,
+    },
 }
 
 /// What the guard decided.
@@ -134,6 +141,8 @@ pub enum CheckIn {
     Reuse,
     /// In a transaction whose client is gone: rolled back first.
     Rollback,
+    /// Idle, and its session is over: made as new first, or closed if that cannot be shown.
+    Reset,
     /// Closed.
     Discard(DiscardReason),
 }
@@ -155,12 +164,18 @@ pub enum DiscardReason {
     Lifetime,
     /// Idle for longer than `server_idle_timeout`.
     Idle,
+    /// A statement wants its database for itself.
+    DatabaseChanges,
     /// A time limit ended the transaction.
     Timeout,
     /// An answer grew beyond the policy's ceiling.
     Ceiling,
     /// Its lease was dropped without check-in.
     Dropped,
+    /// The trusted session that kept it is over: what such a session can leave is not all known.
+    SessionEnded,
+    /// A reset left something of its session on it.
+    Unclean,
     /// Portcullis is shutting down.
     Shutdown,
 }
@@ -176,9 +191,12 @@ impl DiscardReason {
             Self::Cancelled => "cancelled",
             Self::Lifetime => "lifetime",
             Self::Idle => "idle",
+            Self::DatabaseChanges => "database_changes",
             Self::Timeout => "timeout",
             Self::Ceiling => "ceiling",
             Self::Dropped => "dropped",
+            Self::SessionEnded => "session_ended",
+            Self::Unclean => "unclean",
             Self::Shutdown => "shutdown",
         }
     }

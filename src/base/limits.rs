@@ -11,6 +11,16 @@ pub const TOKEN_BYTES: usize = 16 * 1024;
 /// Largest authentication message: a token and its terminator.
 pub const PASSWORD_MESSAGE_BYTES: usize = TOKEN_BYTES + 16;
 
+/// Largest message of a SCRAM exchange (`PG_MAX_SASL_MESSAGE_LENGTH`, auth-scram.c).
+pub const SASL_MESSAGE_BYTES: usize = 1024;
+
+/// Largest message of an OAUTHBEARER exchange: a token and what is around it.
+pub const BEARER_MESSAGE_BYTES: usize = TOKEN_BYTES + 1024;
+
+/// What is still read, and dropped, from a client that was refused at login, so that it comes to read why: a
+/// socket that is closed with unread bytes in it takes back what was sent.
+pub const REFUSED_BYTES: usize = 64 * 1024;
+
 /// Largest message of any kind: `PQ_LARGE_MESSAGE_LIMIT` (libpq.h), one byte under 1 GiB.
 pub const MESSAGE_BYTES: usize = 0x3fff_ffff;
 
@@ -34,8 +44,17 @@ pub const REPLIES_IN_FLIGHT: usize = 4_096;
 /// Settings one session may keep.
 pub const SESSION_SETTINGS: usize = 64;
 
-/// Bytes of one session setting's value.
-pub const SESSION_SETTING_BYTES: usize = 4_096;
+/// Bytes of what a SET of the session assigns; beyond it SET is refused with 53400. The server's own form of a
+/// value, with quotes and blanks of its own, must still fit a buffer (`BUFFER_BYTES`).
+pub const SESSION_SETTING_BYTES: usize = 6_000;
+
+/// Changes to settings of the session that one transaction may remember: those that its savepoints can take back
+/// count for each of them. Beyond it SET is refused with 53400.
+pub const PENDING_SETTINGS: usize = 128;
+
+/// Savepoints of one transaction, those aside that have the same name as the one before them. Beyond it SAVEPOINT
+/// is refused with 53400; a server has long become slow by then.
+pub const SAVEPOINTS: usize = 10_000;
 
 /// Size of the buffers that are borrowed while bytes are in flight.
 pub const BUFFER_BYTES: usize = 16 * 1024;
@@ -55,6 +74,10 @@ pub const SERVER_CONTROL_BYTES: usize = 256 * 1024;
 
 /// How long the rollback of a transaction whose client is gone may take before the connection is closed.
 pub const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long making a server connection as new may take before it is closed instead: DISCARD ALL and one query
+/// take a millisecond or two.
+pub const RESET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Logins under way at one time in one pool: enough to grow fast, too few to be a storm.
 pub const CONNECTS_PER_POOL: usize = 4;

@@ -11,4 +11,4 @@ pub use drain::{Drain, DrainHandle, Phase};
 pub use event::{CheckIn, ClientEnd, DiscardReason, Event, Events, Exposition, Observe, VerdictKind};
 pub use fault::{Fault, Severity};
 pub use sqlstate::SqlState;
-pub use types::{DatabaseName, LoginName, RoleName, Secret, ServerName, TenantName};
+pub use types::{DatabaseName, LoginName, PoolMode, RoleName, Secret, ServerName, TenantName};

@@ -75,6 +75,26 @@ name_type! {
     DatabaseName
 }
 
+/// How long a client keeps a server connection (PgBouncer's `pool_mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PoolMode {
+    /// For one transaction: nothing of a session is ever on it between two of them.
+    #[default]
+    Transaction,
+    /// From its first transaction to its end, so that what Postgres itself keeps for a session works.
+    Session,
+}
+
+impl PoolMode {
+    /// The mode as the configuration and the metrics spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Transaction => "transaction",
+            Self::Session => "session",
+        }
+    }
+}
+
 /// A value that is never printed: passwords and keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<[u8]>);

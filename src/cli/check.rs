@@ -93,6 +93,9 @@ impl Findings {
 async fn check_keys(config: Config, findings: &mut Findings) {
     match Authenticator::new(config.auth, Events::none()) {
         Ok(authenticator) => {
+            if let Some(users) = authenticator.users() {
+                findings.good(&format!("users file: {users} users"));
+            }
             for report in Arc::clone(&authenticator).refresh().await {
                 match report.error {
                     None => findings.good(&format!("issuer {}: {} keys", report.issuer, report.keys)),

@@ -8,11 +8,12 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::serve;
-use crate::base::RoleName;
+use crate::base::{PoolMode, RoleName};
 use crate::guard::{self, Facts, Guard, Limits, Policy, Refusal, Script, Settings};
 
 /// What the command line of `portcullis guard` says.
@@ -24,6 +25,9 @@ pub struct GuardOptions {
     /// The role; without a configuration, the policy of this name
     #[arg(long, default_value = "end_user")]
     role: String,
+    /// The pool mode of the role's sessions: transaction or session
+    #[arg(long, default_value = "transaction", value_parser = pool_mode)]
+    pool_mode: PoolMode,
     /// Judge NUL-separated texts of a file, one JSON line each [default FILE: standard input]
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", conflicts_with = "sql")]
     batch: Option<PathBuf>,
@@ -58,6 +62,14 @@ pub fn main(options: &GuardOptions) -> ExitCode {
     }
 }
 
+/// A pool mode by its name.
+fn pool_mode(text: &str) -> Result<PoolMode, String> {
+    [PoolMode::Transaction, PoolMode::Session]
+        .into_iter()
+        .find(|mode| mode.as_str() == text)
+        .ok_or_else(|| "must be transaction or session".to_owned())
+}
+
 /// The built-in policies, each under its own name as a role's.
 fn built_in() -> Settings {
     let policies = vec![Policy::end_user(), Policy::read_only(), Policy::trusted()];
@@ -88,11 +100,15 @@ fn run(settings: Settings, options: &GuardOptions) -> io::Result<bool> {
     let ends_well = match (&options.batch, &options.sql) {
         (Some(file), _) if options.tokens => tokens::batch(&limits, &mut *open(file)?, &mut out)?,
         (Some(file), _) => {
-            batch(&Guard::new(settings), &options.role, &mut *open(file)?, &mut out)?;
+            let (guard, policy) = judge(settings, options);
+            batch(&guard, &policy, &mut *open(file)?, &mut out)?;
             true
         }
         (None, Some(sql)) if options.tokens => tokens::print(&limits, None, sql.as_bytes(), &mut out)?,
-        (None, Some(sql)) => explain(&Guard::new(settings), &options.role, sql, &mut out)?,
+        (None, Some(sql)) => {
+            let (guard, policy) = judge(settings, options);
+            explain(&guard, &policy, sql, &mut out)?
+        }
         (None, None) => {
             let mut text = Vec::new();
             io::stdin().lock().read_to_end(&mut text)?;
@@ -101,6 +117,13 @@ fn run(settings: Settings, options: &GuardOptions) -> io::Result<bool> {
     };
     out.flush()?;
     Ok(ends_well)
+}
+
+/// A guard, and the policy that the command line means.
+fn judge(settings: Settings, options: &GuardOptions) -> (Guard, Arc<Policy>) {
+    let guard = Guard::new(settings);
+    let policy = guard.policy_in(options.pool_mode, &RoleName::new(options.role.as_str()));
+    (guard, policy)
 }
 
 /// A file, or standard input for `-`.
@@ -118,10 +141,14 @@ fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
 /// # Errors
 ///
 /// `out` failed.
-pub(crate) fn explain(guard: &Guard, role: &str, sql: &str, out: &mut impl Write) -> io::Result<bool> {
-    let policy = guard.policy_for(&RoleName::new(role));
+pub(crate) fn explain(
+    guard: &Guard,
+    policy: &Arc<Policy>,
+    sql: &str,
+    out: &mut impl Write,
+) -> io::Result<bool> {
     writeln!(out, "policy:   {}", policy.name())?;
-    let verdict = guard.judge(&policy, sql.as_bytes());
+    let verdict = guard.judge(policy, sql.as_bytes());
     match &verdict {
         Ok(script) => explain_allowed(script, out)?,
         Err(refusal) => explain_refused(refusal, out)?,
@@ -204,11 +231,10 @@ struct Line<'a> {
 /// `input` or `out` failed.
 pub(crate) fn batch(
     guard: &Guard,
-    role: &str,
+    policy: &Arc<Policy>,
     input: &mut dyn BufRead,
     out: &mut impl Write,
 ) -> io::Result<bool> {
-    let policy = guard.policy_for(&RoleName::new(role));
     let mut all_allowed = true;
     let mut text = Vec::new();
     loop {
@@ -217,7 +243,7 @@ pub(crate) fn batch(
             return Ok(all_allowed);
         }
         let sql = text.strip_suffix(b"\0").unwrap_or(&text);
-        let verdict = guard.judge(&policy, sql);
+        let verdict = guard.judge(policy, sql);
         let facts = guard.facts(sql);
         let is_empty = matches!(&verdict, Ok(script) if script.statements().is_empty());
         let parsed = is_empty || (!facts.is_empty() && facts.iter().all(Option::is_some));
@@ -258,7 +284,7 @@ mod tests {
         let guard = Guard::new(Settings::default());
         let mut out = Vec::new();
         let mut input = &b"SELECT 1\0DROP TABLE t\0\0SELECT a FROM t FOR UPDATE; SELECT +"[..];
-        assert!(!batch(&guard, "web", &mut input, &mut out).unwrap());
+        assert!(!batch(&guard, &guard.policy_for(&"web".into()), &mut input, &mut out).unwrap());
         let lines: Vec<serde_json::Value> = out
             .split(|b| *b == b'\n')
             .filter(|line| !line.is_empty())
@@ -290,7 +316,7 @@ mod tests {
         let guard = Guard::new(Settings::default());
         let explained = |sql: &str| {
             let mut out = Vec::new();
-            let allowed = explain(&guard, "web", sql, &mut out).unwrap();
+            let allowed = explain(&guard, &guard.policy_for(&"web".into()), sql, &mut out).unwrap();
             (allowed, String::from_utf8(out).unwrap())
         };
         let (allowed, text) = explained("DELETE FROM todos");

@@ -4,6 +4,7 @@ pub mod check;
 mod check_tls;
 pub mod dev;
 pub mod guard;
+pub mod scram_secret;
 pub mod serve;
 pub mod token;
 
@@ -30,6 +31,8 @@ enum Command {
     Guard(guard::GuardOptions),
     /// Signs a token for development and tests
     Token(token::TokenArguments),
+    /// Reads a password and prints the SCRAM secret that the users file keeps of it
+    ScramSecret,
     /// Starts a private Postgres, two demo tenants and the proxy, and prints lines to paste
     Dev(dev::DevOptions),
     /// Stops a private Postgres whose starter is gone
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => runtime.block_on(check::run(options)),
         Command::Guard(options) => guard::main(&options),
         Command::Token(arguments) => token::run(&arguments),
+        Command::ScramSecret => scram_secret::run(),
         Command::Dev(options) => runtime.block_on(dev::run(options, serve::run_quietly)),
         Command::DevWatchdog(options) => runtime.block_on(dev::watch(options)),
     }

@@ -45,9 +45,13 @@ pub async fn run(options: ServeOptions) -> ExitCode {
         tracing::warn!(key = %warning.key, "{}", warning.message);
     }
     let (handle, drain) = DrainHandle::new();
-    let proxy = app::run(config, drain);
+    // On a thread that serves clients as well: from this one each new client would be handed over with a wake-up.
+    let proxy = tokio::spawn(app::run(config, drain));
     let outcome = tokio::select! {
-        outcome = proxy => outcome,
+        outcome = proxy => match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => return complain(&error.to_string()),
+        },
         outcome = stop_on_signal(handle, Duration::from_secs(options.shutdown_timeout)) => match outcome {
             Ok(()) => Ok(()),
             Err(error) => return complain(&format!("cannot listen for signals: {error}")),

@@ -14,7 +14,7 @@ use super::census::Census;
 use super::login::{Admitted, Desk, Visit};
 use super::packets::Packets;
 use super::{LoginError, Settings};
-use crate::auth::Authenticator;
+use crate::auth::{AuthError, Authenticator};
 use crate::base::{ClientEnd, Drain, Event, Events, Phase, limits};
 use crate::identity;
 use crate::net::Stream;
@@ -29,11 +29,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a client that is refused may take to read why.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long a client may take to be told that too many log in at this time.
+const TURN_AWAY_LIMIT: Duration = Duration::from_millis(100);
+
+/// How long what a refused client still sends is read and dropped.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How long sessions may take to say goodbye when the process stops.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Startup settings whose canonical form is remembered.
 const CANONICAL_SETTINGS: u64 = 10_000;
+
+/// Trusted roles that are remembered as superusers or not, for each pool.
+const RANKS: u64 = 10_000;
 
 /// The parts that a gateway joins.
 pub struct GatewayParts {
@@ -78,6 +87,7 @@ impl Gateway {
                 cancels: CancelRegistry::new(parts.events.clone()),
                 census,
                 canonical: moka::sync::Cache::new(CANONICAL_SETTINGS),
+                ranks: moka::sync::Cache::new(RANKS),
                 anonymous_role: parts.anonymous_role,
                 events: parts.events,
             },
@@ -90,6 +100,9 @@ impl Gateway {
     ///
     /// Dropped, it cuts off everybody.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, mut drain: Drain) {
+        if let Err(error) = Stream::ready_listener(&listener) {
+            tracing::warn!(%error, "clients' connections go without TCP_NODELAY and SO_KEEPALIVE");
+        }
         let mut clients = JoinSet::new();
         let mut draining = drain.clone();
         loop {
@@ -122,54 +135,89 @@ impl Gateway {
     async fn client(self: Arc<Self>, socket: TcpStream, drain: Drain) {
         let pending = Pending::new(&self.pending);
         if pending.is_over_limit() {
-            return;
+            return self.turn_away(socket).await;
         }
-        self.desk.events.emit(&Event::ClientAccepted);
-        let Ok(stream) = Stream::from_tcp(socket) else {
+        let Ok(stream) = Stream::accepted(socket) else {
             return;
         };
+        self.desk.events.emit(&Event::ClientAccepted);
         let mut packets = Packets::new(stream);
         let limit = self.desk.settings.client_login_timeout;
         // Boxed, so that what a login needs is given back when it is over.
         let visit = Box::pin(timeout(limit, self.desk.serve(&mut packets)))
             .await
             .unwrap_or(Err(LoginError::Timeout));
-        drop(pending);
         let (end, authenticated) = match visit {
             Ok(Visit::Cancel(request)) => {
+                drop(pending);
                 self.desk.cancels.cancel(&request).await;
                 (ClientEnd::CancelRequest, false)
             }
             Ok(Visit::Session(admitted)) => {
+                drop(pending);
                 let Admitted {
                     identity,
                     ticket,
                     seat,
                 } = *admitted;
                 let shared = Arc::clone(&self.desk.sessions);
-                let session = Session::new(shared, packets.stream, packets.inbox, identity, ticket, drain);
-                let end = Box::pin(session.run()).await;
+                // Boxed, and run in place: a future that takes it by value holds it several times over.
+                let mut session = Box::new(Session::new(
+                    shared,
+                    packets.stream,
+                    packets.inbox,
+                    identity,
+                    ticket,
+                    drain,
+                ));
+                let end = session.run().await;
+                drop(session);
                 drop(seat);
                 (end, true)
             }
-            Err(error) => (self.refuse(&mut packets, error).await, false),
+            // Boxed, so that it does not make the task of every session larger.
+            Err(error) => (Box::pin(self.refuse(&mut packets, error)).await, false),
         };
         self.desk.events.emit(&Event::ClientClosed { end, authenticated });
     }
 
+    /// Tells a client that it has come at a bad time. Nothing is read from it, so it may not come to know.
+    async fn turn_away(&self, mut socket: TcpStream) {
+        let error = LoginError::TooManyLogins;
+        let Some(fault) = error.to_fault() else {
+            return;
+        };
+        self.desk.events.emit(&Event::LoginRefused {
+            sqlstate: fault.sqlstate,
+            reason: &error.to_string(),
+        });
+        let mut out = Vec::new();
+        notice::error(&mut out, &fault);
+        let _ = timeout(TURN_AWAY_LIMIT, socket.write_all(&out)).await;
+    }
+
     /// Tells a client why it gets no session.
     async fn refuse(&self, client: &mut Packets, error: LoginError) -> ClientEnd {
-        if let LoginError::NothingSaid = error {
+        if error.is_departure() {
             return ClientEnd::Terminated;
         }
         let reason = error.to_string();
         let Some(fault) = error.to_fault() else {
             return ClientEnd::Vanished;
         };
-        self.desk.events.emit(&Event::LoginRefused {
-            sqlstate: fault.sqlstate,
-            reason: &reason,
-        });
+        if let LoginError::Auth(AuthError::NoBearer) = error {
+            // libpq asks so ahead of each login for which it has no token yet.
+            tracing::debug!("a client was told where to get a token");
+        } else {
+            self.desk.events.emit(&Event::LoginRefused {
+                sqlstate: fault.sqlstate,
+                reason: &reason,
+            });
+        }
+        // A handshake that failed has told the client by an alert.
+        if let Stream::Closed = client.stream {
+            return ClientEnd::Refused;
+        }
         let mut out = Vec::new();
         notice::error(&mut out, &fault);
         let told = async {
@@ -177,7 +225,10 @@ impl Gateway {
             client.stream.shutdown().await
         };
         match timeout(REFUSAL_LIMIT, told).await {
-            Ok(Ok(())) => ClientEnd::Refused,
+            Ok(Ok(())) => {
+                let _ = timeout(LINGER, client.drop_rest()).await;
+                ClientEnd::Refused
+            }
             Ok(Err(error)) => gone(&error),
             Err(_) => ClientEnd::Vanished,
         }

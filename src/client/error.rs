@@ -10,7 +10,7 @@ use crate::pool::PoolError;
 use crate::session::ProbeError;
 use crate::tenant::RouteError;
 use crate::wire::frame::BadLength;
-use crate::wire::startup::BadFirstPacket;
+use crate::wire::startup::{BadFirstPacket, BadSaslInitial};
 
 /// Why a client did not get a session.
 #[derive(Debug, Error)]
@@ -39,6 +39,18 @@ pub enum LoginError {
     /// A password longer than any token.
     #[error("password of {0} bytes is too long for a token")]
     PasswordTooLong(usize),
+    /// A SASL message longer than any that is expected.
+    #[error("SASL message of {0} bytes is too long")]
+    SaslTooLong(usize),
+    /// A SASLInitialResponse that has not its form.
+    #[error(transparent)]
+    SaslInitial(#[from] BadSaslInitial),
+    /// `portcullis.auth` asks for something that there is not.
+    #[error("invalid value for parameter \"portcullis.auth\"")]
+    NoSuchWay,
+    /// `portcullis.auth=oauth` where OAUTHBEARER is not configured.
+    #[error("OAuth is not configured here")]
+    NoOAuth,
     /// A password message without a terminator, or with bytes behind it.
     #[error("invalid password packet")]
     BadPassword,
@@ -54,6 +66,9 @@ pub enum LoginError {
     /// The TLS handshake failed.
     #[error("could not accept SSL connection: {0}")]
     Handshake(#[source] io::Error),
+    /// The certificate of a resumed TLS session is no longer good.
+    #[error("client certificate cannot be used: {0}")]
+    Certificate(String),
     /// The client came in clear text where that is not allowed.
     #[error("this address takes only connections with TLS")]
     TlsRequired,
@@ -69,6 +84,9 @@ pub enum LoginError {
     /// The token would travel in clear text.
     #[error("a token must not travel in clear text")]
     Plaintext,
+    /// More clients are logging in than are served at one time.
+    #[error("too many logins are under way")]
+    TooManyLogins,
     /// All places are taken.
     #[error("no more connections allowed (max_client_conn = {0})")]
     TooManyClients(usize),
@@ -104,12 +122,28 @@ impl LoginError {
         })
     }
 
+    /// Whether the client has simply gone, as it may at any time: psql goes once it is asked for a password and
+    /// has none, and who only probes the port goes at once.
+    pub(super) fn is_departure(&self) -> bool {
+        match self {
+            Self::NothingSaid | Self::Gone => true,
+            Self::Io(error) | Self::Handshake(error) => matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+            ),
+            _ => false,
+        }
+    }
+
     fn as_raised(&self) -> Option<Fault> {
         let sqlstate = match self {
             Self::NothingSaid
             | Self::Gone
             | Self::Io(_)
-            | Self::FirstPacket(BadFirstPacket::CancelLength) => return None,
+            | Self::FirstPacket(BadFirstPacket::CancelLength | BadFirstPacket::Terminate) => return None,
             Self::FirstPacket(BadFirstPacket::Version(..)) | Self::Replication => {
                 SqlState::FEATURE_NOT_SUPPORTED
             }
@@ -123,13 +157,21 @@ impl LoginError {
             | Self::NotAPassword(_)
             | Self::Length(_)
             | Self::BadPassword
+            | Self::SaslTooLong(_)
+            | Self::SaslInitial(_)
             | Self::EncryptionLoop
             | Self::BytesBeforeHandshake
             | Self::DirectWithoutAlpn
             | Self::Handshake(_) => SqlState::PROTOCOL_VIOLATION,
             Self::PasswordTooLong(_) => SqlState::INVALID_PASSWORD,
-            Self::NoUser | Self::Plaintext | Self::TlsRequired => SqlState::INVALID_AUTHORIZATION,
-            Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
+            Self::NoSuchWay => SqlState::INVALID_PARAMETER_VALUE,
+            Self::NoOAuth => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::NoUser | Self::Certificate(_) | Self::Plaintext | Self::TlsRequired => {
+                SqlState::INVALID_AUTHORIZATION
+            }
+            Self::TooManyLogins | Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => {
+                SqlState::TOO_MANY_CONNECTIONS
+            }
         };
         let fault = Fault::fatal(sqlstate, self.to_string());
         Some(match self.hint() {
@@ -141,6 +183,9 @@ impl LoginError {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Timeout => "Send the token within client_login_timeout.",
+            Self::Certificate(_) => "Connect with a certificate that is in force, and in a new TLS session.",
+            Self::NoSuchWay => "It is oauth or password.",
+            Self::NoOAuth => "Send the token as the password, or configure [auth.oauth].",
             Self::PasswordTooLong(_) => "The password is a JSON Web Token of at most 16 KiB.",
             Self::Plaintext => {
                 "Connect with TLS (sslmode=require) or over loopback, or set allow_plaintext = true where the \
@@ -150,7 +195,10 @@ impl LoginError {
             Self::BytesBeforeHandshake => {
                 "This can be a client's software bug or an attack by somebody on the network."
             }
-            Self::Replication => "Connect to the server itself for replication.",
+            Self::Replication => {
+                "No pool_mode passes replication on: it knows no roles. Connect to the server itself."
+            }
+            Self::TooManyLogins => "Try again in a moment.",
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
             Self::TooManyOfTenant { .. } => {
                 "Close connections that are not needed, or raise max_tenant_client_conn."

@@ -6,8 +6,18 @@ use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtoco
 
 use crate::server::Parameters;
 use crate::session::CancelTicket;
+use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::startup::Startup;
+
+/// Whether the role of a session stands above all rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// It does.
+    Superuser,
+    /// It does not.
+    Ordinary,
+}
 
 /// Appends NegotiateProtocolVersion if the client asked for more than there is.
 pub(super) fn negotiate(out: &mut Vec<u8>, startup: &Startup) {
@@ -22,6 +32,28 @@ pub(super) fn negotiate(out: &mut Vec<u8>, startup: &Startup) {
 /// Appends the request for a password in clear text.
 pub(super) fn ask_for_password(out: &mut Vec<u8>) {
     put(out, &Authentication::CleartextPassword);
+}
+
+/// Appends the offer of SASL mechanisms, best first.
+pub(super) fn offer(out: &mut Vec<u8>, mechanisms: &[&str]) {
+    let names = mechanisms.iter().map(|name| (*name).to_owned()).collect();
+    put(out, &Authentication::SASL(names));
+}
+
+/// Appends a message of a SASL exchange that goes on.
+pub(super) fn sasl_continue(out: &mut Vec<u8>, message: &str) {
+    put(
+        out,
+        &Authentication::SASLContinue(Bytes::copy_from_slice(message.as_bytes())),
+    );
+}
+
+/// Appends the last message of a SASL exchange that has succeeded.
+pub(super) fn sasl_final(out: &mut Vec<u8>, message: &str) {
+    put(
+        out,
+        &Authentication::SASLFinal(Bytes::copy_from_slice(message.as_bytes())),
+    );
 }
 
 /// Appends all that follows a successful login.
@@ -44,23 +76,27 @@ pub(super) fn welcome(
     encode::ready(out, TransactionStatus::Idle);
 }
 
-/// Where this session's parameters differ from those of a fresh server connection: its own settings, and
-/// the role in place of the login.
+/// Where this session's parameters differ from those of a fresh server connection: its own settings, the
+/// route's search path, and the role in place of the login.
 pub(super) fn differences(
     parameters: &Parameters,
-    role: &str,
+    route: &Route,
+    rank: Rank,
     settings: &[(String, String)],
 ) -> Vec<(String, String)> {
+    let set = |name: &str| {
+        let mut settings = settings.iter();
+        let found = settings.find(|(set, _)| set.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone())
+    };
     let mut told: Vec<(String, String)> = parameters
         .iter()
         .filter_map(|(name, _)| {
             let value = match name {
-                "session_authorization" => Some(role.to_owned()),
-                "is_superuser" => Some("off".to_owned()),
-                _ => settings
-                    .iter()
-                    .find(|(set, _)| set.eq_ignore_ascii_case(name))
-                    .map(|(_, value)| value.clone()),
+                "session_authorization" => Some(route.role.as_str().to_owned()),
+                "is_superuser" => Some(if rank == Rank::Superuser { "on" } else { "off" }.to_owned()),
+                "search_path" => set(name).or_else(|| route.search_path.clone()),
+                _ => set(name),
             };
             value.map(|value| (name.to_owned(), value))
         })

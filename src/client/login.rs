@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::census::{Census, Seat};
-use super::greeting;
+use super::greeting::{self, Rank};
+use super::own_options::OwnOptions;
 use super::packets::Packets;
-use super::{LoginError, Plaintext, Settings, TlsDemand, startup};
+use super::{LoginError, Settings, TlsDemand, startup};
 use crate::auth::{Authenticator, Principal, Wanted};
-use crate::base::{Event, Events};
+use crate::base::{Event, Events, RoleName};
+use crate::guard::Policy;
 use crate::identity;
 use crate::pool::{Pool, PoolKey, Pools};
-use crate::session::{self, CancelRegistry, CancelTicket, Identity, canonical_settings};
+use crate::session::{self, CancelRegistry, CancelTicket, Identity, canonical_settings, is_superuser};
 use crate::tenant::Directory;
 use crate::wire::startup::{CancelRequest, FirstPacket, Startup};
 
@@ -27,6 +29,8 @@ pub(super) struct Desk {
     pub(super) census: Arc<Census>,
     /// Startup settings that a server has accepted, with the value it shows for them.
     pub(super) canonical: moka::sync::Cache<(PoolKey, String, String), String>,
+    /// What is known of the roles that may be superusers.
+    pub(super) ranks: moka::sync::Cache<(PoolKey, RoleName), Rank>,
     pub(super) anonymous_role: Option<String>,
     pub(super) events: Events,
 }
@@ -55,13 +59,13 @@ impl Desk {
     ///
     /// Not cancel safe, yet harmless to drop: nothing is held but the connection and its seat.
     pub(super) async fn serve(&self, client: &mut Packets) -> Result<Visit, LoginError> {
-        let startup = match self.first_packet(client).await? {
+        let mut startup = match self.first_packet(client).await? {
             FirstPacket::Startup(startup) => startup,
             FirstPacket::Cancel(request) => return Ok(Visit::Cancel(request)),
             FirstPacket::SslRequest | FirstPacket::GssEncRequest => return Err(LoginError::EncryptionLoop),
         };
         self.check_encryption(client)?;
-        let seat = self.census.sit()?;
+        let own = OwnOptions::take(&mut startup)?;
         let user = startup.get("user").filter(|user| !user.is_empty());
         let user = user.ok_or(LoginError::NoUser)?;
         let database = startup.get("database").filter(|name| !name.is_empty());
@@ -69,7 +73,9 @@ impl Desk {
             user,
             database: database.unwrap_or(user),
         };
-        let principal = self.authenticate(client, &startup, &wanted).await?;
+        let principal = self.authenticate(client, &startup, &own, &wanted).await?;
+        // Not before: who has proved nothing yet must not keep others out.
+        let seat = self.census.sit()?;
         let admitted = self.admit(client, &startup, &wanted, principal, seat).await?;
         Ok(Visit::Session(Box::new(admitted)))
     }
@@ -105,28 +111,6 @@ impl Desk {
         }
     }
 
-    async fn authenticate(
-        &self,
-        client: &mut Packets,
-        startup: &Startup,
-        wanted: &Wanted<'_>,
-    ) -> Result<Arc<Principal>, LoginError> {
-        let mut out = Vec::new();
-        greeting::negotiate(&mut out, startup);
-        // Who asks for the anonymous role by name has no token to send, so none is asked for.
-        if self.anonymous_role.as_deref() == Some(wanted.user) {
-            client.send(&out).await?;
-            return Ok(self.authenticator.authenticate(None, wanted).await?);
-        }
-        if self.settings.plaintext == Plaintext::LoopbackOnly && !is_private(client) {
-            return Err(LoginError::Plaintext);
-        }
-        greeting::ask_for_password(&mut out);
-        client.send(&out).await?;
-        let password = client.password().await?;
-        Ok(self.authenticator.authenticate(Some(&password), wanted).await?)
-    }
-
     async fn admit(
         &self,
         client: &mut Packets,
@@ -143,13 +127,15 @@ impl Desk {
             server: route.server.clone(),
             database: route.database.clone(),
             login: route.login.clone(),
+            mode: route.mode,
         })?;
         let parameters = pool.parameters().await?;
         let guard = self.sessions.guard();
-        let policy = guard.policy_for(principal.role());
+        let policy = guard.policy_in(route.mode, principal.role());
         let mut settings = startup::settings(startup, guard, &policy)?;
         self.canonicalise(&pool, &principal, &mut settings).await?;
-        let told = greeting::differences(&parameters, principal.role().as_str(), &settings);
+        let rank = self.rank(&pool, &principal, &policy).await?;
+        let told = greeting::differences(&parameters, &route, rank, &settings);
         let ticket = self.cancels.register(startup.negotiated_minor());
 
         let mut out = Vec::new();
@@ -172,6 +158,30 @@ impl Desk {
             ticket,
             seat,
         })
+    }
+
+    /// Whether clients of this role are told that they are superusers. Only trusted roles are asked about, once
+    /// in each database: drivers do no more with it than to draw a prompt.
+    async fn rank(
+        &self,
+        pool: &Arc<Pool>,
+        principal: &Principal,
+        policy: &Policy,
+    ) -> Result<Rank, LoginError> {
+        if !policy.is_trusted() {
+            return Ok(Rank::Ordinary);
+        }
+        let key = (pool.key().clone(), principal.role().clone());
+        if let Some(rank) = self.ranks.get(&key) {
+            return Ok(rank);
+        }
+        let lease = pool.checkout(principal.role()).await?;
+        let rank = match is_superuser(lease, principal.role()).await? {
+            true => Rank::Superuser,
+            false => Rank::Ordinary,
+        };
+        self.ranks.insert(key, rank);
+        Ok(rank)
     }
 
     /// Replaces values by what the server shows for them. Drivers send the same few, so a server is
@@ -203,7 +213,7 @@ impl Desk {
 }
 
 /// Whether nobody on the way can read what the client sends.
-fn is_private(client: &Packets) -> bool {
+pub(super) fn is_private(client: &Packets) -> bool {
     let stream = &client.stream;
     let is_local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
     stream.is_encrypted() || stream.peer_addr().is_none_or(is_local)

@@ -1,13 +1,15 @@
 //! One client connection from accept to close.
 //!
-//! `accept` takes sockets and keeps count, `login` finds out who is there and where it goes, `startup` reads
-//! the startup packet's parameters, `greeting` answers them. Then the [`session`](crate::session) takes over.
+//! `accept` takes sockets and keeps count, `login` finds out who is there (`credentials`) and where it goes,
+//! `own_options` and `startup` read the startup packet's parameters, `greeting` answers them. Then the [`session`](crate::session) takes over.
 
 mod accept;
 mod census;
+mod credentials;
 mod error;
 mod greeting;
 mod login;
+mod own_options;
 mod packets;
 mod startup;
 

@@ -2,16 +2,17 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::LoginError;
 use crate::base::limits;
-use crate::net::tls::{ALPN, Acceptor};
+use crate::net::tls::{ALPN, Accepted, Acceptor};
 use crate::net::{Inbox, Stream};
 use crate::wire::body::cstr;
 use crate::wire::frame::{self, HEAD_BYTES};
-use crate::wire::startup::{self, FirstPacket};
+use crate::wire::startup::{self, FirstPacket, SaslInitial};
 use crate::wire::tag::client as tag;
 
 /// The first byte of a TLS handshake: a record's content type (RFC 8446, 5.1). A packet's first byte is the
@@ -22,6 +23,8 @@ const HANDSHAKE: u8 = 22;
 pub(super) struct Packets {
     pub(super) stream: Stream,
     pub(super) inbox: Inbox,
+    /// What a login over this channel is bound to, where it can be.
+    pub(super) end_point: Option<Arc<[u8]>>,
     heard: bool,
 }
 
@@ -30,6 +33,7 @@ impl Packets {
         Self {
             stream,
             inbox: Inbox::default(),
+            end_point: None,
             heard: false,
         }
     }
@@ -50,17 +54,46 @@ impl Packets {
 
     /// The password. Not cancel safe: half a password is lost with the call.
     pub(super) async fn password(&mut self) -> Result<Vec<u8>, LoginError> {
+        let body = self
+            .proof(limits::PASSWORD_MESSAGE_BYTES, LoginError::PasswordTooLong)
+            .await?;
+        match cstr(&body) {
+            Some((password, [])) => Ok(password.to_vec()),
+            _ => Err(LoginError::BadPassword),
+        }
+    }
+
+    /// The first message of a SASL exchange. Not cancel safe, as [`Packets::password`].
+    pub(super) async fn sasl_initial(&mut self, limit: usize) -> Result<SaslInitial, LoginError> {
+        Ok(startup::sasl_initial(
+            &self.proof(limit, LoginError::SaslTooLong).await?,
+        )?)
+    }
+
+    /// A further message of a SASL exchange. Not cancel safe, as [`Packets::password`].
+    pub(super) async fn sasl_response(&mut self, limit: usize) -> Result<Vec<u8>, LoginError> {
+        self.proof(limit, LoginError::SaslTooLong).await
+    }
+
+    /// The body of a message with which a client proves who it is.
+    async fn proof(
+        &mut self,
+        limit: usize,
+        too_long: fn(usize) -> LoginError,
+    ) -> Result<Vec<u8>, LoginError> {
         let head = loop {
             if let Some(head) = frame::head(self.inbox.bytes())? {
                 break head;
             }
             self.fill().await?;
         };
-        if head.tag != tag::PASSWORD {
-            return Err(LoginError::NotAPassword(head.tag));
+        match head.tag {
+            tag::PASSWORD => {}
+            tag::TERMINATE => return Err(LoginError::Gone),
+            other => return Err(LoginError::NotAPassword(other)),
         }
-        if head.body_len > limits::PASSWORD_MESSAGE_BYTES {
-            return Err(LoginError::PasswordTooLong(head.body_len));
+        if head.body_len > limit {
+            return Err(too_long(head.body_len));
         }
         self.inbox.consume(HEAD_BYTES);
         let mut body = Vec::new();
@@ -73,10 +106,13 @@ impl Packets {
                 self.fill().await?;
             }
         }
-        match cstr(&body) {
-            Some((password, [])) => Ok(password.to_vec()),
-            _ => Err(LoginError::BadPassword),
-        }
+        Ok(body)
+    }
+
+    /// Reads what still comes and drops it, up to the end of the stream or a bound. Cancel safe: nobody wants it.
+    pub(super) async fn drop_rest(&mut self) {
+        let mut rest = (&mut self.stream).take(limits::REFUSED_BYTES as u64);
+        let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
     }
 
     /// Writes everything. Not cancel safe.
@@ -118,8 +154,18 @@ impl Packets {
 
     async fn handshake(&mut self, acceptor: &Acceptor) -> Result<(), LoginError> {
         let plain = std::mem::replace(&mut self.stream, Stream::Closed);
-        self.stream = acceptor.accept(plain).await.map_err(LoginError::Handshake)?;
-        Ok(())
+        let accepted = acceptor.accept(plain).await.map_err(LoginError::Handshake)?;
+        let Accepted {
+            stream,
+            end_point,
+            objection,
+        } = accepted;
+        self.stream = stream;
+        self.end_point = end_point;
+        match objection {
+            None => Ok(()),
+            Some(error) => Err(LoginError::Certificate(error.to_string())),
+        }
     }
 
     async fn fill(&mut self) -> Result<(), LoginError> {

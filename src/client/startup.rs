@@ -61,10 +61,16 @@ fn command_line(options: &str) -> Result<Vec<(String, String)>, LoginError> {
         };
         let pair = assignment.as_deref().and_then(|text| text.split_once('='));
         let Some((name, value)) = pair else {
+            // A mistyped `-c portcullis.token …` must not show the token.
+            let shown = if options.to_ascii_lowercase().contains("portcullis") {
+                "(not shown)"
+            } else {
+                &word
+            };
             return Err(LoginError::Parameter(Box::new(
                 Fault::fatal(
                     SqlState::INVALID_PARAMETER_VALUE,
-                    format!("invalid command-line argument in startup options: {word}"),
+                    format!("invalid command-line argument in startup options: {shown}"),
                 )
                 .with_hint("Only -c name=value and --name=value are understood."),
             )));
@@ -75,7 +81,8 @@ fn command_line(options: &str) -> Result<Vec<(String, String)>, LoginError> {
     Ok(settings)
 }
 
-fn split(options: &str) -> Vec<String> {
+/// The words of `options`.
+pub(super) fn split(options: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut chars = options.chars();
@@ -94,6 +101,23 @@ fn split(options: &str) -> Vec<String> {
         words.push(word);
     }
     words
+}
+
+/// The text that [`split`] makes these words of.
+pub(super) fn requoted(words: &[String]) -> String {
+    let mut text = String::new();
+    for word in words {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        for c in word.chars() {
+            if c == '\\' || c.is_ascii_whitespace() {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// Asks the guard as if the client had sent a SET, so that startup and SET follow one list.
@@ -139,10 +163,10 @@ fn check_encoding(value: &str) -> Result<(), LoginError> {
     }
     Err(LoginError::Parameter(Box::new(
         Fault::fatal(
-            SqlState::INVALID_PARAMETER_VALUE,
+            SqlState::FEATURE_NOT_SUPPORTED,
             format!("client_encoding \"{value}\" is not supported"),
         )
-        .with_hint("Use client_encoding=UTF8."),
+        .with_hint("Use client_encoding=UTF8; Portcullis reads and passes on text as UTF-8 alone."),
     )))
 }
 

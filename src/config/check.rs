@@ -10,10 +10,12 @@ mod roles;
 mod servers;
 mod tenants;
 mod tls;
+mod users;
+mod ways;
 
 use std::net::SocketAddr;
 
-use crate::base::{LoginName, ServerName};
+use crate::base::{LoginName, PoolMode, ServerName};
 use crate::{admin, client, observe, pool, session, tenant};
 
 use super::policy_file::PolicyFile;
@@ -41,7 +43,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     let log = listen::log(top);
     let servers = servers::servers(top);
     let logins = servers::logins(top);
-    let pool = servers::pool(top, servers, logins);
+    let (pool, pool_mode) = servers::pool(top, servers, logins);
     let identity = identity::identity(top);
     let mut policies = guard::policies(top);
     let roles = roles::roles(top, &pool.logins, &policies);
@@ -63,6 +65,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
         policy_files,
         tenants: tenant::Settings {
             roles: roles.routes(),
+            pool_mode,
             ..directory
         },
     })
@@ -79,6 +82,12 @@ fn postgres_name(item: &Item<'_>) -> Option<String> {
         return None;
     }
     Some(name)
+}
+
+/// The value of a `pool_mode`.
+fn pool_mode(item: &Item<'_>) -> Option<PoolMode> {
+    let choice = |mode: PoolMode| (mode.as_str(), mode);
+    item.choice(&[choice(PoolMode::Transaction), choice(PoolMode::Session)])
 }
 
 /// A socket address; `localhost` stands for 127.0.0.1.
@@ -111,6 +120,12 @@ fn unknown_name<'a>(
         None => format!("there are {}", all.join(", ")),
     };
     item.mistake(format!("there is no [{section}.{name}]; {hint}"));
+}
+
+impl Show for PoolMode {
+    fn show(&self) -> String {
+        self.as_str().show()
+    }
 }
 
 impl Show for SocketAddr {

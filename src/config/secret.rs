@@ -13,7 +13,8 @@ pub(super) fn maybe(section: &Section<'_>, key: &'static str) -> Option<Secret> 
     Some(secret)
 }
 
-fn read(item: &Item<'_>) -> Option<(Secret, String)> {
+/// A secret, and where it comes from.
+pub(super) fn read(item: &Item<'_>) -> Option<(Secret, String)> {
     let (bytes, source) = if item.is_table() {
         from_table(&item.section()?, item)?
     } else {

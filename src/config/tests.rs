@@ -6,6 +6,7 @@ mod examples;
 mod hostile;
 mod mistakes;
 mod tls;
+mod ways;
 
 use std::ffi::OsString;
 use std::path::Path;

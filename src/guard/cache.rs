@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 use moka::Equivalent;
@@ -28,30 +28,38 @@ pub(super) struct VerdictCache {
     seen: Seen,
 }
 
-/// Marks of texts seen lately, one to a slot. A mark that is lost costs one more judgement.
+/// Marks of texts seen lately, four of 16 bits to a slot, the latest first. A mark that is lost, or that two texts
+/// share, costs time alone.
 struct Seen {
     hasher: RandomState,
-    marks: Box<[AtomicU32]>,
+    marks: Box<[AtomicU64]>,
 }
 
 /// Slots for [`Seen`]: a power of two, 256 KiB in all.
-const SLOTS: usize = 1 << 16;
+const SLOTS: usize = 1 << 15;
 
 impl Seen {
     fn new() -> Self {
         Self {
             hasher: RandomState::default(),
-            marks: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
+            marks: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
     /// Whether the text was seen before; from now on it was.
     fn before(&self, key: &BorrowedKey<'_>) -> bool {
         let hash = self.hasher.hash_one(key);
-        let (slot, mark) = ((hash as usize) % SLOTS, (hash >> 32) as u32 | 1);
-        self.marks
-            .get(slot)
-            .is_some_and(|seen| seen.swap(mark, Ordering::Relaxed) == mark)
+        let (slot, mark) = ((hash as usize) % SLOTS, hash >> 48 | 1);
+        let Some(slot) = self.marks.get(slot) else {
+            return false;
+        };
+        let marks = slot.load(Ordering::Relaxed);
+        let is_marked = (0..4).any(|at| (marks >> (16 * at)) & 0xffff == mark);
+        if !is_marked {
+            // Two threads at once: one mark is lost.
+            slot.store(marks << 16 | mark, Ordering::Relaxed);
+        }
+        is_marked
     }
 }
 
@@ -88,24 +96,30 @@ impl VerdictCache {
         }
     }
 
-    pub(super) fn get(&self, policy: u64, text: &[u8]) -> Option<Verdict> {
-        self.verdicts.as_ref()?.get(&BorrowedKey { policy, text })
-    }
-
-    /// Keeps a verdict, unless its text is new, or so long that it would push many others out.
-    pub(super) fn put(&self, policy: u64, text: &[u8], verdict: &Verdict) {
-        if let Some(verdicts) = &self.verdicts
-            && text.len() as u64 <= self.text_bytes
-            && self.seen.before(&BorrowedKey { policy, text })
-        {
-            verdicts.insert(
-                Key {
-                    policy,
-                    text: text.into(),
-                },
-                verdict.clone(),
-            );
+    /// The verdict on a text: the one that is kept, or what `judge` says.
+    pub(super) fn get_or_judge(&self, policy: u64, text: &[u8], judge: impl FnOnce() -> Verdict) -> Verdict {
+        let key = BorrowedKey { policy, text };
+        let Some(verdicts) = self
+            .verdicts
+            .as_ref()
+            .filter(|_| text.len() as u64 <= self.text_bytes)
+        else {
+            return judge();
+        };
+        // A text without a mark is most likely new, and then there is nothing to look up.
+        if !self.seen.before(&key) {
+            return judge();
         }
+        if let Some(verdict) = verdicts.get(&key) {
+            return verdict;
+        }
+        let verdict = judge();
+        let key = Key {
+            policy,
+            text: text.into(),
+        };
+        verdicts.insert(key, verdict.clone());
+        verdict
     }
 }
 

@@ -17,6 +17,7 @@ use super::reserved::{Group, Reserved};
 use super::settings::{Settable, too_long};
 use super::statement::Statement;
 use super::words;
+use crate::base::PoolMode;
 
 /// What the names are judged by.
 pub(super) struct Names<'p> {
@@ -24,9 +25,14 @@ pub(super) struct Names<'p> {
     pub(super) settable: &'p Settable,
 }
 
-/// A change to the text that does not change its length: the byte offset of `false`, which becomes `true `.
+/// A change to the text that does not change its length: a `false` becomes `true `.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct MakeLocal(pub(super) usize);
+pub(super) struct MakeLocal {
+    /// The byte offset of `false`.
+    pub(super) at: usize,
+    /// The setting, where the session is to keep it all the same.
+    pub(super) keep: Option<Box<str>>,
+}
 
 impl Names<'_> {
     /// Judges every name of the statement. `relation` is a token that names a relation although a
@@ -131,8 +137,10 @@ impl Names<'_> {
     /// The group that keeps the function from this policy's roles.
     fn reserved(&self, name: &str) -> Option<&'static Group> {
         let trusted = self.policy.is_trusted();
+        let session = self.policy.mode() == PoolMode::Session;
         let group = Reserved::list().function(name)?;
-        (group.everyone || !trusted).then_some(group)
+        let is_reserved = (group.everyone || !trusted) && !(group.transaction_mode_only && session);
+        is_reserved.then_some(group)
     }
 
     /// Judges the name after a point at token `at`: a column, a relation in a schema, or a call of a function with
@@ -170,28 +178,27 @@ impl Names<'_> {
         Ok(())
     }
 
-    /// `set_config` passes only with a literal name that the role may SET and a literal `true` for the third
-    /// argument: it then ends with the transaction. `jit` also with `false`, made `true`: drivers switch it
-    /// off around their type look-ups, and nobody can see how long that lasts.
+    /// `set_config` passes only with a literal name that the role may SET, and a literal third argument. With
+    /// `true` it ends with the transaction; with `false` it is made to, and where it stands by itself the
+    /// session keeps what it set. Elsewhere only `jit` may be set for longer than that: drivers switch it off
+    /// around their type look-ups, and nobody can see how long it lasts.
     fn set_config(&self, statement: &Statement<'_>, at: usize) -> Result<Option<MakeLocal>, Denial> {
         let offset = statement.offset(at);
-        let refused = || {
-            Denial::forbidden("reserved.set_config", "set_config is not allowed here")
-                .hint("Use SET or SET LOCAL for settings of your session; your identity is set by the token alone.")
-                .at(offset)
-        };
         let arguments = arguments(statement, at + 1);
         let [(name_at, name_end), (value_at, value_end), (local_at, local_end)] = *arguments.as_slice()
         else {
-            return Err(refused());
+            return Err(self.unreadable_set_config(offset));
         };
         let name = statement
             .string(name_at)
             .filter(|_| name_end == name_at + 1)
-            .ok_or_else(refused)?;
+            .ok_or_else(|| self.unreadable_set_config(offset))?;
         let name = name.to_ascii_lowercase();
-        if local_end != local_at + 1 || self.settable.is_pinned(&name) {
-            return Err(refused());
+        if local_end != local_at + 1 {
+            return Err(self.unreadable_set_config(offset));
+        }
+        if self.settable.is_pinned(&name) {
+            return Err(refused_set_config(offset));
         }
         self.settable
             .judge_name(self.policy, &name)
@@ -203,17 +210,102 @@ impl Names<'_> {
             }
         }
         // By source: a quoted "true" is a column.
-        match statement.source(local_at).to_ascii_lowercase().as_str() {
+        let local = statement.source(local_at).to_ascii_lowercase();
+        let make_local = |keep| {
+            Some(MakeLocal {
+                at: statement.offset(local_at),
+                keep,
+            })
+        };
+        match local.as_str() {
             "true" => Ok(None),
-            "false" if name == "jit" => Ok(Some(MakeLocal(statement.offset(local_at)))),
-            _ => Err(Denial::unsupported(
-                "reserved.set_config",
-                format!("set_config cannot change \"{name}\" for the session in transaction mode"),
-            )
-            .hint("Use SET, which is kept for your session, or true as the third argument.")
-            .at(offset)),
+            "false" if is_selected(statement, at) && !self.settable.is_characteristic(&name) => {
+                Ok(make_local(Some(name.into())))
+            }
+            "false" if name == "jit" => Ok(make_local(None)),
+            _ => Err(not_kept(&name).at(offset)),
         }
     }
+
+    /// A call that does not say which setting it changes, or for how long. It could be any: nobody may say
+    /// so without saying which, but who is trusted is told that it is the form that is at fault.
+    fn unreadable_set_config(&self, offset: usize) -> Denial {
+        if !self.policy.is_trusted() {
+            return refused_set_config(offset);
+        }
+        Denial::unsupported(
+            "reserved.set_config",
+            "set_config is supported only with a literal name and a literal true or false",
+        )
+        .hint("The value may be a parameter or any expression; the name may not. Or use SET.")
+        .at(offset)
+    }
+}
+
+/// What `set_config` would set for the session in a place where that is not noticed.
+pub(super) fn not_kept(name: &str) -> Denial {
+    Denial::unsupported(
+        "reserved.set_config",
+        format!("set_config cannot change \"{name}\" for the session in this place"),
+    )
+    .hint("Use SET, or SELECT set_config(…) by itself with true or false as the third argument.")
+}
+
+fn refused_set_config(offset: usize) -> Denial {
+    Denial::forbidden("reserved.set_config", "set_config is not allowed here")
+        .hint("Use SET or SET LOCAL for settings of your session; your identity is set by the token alone.")
+        .at(offset)
+}
+
+/// Whether the call whose name is at `at` is an item of the statement's own list of results: right behind
+/// SELECT or a comma, in no parentheses, ahead of every clause. There it runs whenever the statement returns a
+/// row, and not a second time.
+fn is_selected(statement: &Statement<'_>, at: usize) -> bool {
+    let qualified =
+        at > 1 && statement.is_punct(at - 1, b'.') && statement.name(at - 2) == Some("pg_catalog");
+    let first = if qualified { at - 2 } else { at };
+    let Some(before) = first.checked_sub(1) else {
+        return false;
+    };
+    // Whatever comes later in a longer list is not looked for: the way to it is gone once for each call.
+    if statement.kw(0) != Kw::Select || at > CALL_TOKENS || (before != 0 && !statement.is_punct(before, b','))
+    {
+        return false;
+    }
+    let mut depth = 0_usize;
+    for at in 1..before {
+        if statement.is_punct(at, b'(') || statement.is_punct(at, b'[') {
+            depth += 1;
+        } else if statement.is_punct(at, b')') || statement.is_punct(at, b']') {
+            depth = depth.saturating_sub(1);
+        } else if depth == 0 && statement.name(at).is_some_and(ends_result_list) {
+            return false;
+        }
+    }
+    depth == 0
+}
+
+/// Whether a word may follow the list of results, or make of it something else than a list.
+fn ends_result_list(word: &str) -> bool {
+    matches!(
+        word,
+        "into"
+            | "from"
+            | "where"
+            | "group"
+            | "having"
+            | "window"
+            | "order"
+            | "limit"
+            | "offset"
+            | "fetch"
+            | "for"
+            | "union"
+            | "intersect"
+            | "except"
+            | "distinct"
+            | "case"
+    )
 }
 
 /// `TREAT (`

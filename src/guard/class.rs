@@ -41,6 +41,8 @@ pub(crate) enum Grant {
     Policy,
     /// Trusted roles alone.
     Trusted,
+    /// In session mode an end-user policy may name it; in transaction mode it cannot work.
+    Session,
     /// Nobody: it cannot work when server connections are shared between transactions.
     Never,
 }
@@ -83,7 +85,7 @@ classes! {
     /// `SET CONSTRAINTS`
     SetConstraints = "SET CONSTRAINTS", Policy;
     /// `SET SESSION CHARACTERISTICS`
-    SetCharacteristics = "SET SESSION CHARACTERISTICS", Never;
+    SetCharacteristics = "SET SESSION CHARACTERISTICS", Always;
     /// `BEGIN`, `START TRANSACTION`
     Begin = "BEGIN", Always;
     /// `COMMIT`, `END`
@@ -121,7 +123,7 @@ classes! {
     /// `DISCARD PLANS`, `SEQUENCES` or `TEMP`
     Discard = "DISCARD", Trusted;
     /// `LISTEN`
-    Listen = "LISTEN", Never;
+    Listen = "LISTEN", Session;
     /// `UNLISTEN`
     Unlisten = "UNLISTEN", Always;
     /// `NOTIFY`

@@ -93,7 +93,7 @@ fn set(statement: &Statement<'_>) -> StatementClass {
     use super::setting::SetStatement as S;
     match super::setting::read(statement) {
         S::Transaction | S::Snapshot => StatementClass::SetTransaction,
-        S::Characteristics => StatementClass::SetCharacteristics,
+        S::Characteristics(_) => StatementClass::SetCharacteristics,
         S::Constraints => StatementClass::SetConstraints,
         S::Change { .. } | S::ResetAll | S::Malformed => StatementClass::Set,
     }

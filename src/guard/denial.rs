@@ -1,10 +1,12 @@
 //! Refusals in the making, and their words.
 
+use super::class::Grant;
 use super::lexer::{LexError, LexErrorKind};
 use super::policy::Policy;
 use super::reserved::Group;
+use super::statement::Statement;
 use super::{Refusal, StatementClass};
-use crate::base::SqlState;
+use crate::base::{PoolMode, SqlState};
 
 /// A refusal that does not know the text yet: where it stands is a byte offset.
 #[derive(Debug)]
@@ -97,12 +99,17 @@ impl Denial {
 
     /// A class that the policy does not give.
     pub(super) fn statement(policy: &Policy, class: StatementClass) -> Self {
-        let denial = match class.grant() {
-            super::class::Grant::Never => Self::unsupported(
+        let mut denial = match class.grant() {
+            Grant::Session if policy.mode() == PoolMode::Transaction => Self::unsupported(
+                "statement.unsupported",
+                format!("{class} is not supported in transaction mode"),
+            )
+            .hint(super::shared::SESSION_MODE),
+            Grant::Never => Self::unsupported(
                 "statement.unsupported",
                 format!("{class} is not supported in transaction mode"),
             ),
-            super::class::Grant::Trusted if !policy.is_trusted() => Self::forbidden(
+            Grant::Trusted if !policy.is_trusted() => Self::forbidden(
                 "statement.trusted",
                 format!("{class} is not allowed for end-user roles"),
             ),
@@ -111,7 +118,22 @@ impl Denial {
                 format!("the policy \"{}\" does not allow {class}", policy.name()),
             ),
         };
-        denial.hint(hint_for(class)).class(class)
+        let hint = denial.hint.take();
+        denial
+            .hint(hint.unwrap_or_else(|| hint_for(class).to_owned()))
+            .class(class)
+    }
+
+    /// Says what to do instead where the statement's own words tell what was meant: psql's `\password` sends
+    /// `ALTER USER name PASSWORD '…'`.
+    pub(super) fn explain(self, statement: &Statement<'_>) -> Self {
+        let says = |at: usize, words: &[&str]| statement.name(at).is_some_and(|name| words.contains(&name));
+        let sets_password =
+            says(0, &["alter"]) && says(1, &["user", "role"]) && (3..6).any(|at| says(at, &["password"]));
+        if sets_password {
+            return self.hint("There is no password to change: it is a token, which its issuer renews.");
+        }
+        self
     }
 
     /// The refusal as the client gets it.
@@ -151,10 +173,6 @@ fn hint_for(class: StatementClass) -> &'static str {
     match class {
         C::Prepare | C::Execute => {
             "Use your driver's prepared statements: the protocol-level ones work here."
-        }
-        C::Listen => "Poll a table, or connect to the server directly to listen.",
-        C::SetCharacteristics => {
-            "State the mode with each BEGIN, e.g. BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY."
         }
         C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared => {
             "Two-phase commit needs a direct connection to the server."

@@ -68,7 +68,8 @@ pub(crate) struct Token {
     pub(crate) start: u32,
     pub(crate) end: u32,
     /// The decoded text where it differs from the source: of identifiers (folded, unquoted, truncated)
-    /// and of `U&'…'` strings. Other strings are decoded on demand by [`string_value`].
+    /// and of `U&'…'` strings. A keyword's is its own ([`Kw::text`]); other strings are decoded on demand by
+    /// [`string_value`].
     text: Option<Box<str>>,
 }
 
@@ -88,7 +89,7 @@ impl Token {
         match self.kind {
             TokenKind::Word | TokenKind::Quoted => Some(match &self.text {
                 Some(decoded) => decoded,
-                None => self.source(text),
+                None => self.kw.text().unwrap_or_else(|| self.source(text)),
             }),
             _ => None,
         }

@@ -12,6 +12,7 @@ mod calls;
 mod class;
 mod classify;
 mod copy;
+mod database;
 mod denial;
 mod facts;
 mod fingerprint;
@@ -26,6 +27,7 @@ mod roles;
 mod rules;
 mod setting;
 mod settings;
+mod shared;
 mod split;
 mod statement;
 mod timeouts;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use class::StatementClass;
+pub use database::databases_wanted_alone;
 pub use facts::Facts;
 pub use fingerprint::Fingerprint;
 pub use policy::{Ceilings, Policy, PolicyMistake, ReadFile};
@@ -49,7 +52,7 @@ pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetVal
 
 use parking_lot::RwLock;
 
-use crate::base::RoleName;
+use crate::base::{PoolMode, RoleName};
 use cache::VerdictCache;
 use calls::MakeLocal;
 use denial::Denial;
@@ -146,14 +149,19 @@ impl Guard {
         }
     }
 
-    /// The policy of a role: its own, or the default.
+    /// The policy of a role: its own, or the default; for sessions in transaction mode.
     pub fn policy_for(&self, role: &RoleName) -> Arc<Policy> {
-        self.roles.read().of(role)
+        self.policy_in(PoolMode::Transaction, role)
+    }
+
+    /// The same for sessions in any mode.
+    pub fn policy_in(&self, mode: PoolMode, role: &RoleName) -> Arc<Policy> {
+        self.roles.read().of(mode, role)
     }
 
     /// The policy of that name.
     pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
-        self.roles.read().policies.get(name).cloned()
+        self.roles.read().named(name)
     }
 
     /// Puts a policy in the place of the one of its name. Verdicts of the old one are not asked for any more.
@@ -176,18 +184,14 @@ impl Guard {
         if text.len() > self.limits.text_bytes.min(1 << 30) {
             return Err(Arc::new(self.too_long(text.len())));
         }
-        if let Some(verdict) = self.cache.get(policy.id(), text) {
-            return verdict;
-        }
-        let verdict = match read_text(text) {
-            Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
-            Ok(text) => match self.judge_text(policy, text) {
-                Ok(script) => Ok(Arc::new(script)),
-                Err(denial) => Err(Arc::new(denial.refusal(text))),
-            },
-        };
-        self.cache.put(policy.id(), text, &verdict);
-        verdict
+        self.cache
+            .get_or_judge(policy.id(), text, || match read_text(text) {
+                Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
+                Ok(text) => match self.judge_text(policy, text) {
+                    Ok(script) => Ok(Arc::new(script)),
+                    Err(denial) => Err(Arc::new(denial.refusal(text))),
+                },
+            })
     }
 
     /// The finer facts of each statement of a text, for people; `None` for a statement that the grammar does
@@ -272,7 +276,7 @@ fn read_text(text: &[u8]) -> Result<&str, Denial> {
 /// The text with its edits, none of which changes its length.
 fn edited(text: &str, edits: &[MakeLocal]) -> String {
     let mut edited = text.to_owned();
-    for MakeLocal(at) in edits {
+    for MakeLocal { at, .. } in edits {
         edited.replace_range(*at..*at + "false".len(), "true ");
     }
     edited

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 /// Names, `schema.name`s, and prefixes written `name*`, all as the server spells them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct NameSet {
     names: HashSet<Box<str>>,
     prefixes: Vec<Box<str>>,

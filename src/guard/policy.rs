@@ -2,6 +2,7 @@
 
 mod file;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::StatementClass;
@@ -9,27 +10,30 @@ use super::class::{ClassSet, Grant};
 use super::names::NameSet;
 use super::registry::Registered;
 use super::timeouts::Timeouts;
+use crate::base::PoolMode;
 
 /// What one role may do. Immutable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// Tells policies apart in the verdict cache, also two of one name after a reload.
     id: u64,
     name: Box<str>,
     trusted: bool,
+    /// How long its sessions keep a server connection, which decides what can work at all.
+    mode: PoolMode,
     statements: ClassSet,
     functions: Lists,
     relations: Lists,
     schemas: Lists,
     settable: NameSet,
     require_where: RequireWhere,
-    registered: Option<Registered>,
+    registered: Option<Arc<Registered>>,
     ceilings: Ceilings,
     timeouts: Timeouts,
 }
 
 /// Names that are allowed and names that are denied.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Lists {
     /// `None` allows every name.
     allowed: Option<NameSet>,
@@ -37,7 +41,7 @@ struct Lists {
 }
 
 /// Which UPDATE and DELETE must have a WHERE.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum RequireWhere {
     Never,
     Always,
@@ -129,6 +133,7 @@ impl Policy {
             id: next_id(),
             name: "".into(),
             trusted: false,
+            mode: PoolMode::Transaction,
             statements: ClassSet::default(),
             functions: Lists::default(),
             relations: Lists::default(),
@@ -138,6 +143,15 @@ impl Policy {
             registered: None,
             ceilings: Ceilings::default(),
             timeouts: Timeouts::default(),
+        }
+    }
+
+    /// The same policy for sessions that keep their server connection.
+    pub(super) fn in_session_mode(&self) -> Self {
+        Self {
+            id: next_id(),
+            mode: PoolMode::Session,
+            ..self.clone()
         }
     }
 
@@ -161,8 +175,13 @@ impl Policy {
         self.id
     }
 
+    /// How long its sessions keep a server connection.
+    pub(super) fn mode(&self) -> PoolMode {
+        self.mode
+    }
+
     pub(super) fn allows(&self, class: StatementClass) -> bool {
-        self.statements.contains(class)
+        self.statements.contains(class) && (class.grant() != Grant::Session || self.mode == PoolMode::Session)
     }
 
     pub(super) fn denies_function(&self, schema: Option<&str>, name: &str) -> bool {
@@ -224,7 +243,7 @@ impl Policy {
 
     /// The statements and functions that alone may run, if the policy is so.
     pub(super) fn registered(&self) -> Option<&Registered> {
-        self.registered.as_ref()
+        self.registered.as_deref()
     }
 
     /// The most that one statement may return.
@@ -276,7 +295,7 @@ mod tests {
     #[test]
     fn every_mistake_is_listed_with_its_key() {
         let mistakes = Policy::parse(
-            "name = ''\nstatements = ['SELECT', 'SELEKT', 'CREATE', 'LISTEN']\n\
+            "name = ''\nstatements = ['SELECT', 'SELEKT', 'CREATE', 'COMMIT PREPARED']\n\
              denied_statements = ['ROLLBACK']\ndenied_functions = ['', 'a*b']\nsettable = ['*']",
         )
         .unwrap_err();

@@ -23,6 +23,9 @@ pub(super) struct Group {
     /// Whether trusted roles are bound as well.
     #[serde(default)]
     pub(super) everyone: bool,
+    /// Whether it binds nobody in session mode.
+    #[serde(default)]
+    pub(super) transaction_mode_only: bool,
     functions: Vec<String>,
     #[serde(default)]
     relations: Vec<String>,
@@ -99,6 +102,7 @@ impl Reserved {
             hint: None,
             code: None,
             everyone: true,
+            transaction_mode_only: false,
             functions: vec!["*".to_owned()],
             relations: Vec::new(),
         }])

@@ -4,18 +4,34 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::policy::Policy;
-use crate::base::RoleName;
+use crate::base::{PoolMode, RoleName};
 
 /// The policies by name, and the names of roles' policies.
 #[derive(Debug)]
 pub(super) struct Roles {
-    pub(super) policies: HashMap<String, Arc<Policy>>,
+    policies: HashMap<String, InMode>,
     by_role: HashMap<RoleName, String>,
     default_policy: String,
 }
 
+/// One policy, as it is in each mode.
+#[derive(Clone, Debug)]
+struct InMode {
+    transaction: Arc<Policy>,
+    session: Arc<Policy>,
+}
+
+impl InMode {
+    fn new(policy: Policy) -> Self {
+        Self {
+            session: Arc::new(policy.in_session_mode()),
+            transaction: Arc::new(policy),
+        }
+    }
+}
+
 impl Roles {
-    /// A policy that is named but missing is replaced by one that allows nothing.
+    /// A policy that is named but missing is replaced by one that allows nothing, as is one that is missing later.
     pub(super) fn new(
         policies: Vec<Policy>,
         by_role: HashMap<RoleName, String>,
@@ -26,9 +42,6 @@ impl Roles {
             by_role,
             default_policy,
         };
-        for policy in policies {
-            roles.put(policy);
-        }
         let named: Vec<String> = roles
             .by_role
             .values()
@@ -36,23 +49,35 @@ impl Roles {
             .cloned()
             .collect();
         for name in named {
-            let missing = || Arc::new(Policy::nothing(&name));
-            roles.policies.entry(name.clone()).or_insert_with(missing);
+            roles.put(Policy::nothing(&name));
+        }
+        for policy in policies {
+            roles.put(policy);
         }
         roles
     }
 
     /// Puts a policy in the place of the one of its name.
     pub(super) fn put(&mut self, policy: Policy) {
-        self.policies.insert(policy.name().to_owned(), Arc::new(policy));
+        self.policies
+            .insert(policy.name().to_owned(), InMode::new(policy));
+    }
+
+    /// The policy of that name, as it is in transaction mode.
+    pub(super) fn named(&self, name: &str) -> Option<Arc<Policy>> {
+        let policy = self.policies.get(name)?;
+        Some(Arc::clone(&policy.transaction))
     }
 
     /// The policy of a role: its own, or the default.
-    pub(super) fn of(&self, role: &RoleName) -> Arc<Policy> {
+    pub(super) fn of(&self, mode: PoolMode, role: &RoleName) -> Arc<Policy> {
         let name = self.by_role.get(role).unwrap_or(&self.default_policy);
-        match self.policies.get(name) {
-            Some(policy) => Arc::clone(policy),
-            None => Arc::new(Policy::nothing(name)),
-        }
+        let Some(policy) = self.policies.get(name) else {
+            return Arc::new(Policy::nothing(name));
+        };
+        Arc::clone(match mode {
+            PoolMode::Transaction => &policy.transaction,
+            PoolMode::Session => &policy.session,
+        })
     }
 }

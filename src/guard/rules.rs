@@ -1,7 +1,7 @@
 //! The rules for one statement.
 
 use super::calls::{self, MakeLocal, Names};
-use super::classify::{classify, is_utility, temporary};
+use super::classify::{classify, is_utility};
 use super::denial::Denial;
 use super::fingerprint::Normalised;
 use super::lexer::Kw;
@@ -11,7 +11,7 @@ use super::relations::Relations;
 use super::setting::{self, SetStatement};
 use super::settings::{SetKind, Settable};
 use super::statement::Statement;
-use super::{Action, StatementClass, copy, registry, transaction};
+use super::{Action, StatementClass, copy, registry, shared, transaction};
 
 /// What is judged by: one policy and what the whole guard shares.
 pub(super) struct Rules<'p> {
@@ -46,16 +46,9 @@ impl Rules<'_> {
             let near = statement.source(0);
             return Err(Denial::syntax(format!("syntax error at or near \"{}\"", shortened(near))).at(start));
         }
-        if let Some(at) = temporary(statement, class, query) {
-            return Err(Denial::unsupported(
-                "statement.temporary",
-                "temporary tables are not supported in transaction mode",
-            )
-            .hint("Use WITH, or an ordinary table.")
-            .at(statement.offset(at)));
-        }
+        shared::temporary(self.policy, statement, class, query)?;
         if !self.policy.allows(class) {
-            return Err(Denial::statement(self.policy, class).at(start));
+            return Err(Denial::statement(self.policy, class).at(start).explain(statement));
         }
         if class != StatementClass::Create
             && let Some(at) = (0..statement.len()).find(|at| statement.is_punct(*at, b';'))
@@ -64,7 +57,11 @@ impl Rules<'_> {
         }
         self.registered(statement, class)?;
         let (action, edits) = match query {
-            Some(query) => (Action::Query, self.query(statement, query, statement)?),
+            Some(query) => {
+                let edits = self.query(statement, query, statement)?;
+                let action = action_of(&edits);
+                (action, edits)
+            }
             None => self.command(statement, class)?,
         };
         Ok(Allowed { class, action, edits })
@@ -81,10 +78,14 @@ impl Rules<'_> {
             C::Begin | C::Commit | C::Rollback | C::Savepoint | C::Release | C::RollbackTo => {
                 transaction::read(statement, class).ok_or_else(malformed)?
             }
-            C::Set | C::Reset | C::SetTransaction | C::SetConstraints => self.setting(statement)?,
+            C::Set | C::Reset | C::SetTransaction | C::SetCharacteristics | C::SetConstraints => {
+                self.setting(statement)?
+            }
             C::Deallocate => deallocate(statement).ok_or_else(malformed)?,
             C::DiscardAll if statement.len() == 2 => Action::DiscardAll,
             C::DiscardAll => return Err(malformed()),
+            // What is listened to and held there is the server's to know.
+            C::Unlisten | C::Close if shared::keeps_connection(self.policy) => Action::Query,
             // Nothing is ever listened to, whichever channel is meant.
             C::Unlisten
                 if statement.len() == 2 && (statement.is_punct(1, b'*') || statement.name(1).is_some()) =>
@@ -177,13 +178,14 @@ impl Rules<'_> {
     /// Judges the relation that is written to: the system's own are not the caller's to change. `UPDATE
     /// pg_settings` would be SET by another name.
     fn target(&self, statement: &Statement<'_>, at: usize) -> Result<(), Denial> {
-        if self.policy.is_trusted() {
-            return Ok(());
-        }
         let end = statement.after_name(at);
         let Some(name) = end.checked_sub(1).and_then(|last| statement.name(last)) else {
             return Ok(());
         };
+        // That one would change the server connection for whoever comes next.
+        if self.policy.is_trusted() && name != "pg_settings" {
+            return Ok(());
+        }
         let schema = (end >= at + 3).then(|| statement.name(end - 3)).flatten();
         let is_system = match schema {
             Some(schema) => schema == "information_schema" || schema.starts_with("pg_"),
@@ -231,9 +233,7 @@ impl Rules<'_> {
                         .at(start),
                 );
             }
-            SetStatement::Characteristics => {
-                return Err(Denial::statement(self.policy, StatementClass::SetCharacteristics).at(start));
-            }
+            SetStatement::Characteristics(defaults) => Action::SetDefaults(defaults),
             SetStatement::Malformed => return Err(Denial::syntax("syntax error in SET or RESET").at(start)),
         })
     }
@@ -252,6 +252,10 @@ impl Rules<'_> {
                 };
                 let query = query::read(&source).ok_or_else(malformed)?;
                 let edits = self.query(&source, &query, &source)?;
+                // COPY is no query of its own: nothing it sets is kept.
+                if let Some(edit) = edits.iter().find(|edit| edit.keep.is_some()) {
+                    return Err(calls::not_kept(edit.keep.as_deref().unwrap_or_default()).at(edit.at));
+                }
                 // The options after the query call nothing, but what is not looked at is not allowed.
                 self.names(&statement.from(end), &[])?;
                 edits
@@ -276,14 +280,7 @@ impl Rules<'_> {
             .find(|at| statement.kw(*at) == Kw::For)
             .ok_or_else(malformed)?
             + 1;
-        if let Some(hold) = (2..query_at).find(|at| statement.kws(*at, &[Kw::With, Kw::Hold])) {
-            return Err(Denial::unsupported(
-                "statement.hold",
-                "WITH HOLD cursors are not supported in transaction mode",
-            )
-            .hint("Fetch the rows inside the transaction, or leave WITH HOLD out.")
-            .at(statement.offset(hold)));
-        }
+        shared::hold(self.policy, statement, query_at)?;
         let inner = statement.from(query_at);
         let query = query::read(&inner).ok_or_else(malformed)?;
         self.query(&inner, &query, statement)
@@ -320,13 +317,7 @@ impl Rules<'_> {
             return Err(malformed());
         }
         let (class, query) = classify(&inner);
-        if let Some(temp) = temporary(&inner, class, query.as_ref()) {
-            return Err(Denial::unsupported(
-                "statement.temporary",
-                "temporary tables are not supported in transaction mode",
-            )
-            .at(inner.offset(temp)));
-        }
+        shared::temporary(self.policy, &inner, class, query.as_ref())?;
         match query {
             Some(query) => self.query(&inner, &query, statement),
             None if class == StatementClass::Declare => self.declare(&inner),
@@ -336,6 +327,18 @@ impl Rules<'_> {
             None if class == StatementClass::Unknown => Err(malformed()),
             None => Err(Denial::statement(self.policy, class).at(inner.offset(0))),
         }
+    }
+}
+
+/// What becomes of a query with these edits.
+fn action_of(edits: &[MakeLocal]) -> Action {
+    let mut kept: Vec<Box<str>> = edits.iter().filter_map(|edit| edit.keep.clone()).collect();
+    kept.sort();
+    kept.dedup();
+    if kept.is_empty() {
+        Action::Query
+    } else {
+        Action::SetConfig(kept.into())
     }
 }
 

@@ -20,8 +20,8 @@ pub(super) enum SetStatement {
     Transaction,
     /// `SET TRANSACTION SNAPSHOT`
     Snapshot,
-    /// `SET SESSION CHARACTERISTICS AS TRANSACTION`
-    Characteristics,
+    /// `SET SESSION CHARACTERISTICS AS TRANSACTION`: the settings that hold the modes, each once.
+    Characteristics(Box<[SetSetting]>),
     /// `SET CONSTRAINTS`
     Constraints,
     /// Not formed as the grammar has it.
@@ -132,11 +132,16 @@ fn special(statement: &Statement<'_>, at: usize, scope: SetScope) -> Option<SetS
         Kw::Session if statement.kw(rest) == Kw::Authorization && to_end == 2 => {
             named("session_authorization", rest + 1, assign("SESSION", rest))
         }
-        Kw::Characteristics if statement.kw(1) == Kw::Session && at == 2 => SetStatement::Characteristics,
+        Kw::Characteristics if statement.kw(1) == Kw::Session && at == 2 => {
+            if !statement.kws(rest, &[Kw::As, Kw::Transaction]) {
+                return None;
+            }
+            SetStatement::Characteristics(defaults(&transaction::modes(statement, rest + 2)?))
+        }
         Kw::Transaction if at == 1 || scope == SetScope::Local || statement.kw(1) == Kw::Session => {
             match statement.kw(rest) {
                 Kw::Snapshot if to_end == 2 => SetStatement::Snapshot,
-                _ if transaction::modes(statement, rest, false) => SetStatement::Transaction,
+                _ if transaction::modes(statement, rest).is_some() => SetStatement::Transaction,
                 _ => return None,
             }
         }
@@ -157,6 +162,23 @@ fn changed(
         value: single,
         at,
     }
+}
+
+/// The session's defaults for transaction modes; of those that are named twice the last counts, as with the
+/// server.
+fn defaults(modes: &[transaction::Mode]) -> Box<[SetSetting]> {
+    let mut settings: Vec<SetSetting> = Vec::new();
+    for (mode, value) in modes {
+        let name: Box<str> = format!("default_{mode}").into();
+        settings.retain(|known| known.name != name);
+        let assign = format!("\"{name}\" TO '{value}'");
+        settings.push(SetSetting {
+            name,
+            scope: SetScope::Session,
+            value: SetValue::Assign(assign.into()),
+        });
+    }
+    settings.into()
 }
 
 /// The setting's name: its parts joined by points, in lower case even where quoted, as `guc_name_compare`
@@ -355,9 +377,29 @@ mod tests {
             ("SET LOCAL TRANSACTION READ WRITE", SetStatement::Transaction),
             ("SET TRANSACTION SNAPSHOT 'x'", SetStatement::Snapshot),
             (
-                "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
-                SetStatement::Characteristics,
+                "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE, ISOLATION LEVEL READ COMMITTED READ ONLY",
+                SetStatement::Characteristics(
+                    [
+                        ("default_transaction_isolation", "read committed"),
+                        ("default_transaction_read_only", "on"),
+                    ]
+                    .map(|(name, value)| SetSetting {
+                        name: name.into(),
+                        scope: SetScope::Session,
+                        value: SetValue::Assign(format!("\"{name}\" TO '{value}'").into()),
+                    })
+                    .into(),
+                ),
             ),
+            (
+                "SET SESSION CHARACTERISTICS AS TRANSACTION",
+                SetStatement::Malformed,
+            ),
+            (
+                "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY,",
+                SetStatement::Malformed,
+            ),
+            ("SET SESSION CHARACTERISTICS READ ONLY", SetStatement::Malformed),
             ("SET CONSTRAINTS ALL DEFERRED", SetStatement::Constraints),
             ("RESET ALL", SetStatement::ResetAll),
             ("SET", SetStatement::Malformed),

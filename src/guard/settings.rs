@@ -14,7 +14,7 @@ const IDENTITY: &[&str] = &["role", "session_authorization"];
 /// Prefixes that PostgREST and its kin keep claims under; helper functions still read the old names.
 const LEGACY_CLAIMS: &str = "request.jwt.";
 
-/// Settings that hold for transactions to come, which then run on other server connections.
+/// Settings that hold for transactions to come. Whoever may say BEGIN READ ONLY may have it as a default.
 const DEFAULTS: &[&str] = &[
     "default_transaction_isolation",
     "default_transaction_read_only",
@@ -64,6 +64,11 @@ impl Settable {
         }
     }
 
+    /// Whether it is a characteristic of the running transaction, which no session can keep.
+    pub(super) fn is_characteristic(&self, name: &str) -> bool {
+        CHARACTERISTICS.contains(&name)
+    }
+
     /// Whether the setting changes how the guard has to read text.
     pub(super) fn is_pinned(&self, name: &str) -> bool {
         name == ENCODING || name == STRINGS
@@ -76,7 +81,7 @@ impl Settable {
         mut setting: SetSetting,
         value: Option<&str>,
     ) -> Result<SetKind, Denial> {
-        if CHARACTERISTICS.contains(&&*setting.name) {
+        if self.is_characteristic(&setting.name) {
             return Ok(SetKind::Transaction);
         }
         self.judge_name(policy, &setting.name)?;
@@ -112,14 +117,7 @@ impl Settable {
             )
             .hint("Who you are is set by your token alone; log in with another token to be someone else."));
         }
-        if DEFAULTS.contains(&name) {
-            return Err(Denial::unsupported(
-                "setting.default_transaction",
-                format!("parameter \"{name}\" is not supported in transaction mode"),
-            )
-            .hint("State the mode with each BEGIN, e.g. BEGIN ISOLATION LEVEL SERIALIZABLE, READ ONLY."));
-        }
-        if !policy.may_set(name) {
+        if !DEFAULTS.contains(&name) && !policy.may_set(name) {
             let message = format!(
                 "the policy \"{}\" does not let sessions change parameter \"{name}\"",
                 policy.name()
@@ -167,11 +165,14 @@ fn pin(setting: &mut SetSetting, is_pinned: bool, assign: &str, value: &str) -> 
         setting.value = SetValue::Assign(assign.into());
         return Ok(());
     }
-    Err(Denial::forbidden(
-        "setting.pinned",
-        format!("parameter \"{}\" can only be set to {value}", setting.name),
-    )
-    .hint("Statements are read by this setting before they reach the server."))
+    let message = format!("parameter \"{}\" can only be set to {value}", setting.name);
+    Err(if &*setting.name == ENCODING {
+        Denial::unsupported("setting.pinned", message)
+            .hint("Portcullis reads and passes on text as UTF-8 alone; convert it in the client.")
+    } else {
+        Denial::forbidden("setting.pinned", message)
+            .hint("Statements are read by this setting before they reach the server.")
+    })
 }
 
 /// Names of UTF-8 as `pg_char_to_encoding` reads them: case and punctuation do not matter.

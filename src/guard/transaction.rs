@@ -1,4 +1,4 @@
-//! Transaction control: BEGIN to RELEASE, each read to its last token.
+//! Transaction control: BEGIN to RELEASE and the modes of transactions, each read to its last token.
 
 use super::lexer::Kw;
 use super::statement::Statement;
@@ -12,47 +12,64 @@ pub(super) fn read(statement: &Statement<'_>, class: StatementClass) -> Option<A
     match class {
         StatementClass::Begin => {
             let from = if statement.kw(0) == Kw::Start { 2 } else { unit(1) };
-            modes(statement, from, true).then_some(Action::Begin)
+            (from == statement.len() || modes(statement, from).is_some()).then_some(Action::Begin)
         }
         StatementClass::Commit => chain(statement, unit(1)).map(|chain| Action::Commit { chain }),
         StatementClass::Rollback => chain(statement, unit(1)).map(|chain| Action::Rollback { chain }),
-        StatementClass::Savepoint => is_last_name(statement, 1).then_some(Action::Savepoint),
-        StatementClass::Release => {
-            is_last_name(statement, savepoint(statement, 1)).then_some(Action::Release)
-        }
+        StatementClass::Savepoint => last_name(statement, 1).map(Action::Savepoint),
+        StatementClass::Release => last_name(statement, savepoint(statement, 1)).map(Action::Release),
         StatementClass::RollbackTo => {
-            is_last_name(statement, savepoint(statement, unit(1) + 1)).then_some(Action::RollbackTo)
+            last_name(statement, savepoint(statement, unit(1) + 1)).map(Action::RollbackTo)
         }
         _ => None,
     }
 }
 
-/// Whether only transaction modes stand from token `at` to the end (`transaction_mode_list`).
-pub(super) fn modes(statement: &Statement<'_>, mut at: usize, may_be_empty: bool) -> bool {
-    let mut seen = may_be_empty;
+/// One mode of a transaction: the setting that holds it, and its value.
+pub(super) type Mode = (&'static str, &'static str);
+
+/// The transaction modes that stand from token `at` to the end (`transaction_mode_list`); `None` if there are
+/// none, or anything else.
+pub(super) fn modes(statement: &Statement<'_>, mut at: usize) -> Option<Vec<Mode>> {
+    let mut modes = Vec::new();
     while at < statement.len() {
-        let level = |at| match (statement.kw(at), statement.kw(at + 1)) {
-            (Kw::Read, Kw::Committed | Kw::Uncommitted) | (Kw::Repeatable, Kw::Read) => Some(2),
-            (Kw::Serializable, _) => Some(1),
-            _ => None,
-        };
-        let words = match (statement.kw(at), statement.kw(at + 1)) {
-            (Kw::Isolation, Kw::Level) => level(at + 2).map(|words| words + 2),
-            (Kw::Read, Kw::Only | Kw::Write) | (Kw::Not, Kw::Deferrable) => Some(2),
-            (Kw::Deferrable, _) => Some(1),
-            _ => None,
-        };
-        let Some(words) = words else { return false };
+        let (mode, words) = mode(statement, at)?;
+        modes.push(mode);
         at += words;
-        seen = true;
         if statement.is_punct(at, b',') {
             at += 1;
             if at == statement.len() {
-                return false;
+                return None;
             }
         }
     }
-    seen
+    (!modes.is_empty()).then_some(modes)
+}
+
+/// The mode at `at` and how many words it has.
+fn mode(statement: &Statement<'_>, at: usize) -> Option<(Mode, usize)> {
+    let (isolation, read_only, deferrable) = (
+        "transaction_isolation",
+        "transaction_read_only",
+        "transaction_deferrable",
+    );
+    Some(match (statement.kw(at), statement.kw(at + 1)) {
+        (Kw::Isolation, Kw::Level) => {
+            let (level, words) = match (statement.kw(at + 2), statement.kw(at + 3)) {
+                (Kw::Read, Kw::Committed) => ("read committed", 2),
+                (Kw::Read, Kw::Uncommitted) => ("read uncommitted", 2),
+                (Kw::Repeatable, Kw::Read) => ("repeatable read", 2),
+                (Kw::Serializable, _) => ("serializable", 1),
+                _ => return None,
+            };
+            ((isolation, level), words + 2)
+        }
+        (Kw::Read, Kw::Only) => ((read_only, "on"), 2),
+        (Kw::Read, Kw::Write) => ((read_only, "off"), 2),
+        (Kw::Not, Kw::Deferrable) => ((deferrable, "off"), 2),
+        (Kw::Deferrable, _) => ((deferrable, "on"), 1),
+        _ => return None,
+    })
 }
 
 /// `[AND [NO] CHAIN]` to the end: whether it chains.
@@ -71,6 +88,10 @@ fn savepoint(statement: &Statement<'_>, at: usize) -> usize {
     at + usize::from(is_noise)
 }
 
-fn is_last_name(statement: &Statement<'_>, at: usize) -> bool {
-    statement.name(at).is_some() && at + 1 == statement.len()
+/// The name at `at`, if it is the last token.
+fn last_name(statement: &Statement<'_>, at: usize) -> Option<Box<str>> {
+    statement
+        .name(at)
+        .filter(|_| at + 1 == statement.len())
+        .map(Into::into)
 }

@@ -33,7 +33,7 @@ impl Script {
     }
 
     /// The text to send where the whole text is sent. It can differ from what the client wrote in the third
-    /// argument of `set_config`, never in length.
+    /// argument of `set_config`, never in length. See [`Action::SetConfig`].
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -107,14 +107,20 @@ pub enum Action {
         /// `AND CHAIN`: a new transaction begins at once, without identity.
         chain: bool,
     },
-    /// `SAVEPOINT name`
-    Savepoint,
+    /// `SAVEPOINT name`, the name as the server sees it.
+    Savepoint(Box<str>),
     /// `RELEASE [SAVEPOINT] name`
-    Release,
+    Release(Box<str>),
     /// `ROLLBACK TO [SAVEPOINT] name`
-    RollbackTo,
+    RollbackTo(Box<str>),
     /// `SET` or `RESET` of one setting that the role may change.
     Set(SetSetting),
+    /// `SET SESSION CHARACTERISTICS`: the modes of transactions to come, as settings of the session; at least
+    /// one.
+    SetDefaults(Box<[SetSetting]>),
+    /// A query whose `set_config` calls set these for the session, in lower case. Its text says `true` where
+    /// the client said `false`, so that they end with the transaction; what they are is to be read back.
+    SetConfig(Box<[Box<str>]>),
     /// `RESET ALL`
     ResetAll,
     /// `DISCARD ALL`

@@ -10,7 +10,7 @@ use crate::wire::encode;
 pub struct BindingParts<'a> {
     /// Settings of the session (TimeZone and the like).
     pub session: &'a [(String, String)],
-    /// The search path, where the route pins it.
+    /// The search path of the route, where it has one; a session that may set its own has that instead.
     pub search_path: Option<&'a str>,
     /// Identity settings.
     pub identity: &'a [(String, String)],
@@ -21,12 +21,15 @@ pub struct BindingParts<'a> {
 /// What a transaction runs as: role and settings, in the form that the prelude needs.
 ///
 /// Names are part of the statement's text, values are bound parameters: nothing a client or a token says
-/// is ever read as SQL. Settings come first and the role last, so that the role needs no right to
-/// `set_config` (threats: hardening revokes it).
+/// is ever read as SQL. The role comes ahead of the session's own settings, so that it takes the role's right
+/// to set them, as their SET did; the identity comes last and overrides whatever was set before. All in one
+/// statement: the right to call `set_config` is asked when it starts, and the role needs none (threats:
+/// hardening revokes it).
 #[derive(Debug)]
 pub struct Binding {
     sql: String,
-    values: Vec<String>,
+    /// The Bind's values, encoded once for all transactions that run as this.
+    values: Vec<u8>,
 }
 
 /// Proof that a binding is in force in the server's current transaction. Only [`Binding::put_prelude`]
@@ -41,24 +44,30 @@ pub struct Bound {
     private: (),
 }
 
+/// Settings by which a session would be somebody else.
+const ROLE_SETTINGS: [&str; 2] = ["role", "session_authorization"];
+
 impl Binding {
     /// Puts the parts in their order.
     pub fn new(parts: &BindingParts<'_>) -> Self {
         let path = parts.search_path.map(|path| ("search_path", path));
-        let pairs = parts
+        // The guard lets no session set these; should one slip through, it still ends here.
+        let session = parts
             .session
             .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .chain(path)
-            .chain(parts.identity.iter().map(|(n, v)| (n.as_str(), v.as_str())))
-            .chain([("role", parts.role.as_str())]);
+            .filter(|(name, _)| !ROLE_SETTINGS.iter().any(|role| name.eq_ignore_ascii_case(role)));
+        let pairs = path.into_iter().chain([("role", parts.role.as_str())]).chain(
+            session
+                .chain(parts.identity)
+                .map(|(n, v)| (n.as_str(), v.as_str())),
+        );
         let mut sql = String::from("SELECT ");
         let mut values = Vec::new();
         for (name, value) in pairs {
             if !values.is_empty() {
                 sql.push_str(", ");
             }
-            values.push(value.to_owned());
+            values.push(value);
             // Writing to a String cannot fail.
             let _ = write!(
                 sql,
@@ -67,7 +76,9 @@ impl Binding {
                 values.len()
             );
         }
-        Self { sql, values }
+        let mut encoded = Vec::new();
+        encode::text_values(&mut encoded, &values);
+        Self { sql, values: encoded }
     }
 
     /// The prelude's statement: prepared once per server connection, the same for all sessions that set
@@ -79,7 +90,8 @@ impl Binding {
     /// Appends the prelude, Bind and Execute of the prepared `statement` on `portal`. The server answers
     /// BindComplete, one DataRow and CommandComplete.
     pub fn put_prelude(&self, out: &mut Vec<u8>, portal: &str, statement: &str) -> Bound {
-        encode::bind_text(out, portal, statement, &self.values);
+        encode::bind_head(out, portal.as_bytes(), statement, self.values.len());
+        out.extend_from_slice(&self.values);
         encode::execute(out, portal);
         Bound { private: () }
     }
@@ -90,21 +102,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_role_comes_last_and_values_are_parameters() {
+    fn the_identity_comes_last_and_values_are_parameters() {
         let binding = Binding::new(&BindingParts {
-            session: &[("TimeZone".into(), "UTC".into())],
+            session: &[
+                ("Role".into(), "postgres".into()),
+                ("session_authorization".into(), "postgres".into()),
+                ("TimeZone".into(), "UTC".into()),
+            ],
             search_path: Some("\"acme\""),
             identity: &[("app.user_id".into(), "x'); RESET ROLE; --".into())],
             role: &RoleName::new("authenticated"),
         });
         assert_eq!(
             binding.sql(),
-            "SELECT pg_catalog.set_config('TimeZone', $1, true), \
-             pg_catalog.set_config('search_path', $2, true), \
-             pg_catalog.set_config('app.user_id', $3, true), \
-             pg_catalog.set_config('role', $4, true)"
+            "SELECT pg_catalog.set_config('search_path', $1, true), \
+             pg_catalog.set_config('role', $2, true), \
+             pg_catalog.set_config('TimeZone', $3, true), \
+             pg_catalog.set_config('app.user_id', $4, true)"
         );
-        assert_eq!(binding.values.last().unwrap(), "authenticated");
+        let values =
+            b"\0\x04\0\0\0\x06\"acme\"\0\0\0\x0dauthenticated\0\0\0\x03UTC\0\0\0\x13x'); RESET ROLE; --";
+        assert!(binding.values.windows(values.len()).any(|part| part == values));
     }
 
     #[test]
@@ -118,7 +136,7 @@ mod tests {
         assert!(
             binding
                 .sql()
-                .starts_with("SELECT pg_catalog.set_config('a''b', $1, true)")
+                .ends_with(", pg_catalog.set_config('a''b', $2, true)")
         );
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::unconstrained;
 use tokio_rustls::TlsStream;
 
@@ -67,15 +67,25 @@ impl Stream {
         }
     }
 
-    /// Takes an accepted or connected TCP socket.
+    /// Takes a connected TCP socket.
     pub fn from_tcp(socket: TcpStream) -> io::Result<Self> {
-        socket.set_nodelay(true)?;
-        SockRef::from(&socket).set_tcp_keepalive(
-            &TcpKeepalive::new()
-                .with_time(KEEPALIVE_TIME)
-                .with_interval(KEEPALIVE_INTERVAL),
-        )?;
+        set_options(&SockRef::from(&socket))?;
         Ok(Self::Tcp(socket))
+    }
+
+    /// Readies a listener for [`Stream::accepted`].
+    pub fn ready_listener(listener: &TcpListener) -> io::Result<()> {
+        set_options(&SockRef::from(listener))
+    }
+
+    /// Takes a socket that a ready listener has accepted. On Linux it has the listener's options already
+    /// (tcp(7), socket(7)), which saves four system calls for each client.
+    pub fn accepted(socket: TcpStream) -> io::Result<Self> {
+        if cfg!(target_os = "linux") {
+            Ok(Self::Tcp(socket))
+        } else {
+            Self::from_tcp(socket)
+        }
     }
 
     /// The peer's address, for TCP.
@@ -144,6 +154,15 @@ impl Stream {
     }
 }
 
+fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE_TIME)
+            .with_interval(KEEPALIVE_INTERVAL),
+    )
+}
+
 /// Polls once, with nobody to wake, outside of the task's budget.
 fn at_once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>) -> io::Result<T> {
     let once = pin!(unconstrained(std::future::poll_fn(|cx| poll(cx))));
@@ -190,5 +209,24 @@ impl AsyncWrite for Stream {
             Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
             Self::Closed => Poll::Ready(Ok(())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_sockets_have_the_options_of_connected_ones() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Stream::ready_listener(&listener).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let Stream::Tcp(socket) = Stream::accepted(listener.accept().await.unwrap().0).unwrap() else {
+            panic!("a TCP socket");
+        };
+        let socket = SockRef::from(&socket);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_TIME);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
     }
 }

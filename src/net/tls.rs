@@ -16,7 +16,7 @@ use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;
 use rustls::version::{TLS12, TLS13};
 
-pub use accept::{Acceptor, AcceptorSettings};
+pub use accept::{Accepted, Acceptor, AcceptorSettings, CertificateDemand, ClientCertificates};
 pub use connect::{Connector, ConnectorSettings, SslMode};
 pub use end_point::server_end_point;
 pub use material::TlsError;

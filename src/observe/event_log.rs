@@ -70,10 +70,18 @@ impl EventLog {
                     warn!(reason = reason_name, suppressed, "server connection lost");
                 }
             }
+            DiscardReason::Unclean => {
+                warn!(
+                    reason = reason_name,
+                    "server connection closed: a session left something on it"
+                );
+            }
             DiscardReason::ClientGone
+            | DiscardReason::SessionEnded
             | DiscardReason::Cancelled
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::DatabaseChanges
             | DiscardReason::Timeout
             | DiscardReason::Ceiling
             | DiscardReason::Dropped
@@ -153,6 +161,7 @@ impl Observe for EventLog {
             }
             Event::CertificatesReloaded { files, error } => certificates_reloaded(clipped(files), error),
             Event::PolicyReloaded { policy, error } => policy_reloaded(policy, error),
+            Event::UsersReloaded { file, error } => users_reloaded(clipped(file), error),
         }
     }
 }
@@ -175,6 +184,16 @@ fn policy_reloaded(policy: &str, error: Option<&str>) {
         Some(reason) => error!(
             policy,
             reason, "a changed policy cannot be used; the old one stays"
+        ),
+    }
+}
+
+fn users_reloaded(file: &str, error: Option<&str>) {
+    match error.map(clipped) {
+        None => info!(file, "changed users are in force"),
+        Some(reason) => error!(
+            file,
+            reason, "changed users cannot be used; the last good ones stay"
         ),
     }
 }

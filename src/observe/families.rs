@@ -34,6 +34,7 @@ pub(super) struct ClientMetrics {
     pub(super) key_refreshes_failed: Counters<Box<str>>,
     pub(super) certificate_reloads: Reloads,
     pub(super) policy_reloads: Reloads,
+    pub(super) user_reloads: Reloads,
 }
 
 /// Changed files that were put into force, or could not be.
@@ -117,6 +118,11 @@ impl ClientMetrics {
                 registry,
                 "portcullis_policy_reloads_total",
                 "Changed policies put into force, by result.",
+            )?,
+            user_reloads: Reloads::new(
+                registry,
+                "portcullis_user_reloads_total",
+                "Changed users files put into force, by result.",
             )?,
         })
     }
@@ -210,6 +216,7 @@ pub(super) struct ServerMetrics {
     pub(super) connect_failures: Counters<Box<str>>,
     pub(super) reused: IntCounter,
     pub(super) rolled_back: IntCounter,
+    pub(super) reset: IntCounter,
     pub(super) discarded: Counters<&'static str>,
 }
 
@@ -259,6 +266,7 @@ impl ServerMetrics {
             closed: Counters::new(REASONS, &closed, |reason| vec![reason]),
             connect_failures: Counters::new(CONFIGURED, &failures, |server| vec![server]),
             reused: checkins.get_metric_with_label_values(&["reuse", ""])?,
+            reset: checkins.get_metric_with_label_values(&["reset", ""])?,
             rolled_back: checkins.get_metric_with_label_values(&["rollback", ""])?,
             discarded: Counters::new(REASONS, &checkins, |reason| vec!["discard", reason]),
         })
@@ -268,6 +276,7 @@ impl ServerMetrics {
         match verdict {
             CheckIn::Reuse => self.reused.inc(),
             CheckIn::Rollback => self.rolled_back.inc(),
+            CheckIn::Reset => self.reset.inc(),
             CheckIn::Discard(reason) => self.discarded.inc(reason.as_str()),
         }
     }

@@ -20,13 +20,14 @@
 //! | `portcullis_server_connections_opened_total` | counter | `server` | server connections opened |
 //! | `portcullis_server_connections_closed_total` | counter | `reason` | server connections closed |
 //! | `portcullis_server_connect_failures_total` | counter | `server` | server connections that could not be opened |
-//! | `portcullis_checkins_total` | counter | `verdict`, `reason` | `reuse`, `rollback`, or `discard` with its reason |
+//! | `portcullis_checkins_total` | counter | `verdict`, `reason` | `reuse`, `rollback`, `reset` (a session that kept it is over, or DO has run), or `discard` with its reason |
 //! | `portcullis_cancel_requests_total` | counter | `result` | `matched` a running query, or `unmatched` |
 //! | `portcullis_key_refreshes_total` | counter | `issuer`, `result` | key sets fetched: `ok`, `failed` |
 //! | `portcullis_policy_reloads_total` | counter | `result` | changed policies put into force: `ok`, `failed` |
 //! | `portcullis_certificate_reloads_total` | counter | `result` | changed certificates put into force: `ok`, `failed` |
-//! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
-//! | `portcullis_pool_waiting` | gauge | `server`, `database`, `login` | clients that wait for a connection of the pool |
+//! | `portcullis_user_reloads_total` | counter | `result` | changed users files put into force: `ok`, `failed` |
+//! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `mode`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
+//! | `portcullis_pool_waiting` | gauge | `server`, `database`, `login`, `mode` | clients that wait for a connection of the pool |
 //! | `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`, `process_threads` | counter, gauges | | the process (Linux) |
 //!
 //! No series is labelled with a tenant, a client or anything else without an end.
@@ -110,6 +111,7 @@ impl Observe for Metrics {
             },
             Event::PolicyReloaded { error, .. } => self.clients.policy_reloads.count(error),
             Event::CertificatesReloaded { error, .. } => self.clients.certificate_reloads.count(error),
+            Event::UsersReloaded { error, .. } => self.clients.user_reloads.count(error),
             Event::Verdict { kind, class } => match kind {
                 VerdictKind::Allow => self.traffic.allowed.inc(class),
                 VerdictKind::Refuse => self.traffic.refused.inc(class),
@@ -161,6 +163,7 @@ mod tests {
                 server,
                 database,
                 login,
+                mode: crate::base::PoolMode::Transaction,
                 idle: 2,
                 leased: 3,
                 waiting: 4,
@@ -266,6 +269,14 @@ mod tests {
                 files: "server.crt",
                 error: Some("is not valid PEM"),
             },
+            Event::UsersReloaded {
+                file: "users.toml",
+                error: None,
+            },
+            Event::UsersReloaded {
+                file: "users.toml",
+                error: Some("is not valid TOML"),
+            },
         ]
     }
 
@@ -331,16 +342,18 @@ mod tests {
             ("portcullis_policy_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"failed\"}", 1.0),
+            ("portcullis_user_reloads_total{result=\"ok\"}", 1.0),
+            ("portcullis_user_reloads_total{result=\"failed\"}", 1.0),
             (
-                "portcullis_pool_waiting{database=\"acme\",login=\"app\",server=\"main\"}",
+                "portcullis_pool_waiting{database=\"acme\",login=\"app\",mode=\"transaction\",server=\"main\"}",
                 4.0,
             ),
             (
-                "portcullis_pool_connections{database=\"acme\",login=\"app\",server=\"main\",state=\"idle\"}",
+                "portcullis_pool_connections{database=\"acme\",login=\"app\",mode=\"transaction\",server=\"main\",state=\"idle\"}",
                 2.0,
             ),
             (
-                "portcullis_pool_connections{database=\"acme\",login=\"app\",server=\"main\",state=\"leased\"}",
+                "portcullis_pool_connections{database=\"acme\",login=\"app\",mode=\"transaction\",server=\"main\",state=\"leased\"}",
                 3.0,
             ),
         ] {

@@ -7,7 +7,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts};
 
-use crate::base::{DatabaseName, LoginName, ServerName};
+use crate::base::{DatabaseName, LoginName, PoolMode, ServerName};
 
 /// Pools with series of their own. A fleet of a database per tenant may have tens of thousands; beyond
 /// this many the scrape costs more than it tells.
@@ -25,6 +25,8 @@ pub struct PoolGauge {
     pub database: DatabaseName,
     /// The login it uses.
     pub login: LoginName,
+    /// How long its clients keep a connection.
+    pub mode: PoolMode,
     /// Server connections that wait for a client.
     pub idle: usize,
     /// Server connections a client holds.
@@ -43,8 +45,8 @@ pub(super) struct PoolCollector {
     waiting: IntGaugeVec,
 }
 
-/// What a pool's series are told apart by: server, database, login.
-type Labels = [String; 3];
+/// What a pool's series are told apart by: server, database, login, mode.
+type Labels = [String; 4];
 
 /// What is shown of a pool.
 #[derive(Clone, Copy, Default)]
@@ -80,12 +82,12 @@ impl Collector for PoolCollector {
         let Ok((connections, waiting)) = gauges() else {
             return Vec::new();
         };
-        for ([server, database, login], counts) in summed((self.read)()) {
+        for ([server, database, login, mode], counts) in summed((self.read)()) {
             let states = [("idle", counts.idle), ("leased", counts.leased)];
             for (state, count) in states {
-                set(&connections, &[&server, &database, &login, state], count);
+                set(&connections, &[&server, &database, &login, &mode, state], count);
             }
-            set(&waiting, &[&server, &database, &login], counts.waiting);
+            set(&waiting, &[&server, &database, &login, &mode], counts.waiting);
         }
         connections
             .collect()
@@ -101,14 +103,14 @@ fn gauges() -> Result<(IntGaugeVec, IntGaugeVec), prometheus::Error> {
             "portcullis_pool_connections",
             "Server connections of a pool by state.",
         ),
-        &["server", "database", "login", "state"],
+        &["server", "database", "login", "mode", "state"],
     )?;
     let waiting = IntGaugeVec::new(
         Opts::new(
             "portcullis_pool_waiting",
             "Clients that wait for a server connection of a pool.",
         ),
-        &["server", "database", "login"],
+        &["server", "database", "login", "mode"],
     )?;
     Ok((connections, waiting))
 }
@@ -124,15 +126,31 @@ fn set(gauges: &IntGaugeVec, labels: &[&str], count: usize) {
 fn summed(mut pools: Vec<PoolGauge>) -> BTreeMap<Labels, Counts> {
     pools.sort_by(|a, b| {
         let rank = |pool: &PoolGauge| Reverse((pool.leased.saturating_add(pool.waiting), pool.idle));
-        let name = |pool: &PoolGauge| (pool.server.clone(), pool.database.clone(), pool.login.clone());
+        let name = |pool: &PoolGauge| {
+            let PoolGauge {
+                server,
+                database,
+                login,
+                mode,
+                ..
+            } = pool;
+            (server.clone(), database.clone(), login.clone(), *mode)
+        };
         rank(a).cmp(&rank(b)).then_with(|| name(a).cmp(&name(b)))
     });
     let mut shown: BTreeMap<Labels, Counts> = BTreeMap::new();
     for (place, pool) in pools.iter().enumerate() {
         let labels = if place < POOLS_SHOWN {
-            [pool.server.as_str(), pool.database.as_str(), pool.login.as_str()].map(String::from)
+            let PoolGauge {
+                server,
+                database,
+                login,
+                mode,
+                ..
+            } = pool;
+            [server.as_str(), database.as_str(), login.as_str(), mode.as_str()].map(String::from)
         } else {
-            [OTHER; 3].map(String::from)
+            [OTHER; 4].map(String::from)
         };
         let counts = shown.entry(labels).or_default();
         counts.idle = counts.idle.saturating_add(pool.idle);
@@ -152,6 +170,7 @@ mod tests {
             server: "main".into(),
             database,
             login: "app".into(),
+            mode: PoolMode::Transaction,
             idle,
             leased,
             waiting,
@@ -159,7 +178,7 @@ mod tests {
     }
 
     fn labels(database: &str) -> Labels {
-        ["main", database, "app"].map(String::from)
+        ["main", database, "app", "transaction"].map(String::from)
     }
 
     #[test]
@@ -170,7 +189,7 @@ mod tests {
         assert_eq!(shown.len(), POOLS_SHOWN + 1);
         let busy = shown[&labels("busy")];
         assert_eq!((busy.idle, busy.leased, busy.waiting), (2, 3, 4));
-        let rest = shown[&[OTHER; 3].map(String::from)];
+        let rest = shown[&[OTHER; 4].map(String::from)];
         assert_eq!((rest.idle, rest.leased, rest.waiting), (101, 0, 0));
     }
 

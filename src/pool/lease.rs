@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::base::limits::ROLLBACK_TIMEOUT;
+use crate::base::limits::{RESET_TIMEOUT, ROLLBACK_TIMEOUT};
 use crate::base::{CheckIn, DiscardReason, Event};
 use crate::server::{CancelKey, ServerConn};
 
@@ -28,6 +28,13 @@ pub(super) struct Pooled {
     pub(super) server: ServerConn,
     /// When it is too old to be used again; `None`: never.
     pub(super) retire_at: Option<Instant>,
+}
+
+/// What a connection needs before it can serve others.
+#[derive(Clone, Copy, Debug)]
+enum Remedy {
+    Rollback,
+    Reset,
 }
 
 /// The lease's entry in the pool's books.
@@ -56,6 +63,8 @@ impl Lease {
     /// * [`CheckIn::Reuse`]: every reply has been read and the server is idle outside a transaction.
     /// * [`CheckIn::Rollback`]: every reply has been read and a transaction is open, failed or not. A task
     ///   rolls it back; the connection serves others if that works within [`ROLLBACK_TIMEOUT`].
+    /// * [`CheckIn::Reset`]: no reply is awaited and no transaction is open. A task makes the connection as new
+    ///   and has the server show it; it serves others if that works within [`RESET_TIMEOUT`].
     /// * [`CheckIn::Discard`]: anything else. The connection is closed; where a statement may still run for
     ///   nobody, it is cancelled.
     ///
@@ -64,7 +73,8 @@ impl Lease {
         self.slot.pool.events().emit(&Event::CheckedIn { verdict });
         match verdict {
             CheckIn::Reuse => self.put_back(),
-            CheckIn::Rollback => self.roll_back(),
+            CheckIn::Rollback => self.restore(Remedy::Rollback),
+            CheckIn::Reset => self.restore(Remedy::Reset),
             CheckIn::Discard(reason) => self.discard(reason),
         }
     }
@@ -93,6 +103,9 @@ impl Lease {
             DiscardReason::ServerGone
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::DatabaseChanges
+            | DiscardReason::SessionEnded
+            | DiscardReason::Unclean
             | DiscardReason::Cancelled => pooled.server.close(),
             // A statement may still run, for nobody.
             DiscardReason::ClientGone
@@ -109,13 +122,17 @@ impl Lease {
         slot.pool.forget(reason);
     }
 
-    fn roll_back(mut self) {
+    fn restore(mut self, remedy: Remedy) {
         let Ok(runtime) = Handle::try_current() else {
             return self.discard(DiscardReason::Shutdown);
         };
         // The task holds the lease: if it is dropped half-way, the connection is closed.
         runtime.spawn(async move {
-            match timeout(ROLLBACK_TIMEOUT, self.roll_back_now()).await {
+            let outcome = match remedy {
+                Remedy::Rollback => timeout(ROLLBACK_TIMEOUT, self.roll_back_now()).await,
+                Remedy::Reset => timeout(RESET_TIMEOUT, self.pooled.server.reset()).await,
+            };
+            match outcome {
                 Ok(Ok(())) => self.put_back(),
                 Ok(Err(reason)) => self.discard(reason),
                 Err(_) => self.discard(DiscardReason::Timeout),

@@ -9,7 +9,7 @@ use tokio::sync::{OnceCell, oneshot};
 use tokio::time::timeout;
 
 use crate::base::limits::POOL_UNUSED;
-use crate::base::{DatabaseName, DiscardReason, Event, Events, LoginName, RoleName, ServerName};
+use crate::base::{DatabaseName, DiscardReason, Event, Events, LoginName, PoolMode, RoleName, ServerName};
 use crate::server::{Parameters, ServerConn, ServerError, Target};
 
 use super::accounting::{Accounting, Decision, Follow, Limits, Ticket};
@@ -27,11 +27,18 @@ pub struct PoolKey {
     pub database: DatabaseName,
     /// The login.
     pub login: LoginName,
+    /// How long its clients keep a connection. Each mode has a pool of its own: sessions that keep theirs
+    /// cannot starve those that share, and what they leave never meets them.
+    pub mode: PoolMode,
 }
 
 impl fmt::Display for PoolKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.server, self.database, self.login)
+        write!(f, "{}/{}/{}", self.server, self.database, self.login)?;
+        match self.mode {
+            PoolMode::Transaction => Ok(()),
+            PoolMode::Session => f.write_str("/session"),
+        }
     }
 }
 
@@ -233,6 +240,15 @@ impl Pool {
         self.follow(follow);
     }
 
+    /// Closes what is idle. Nothing is opened in its place before it is needed, or the reaper's next round.
+    pub(super) fn close_idle(&self, reason: DiscardReason) {
+        let idle = self.state.lock().books.reap(Instant::now(), |_| Some(reason));
+        for (pooled, reason) in idle {
+            pooled.server.close();
+            self.events.emit(&Event::ServerClosed { reason });
+        }
+    }
+
     /// Whether nothing would be lost without this pool.
     pub(super) fn is_disposable(&self, now: Instant) -> bool {
         let state = self.state.lock();
@@ -320,6 +336,7 @@ impl Pool {
             server: name,
             database,
             login,
+            mode: _,
         } = &self.key;
         self.events.emit(&Event::ServerOpened {
             server: name,

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::base::limits::POOLS;
-use crate::base::{Drain, Events, Phase};
+use crate::base::{DatabaseName, DiscardReason, Drain, Events, Phase, ServerName};
 use crate::server::Target;
 
 use super::accounting::Limits;
@@ -69,6 +69,17 @@ impl Pools {
         }
         let make = || Pool::new(key.clone(), self.plan(server, login, key), self.events.clone());
         Ok(Arc::clone(pools.entry(key.clone()).or_insert_with(make)))
+    }
+
+    /// Closes the idle connections to a database, under whatever login: a statement is about to be sent that
+    /// fails while others are connected to it. Connections in use stay, and ones opened later may get in its way.
+    pub fn leave_database(&self, server: &ServerName, database: &DatabaseName) {
+        for (pool, _) in self.held() {
+            let key = pool.key();
+            if key.server == *server && key.database == *database {
+                pool.close_idle(DiscardReason::DatabaseChanges);
+            }
+        }
     }
 
     /// The counts of every pool, in no order.
@@ -158,6 +169,7 @@ impl Pools {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::PoolMode;
     use crate::base::limits::POOL_UNUSED;
     use crate::net::Endpoint;
 
@@ -191,6 +203,7 @@ mod tests {
             server: "main".into(),
             database: database.into(),
             login: "app".into(),
+            mode: PoolMode::Transaction,
         }
     }
 

@@ -79,6 +79,14 @@ impl ServerConn {
         }
     }
 
+    /// Takes note that the server has forgotten all that a session had: statements and the plans made for a role.
+    pub(super) fn forget_session(&mut self) {
+        self.prepared.clear();
+        self.unclosed.clear();
+        self.unnamed = None;
+        self.last_role = None;
+    }
+
     /// Whether nothing waits to be read: no bytes, no end of stream. An idle server has nothing to say, so
     /// anything else means that the connection must not be used. Never blocks, and costs no system call
     /// when nothing has arrived. A byte it finds is consumed: the connection is lost to any other use.

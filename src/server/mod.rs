@@ -10,6 +10,7 @@ mod login;
 mod message;
 mod parameters;
 mod prepared;
+mod reset;
 mod rollback;
 
 pub use cancel::CancelKey;

@@ -77,7 +77,8 @@ impl State {
     }
 }
 
-fn reason(error: &ServerError) -> DiscardReason {
+/// Why a connection on which reading has failed must be closed.
+pub(super) fn reason(error: &ServerError) -> DiscardReason {
     match error {
         ServerError::Lost(_) => DiscardReason::ServerGone,
         _ => DiscardReason::ProtocolViolation,

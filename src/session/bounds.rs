@@ -8,7 +8,7 @@ use super::link::{Batch, Block, CopyIn};
 use super::settings::SessionSettings;
 use super::statement::Statement;
 use super::{Session, Skipping};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, SqlState};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, PoolMode, SqlState};
 use crate::guard::{Ceilings, Policy};
 use crate::wire::encode::TransactionStatus;
 use crate::wire::frame::{HEAD_BYTES, Head};
@@ -53,7 +53,9 @@ impl Session {
         self.names.clear();
         self.captured = None;
         self.settings.rollback();
-        let goes_on = link.block != Block::Clients
+        // A session that keeps its connection is nothing without it.
+        let goes_on = self.identity.route.mode == PoolMode::Transaction
+            && link.block != Block::Clients
             && link.block_ahead != Block::Clients
             && link.copy_in == CopyIn::No
             && !matches!(self.inbound, Inbound::Forward(_));
@@ -78,11 +80,13 @@ impl Session {
     /// Takes the role's policy anew if policies were changed. Called between transactions alone.
     pub(super) fn follow_policy(&mut self) {
         let version = self.shared.guard.version();
-        if self.link.is_some() || version == self.policy_version {
+        let is_between = self.link.as_ref().is_none_or(|link| link.is_clean());
+        if version == self.policy_version || !is_between {
             return;
         }
         self.policy_version = version;
-        let policy = self.shared.guard.policy_for(self.identity.principal.role());
+        let role = self.identity.principal.role();
+        let policy = self.shared.guard.policy_in(self.identity.route.mode, role);
         if policy.id() == self.policy.id() {
             return;
         }

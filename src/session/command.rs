@@ -2,8 +2,8 @@
 //! translated here, and leave nothing on the server connection.
 
 use super::effect::Effect;
-use super::link::Block;
-use super::statement::{BEGIN, COMMIT, READ_SETTING, WRITE_SETTING};
+use super::link::{Block, Changes, Link};
+use super::statement::{BEGIN, COMMIT, WRITE_SETTING};
 use super::{NameChange, Session};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared, SetScope, SetSetting, SetValue};
@@ -14,6 +14,7 @@ impl Session {
     pub(super) fn session_command(&mut self, cleared: &Cleared) {
         match cleared.action() {
             Action::Set(setting) => self.set(setting, cleared.sql()),
+            Action::SetDefaults(defaults) => self.set_defaults(defaults),
             Action::ResetAll => {
                 self.reset_all();
                 self.answer(Own::Command("RESET"), Effect::None);
@@ -33,9 +34,10 @@ impl Session {
             | Action::SetTransaction
             | Action::Commit { .. }
             | Action::Rollback { .. }
-            | Action::Savepoint
-            | Action::Release
-            | Action::RollbackTo
+            | Action::SetConfig(_)
+            | Action::Savepoint(_)
+            | Action::Release(_)
+            | Action::RollbackTo(_)
             | Action::Utility => {}
         }
     }
@@ -51,13 +53,27 @@ impl Session {
         }
     }
 
+    /// Whether all is known that a statement with this action builds on. A transaction that changes settings of
+    /// the session has to end first, ours ahead of a BEGIN; until then the server is asked for its answers.
+    pub(super) fn is_settled_for(&mut self, action: Option<&Action>) -> bool {
+        if action == Some(&Action::Begin) {
+            self.commit_own_block();
+        }
+        match &mut self.link {
+            Some(link) if link.changes == Changes::Ended => {
+                link.wait_for_replies();
+                false
+            }
+            _ => true,
+        }
+    }
+
     /// Commits the block of our own, if one is open.
     pub(super) fn commit_own_block(&mut self) {
         let internal = &self.shared.statements.internal;
-        if let Some(link) = self.link.as_mut().filter(|link| link.block_ahead == Block::Own) {
-            link.in_block = false;
-            link.block_ahead = Block::None;
-            link.forget_identity();
+        let ours = |link: &&mut Box<Link>| link.block_ahead == Block::Own && !link.failed;
+        if let Some(link) = self.link.as_mut().filter(ours) {
+            link.transaction_ends(Block::None);
             link.run_internal(
                 &internal.commit,
                 COMMIT,
@@ -71,58 +87,110 @@ impl Session {
     /// A change of a setting becomes transaction-local on the server, is read back in the form the server
     /// gives it, and is kept with the session once the transaction commits.
     fn set(&mut self, setting: &SetSetting, sql: &str) {
-        if !self.settings.has_room_for(&setting.name) {
-            self.fail(
-                Fault::error(
-                    SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-                    "too many settings in one session",
-                )
-                .with_hint(format!("At most {} may differ.", limits::SESSION_SETTINGS)),
-            );
+        if let Err(fault) = self.check_change(setting) {
+            self.fail(fault);
             return;
         }
         if setting.scope == SetScope::Session {
             self.open_own_block();
         }
-        let tag = if sql
-            .trim_start()
-            .as_bytes()
-            .get(..5)
-            .is_some_and(|w| w.eq_ignore_ascii_case(b"RESET"))
-        {
-            "RESET"
-        } else {
-            "SET"
-        };
-        let warrant = self.warrant(Some(&Action::Query));
-        let internal = &self.shared.statements.internal;
-        let (Some(warrant), Some(link)) = (warrant, &mut self.link) else {
-            return;
-        };
-        link.setting_changes(&setting.name);
         match (&setting.value, setting.scope) {
             (SetValue::Assign(assignment), SetScope::Local) => {
-                link.set_locally(assignment, Delivery::ForwardRows, Effect::None, warrant);
+                self.set_locally(&setting.name, assignment, Delivery::ForwardRows);
             }
             (SetValue::Assign(assignment), SetScope::Session) => {
-                link.touch(&setting.name);
-                link.set_locally(assignment, Delivery::ForwardRows, Effect::None, warrant);
-                link.run_internal(
-                    &internal.read_setting,
-                    READ_SETTING,
-                    &[&setting.name],
-                    Delivery::Capture,
-                    Effect::SettingRead(setting.name.clone()),
-                );
+                self.set_locally(&setting.name, assignment, Delivery::ForwardRows);
+                self.read_back(&setting.name);
             }
             (SetValue::Default, SetScope::Local) => {
                 let default = format!("{} TO DEFAULT", quoted(&setting.name));
-                link.set_locally(&default, Delivery::ForwardRows, Effect::None, warrant);
+                self.set_locally(&setting.name, &default, Delivery::ForwardRows);
             }
             (SetValue::Default, SetScope::Session) => {
                 self.reset(&setting.name);
-                self.answer(Own::Command(tag), Effect::None);
+                let is_reset = sql
+                    .get(..5)
+                    .is_some_and(|word| word.eq_ignore_ascii_case("RESET"));
+                self.answer(Own::Command(if is_reset { "RESET" } else { "SET" }), Effect::None);
             }
+        }
+    }
+
+    /// SET SESSION CHARACTERISTICS: several settings, one answer.
+    fn set_defaults(&mut self, defaults: &[SetSetting]) {
+        self.open_own_block();
+        for (at, setting) in defaults.iter().enumerate() {
+            let SetValue::Assign(assignment) = &setting.value else {
+                continue;
+            };
+            let delivery = if at + 1 == defaults.len() {
+                Delivery::ForwardRows
+            } else {
+                Delivery::Hide
+            };
+            self.set_locally(&setting.name, assignment, delivery);
+            self.read_back(&setting.name);
+        }
+    }
+
+    /// Whether the session can keep a change.
+    fn check_change(&self, setting: &SetSetting) -> Result<(), Fault> {
+        self.check_room(&setting.name)?;
+        match &setting.value {
+            SetValue::Assign(assignment)
+                if setting.scope == SetScope::Session && assignment.len() > limits::SESSION_SETTING_BYTES =>
+            {
+                Err(Fault::error(
+                    SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                    format!("value of parameter \"{}\" is too long to be kept", setting.name),
+                )
+                .with_hint(format!(
+                    "At most {} bytes; SET LOCAL has no such limit.",
+                    limits::SESSION_SETTING_BYTES
+                )))
+            }
+            SetValue::Assign(_) | SetValue::Default => Ok(()),
+        }
+    }
+
+    fn check_room(&self, name: &str) -> Result<(), Fault> {
+        if self.settings.has_room_for(name) {
+            return Ok(());
+        }
+        Err(Fault::error(
+            SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+            "too many settings in one session",
+        )
+        .with_hint(format!("At most {} may differ.", limits::SESSION_SETTINGS)))
+    }
+
+    fn set_locally(&mut self, name: &str, assignment: &str, delivery: Delivery) {
+        let warrant = self.warrant(Some(&Action::Query));
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            link.setting_changes(name);
+            link.set_locally(assignment, delivery, Effect::None, warrant);
+        }
+    }
+
+    /// Keeps what a setting is now with the session.
+    fn read_back(&mut self, name: &str) {
+        if let Some(link) = &mut self.link {
+            link.session_changes(name);
+            link.read_back(name, &self.shared.statements.internal.read_setting);
+        }
+    }
+
+    /// Whether the session can keep what a query sets. Its block is opened ahead of it.
+    pub(super) fn before_set_config(&mut self, names: &[Box<str>]) -> Result<(), Fault> {
+        names.iter().try_for_each(|name| self.check_room(name))?;
+        self.open_own_block();
+        Ok(())
+    }
+
+    /// Keeps what a query has set.
+    pub(super) fn after_set_config(&mut self, names: &[Box<str>]) {
+        for name in names {
+            self.read_back(name);
         }
     }
 
@@ -148,8 +216,7 @@ impl Session {
         let (Some(warrant), Some(link)) = (warrant, &mut self.link) else {
             return;
         };
-        link.setting_changes(name);
-        link.touch(name);
+        link.session_changes(name);
         let effect = Effect::SettingReset(name.into());
         match startup {
             Some(value) => link.run_internal(
@@ -176,6 +243,7 @@ impl Session {
             return;
         }
         self.reset_all();
+        self.discard_server_state();
         self.change_name(NameChange::RemoveAll);
         self.answer(Own::Command("DISCARD ALL"), Effect::NameChanged);
     }
@@ -184,7 +252,7 @@ impl Session {
     fn close_all(&mut self, cleared: &Cleared) {
         match &mut self.link {
             Some(link) if link.in_block => {
-                let warrant = link.warrant(Some(&Action::Query), &self.binding, &self.prelude);
+                let warrant = link.warrant(Some(&Action::Query), &self.opening);
                 link.run_once(cleared, Effect::None, warrant);
             }
             _ => self.answer(Own::Command("CLOSE CURSOR ALL"), Effect::None),

@@ -28,6 +28,12 @@ pub(crate) enum Effect {
     SettingRead(Box<str>),
     /// The session's setting was reset to the server's default.
     SettingReset(Box<str>),
+    /// A savepoint of this name has been set.
+    SavepointSet(Box<str>),
+    /// It has been released.
+    SavepointReleased(Box<str>),
+    /// It has been returned to.
+    RolledBackTo(Box<str>),
     /// The error that comes in place of this reply is ours to word.
     Refused(Box<Fault>),
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::effect::Effect;
 use super::inbound::{Inbound, Step};
-use super::link::Block;
+use super::link::{Asked, Block, Lost};
 use super::names::{NameChange, too_many};
 use super::statement;
 use super::warrant::Warrant;
 use super::{Session, Skipping};
 use crate::base::{Fault, SqlState, limits};
-use crate::guard::Action;
+use crate::guard::{Action, Cleared};
 use crate::wire::body::{self, BindNames, Named, Parse, Target};
 use crate::wire::encode;
 use crate::wire::frame::{HEAD_BYTES, Head};
@@ -34,6 +34,9 @@ impl Session {
             return Step::Consumed(0);
         }
         if let Some(step) = self.need_link() {
+            if matches!(step, Step::Lease) {
+                self.judged = Some(Arc::clone(statement.script()));
+            }
             return step;
         }
         self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
@@ -83,6 +86,9 @@ impl Session {
     }
 
     fn bind(&mut self, names: &BindNames<'_>, tail: usize) -> Step {
+        if !self.is_settled_for(None) {
+            return Step::Blocked;
+        }
         let statement = match self.cleared_statement(names.statement) {
             Ok(Some(statement)) => statement,
             Ok(None) => return self.refuse(unknown_statement(names.statement)),
@@ -102,7 +108,7 @@ impl Session {
             link.open_portal(names.portal, statement);
             return Step::Consumed(0);
         }
-        let warrant = link.warrant(statement.action(), &self.binding, &self.prelude);
+        let warrant = link.warrant(statement.action(), &self.opening);
         let server_name = link.statement_name(names.statement, &statement, warrant);
         encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
         let bound = Effect::Bound(statement.prepared().id());
@@ -145,6 +151,9 @@ impl Session {
     }
 
     fn describe_portal(&mut self, name: &[u8]) -> Step {
+        if let Some(step) = self.need_kept() {
+            return step;
+        }
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(name));
         };
@@ -173,7 +182,7 @@ impl Session {
                 self.answer(Own::CloseComplete, Effect::NameChanged);
                 Step::Consumed(0)
             }
-            Target::Portal if self.link.is_none() => {
+            Target::Portal if self.link.is_none() && !self.kept.is_here() => {
                 // Closing a portal that does not exist is no error (PostgreSQL manual, 54.2.3).
                 self.answer(Own::CloseComplete, Effect::None);
                 Step::Consumed(0)
@@ -183,6 +192,9 @@ impl Session {
     }
 
     fn close_portal(&mut self, name: &[u8]) -> Step {
+        if let Some(step) = self.need_kept() {
+            return step;
+        }
         if let Some(link) = &mut self.link {
             link.portals.close(name);
         }
@@ -202,15 +214,16 @@ impl Session {
 
     /// Execute: what the portal runs decides what goes with it.
     pub(super) fn execute(&mut self, portal: &[u8], body: &[u8]) -> Step {
+        if let Some(step) = self.need_kept() {
+            return step;
+        }
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(portal));
         };
         let Some(statement) = link.portals.get(portal).cloned() else {
             // An SQL cursor: reading it reads data.
-            let warrant = link.warrant(Some(&Action::Query), &self.binding, &self.prelude);
+            let warrant = link.warrant(Some(&Action::Query), &self.opening);
             link.execute(body, Effect::None, warrant);
-            // Whatever it was: the next statement gets its identity anew.
-            link.forget_identity();
             return Step::Consumed(0);
         };
         let Some(cleared) = statement.cleared() else {
@@ -221,23 +234,29 @@ impl Session {
             self.session_command(cleared);
             return Step::Consumed(0);
         }
-        let warrant = self.warrant(Some(cleared.action()));
-        if *cleared.action() == Action::Call {
-            self.open_own_block();
+        if *cleared.action() == Action::Begin && link.block_ahead == Block::Own {
+            // The end of our own block takes the client's portal with it.
+            link.lost = Lost::Portal;
         }
-        self.note_alteration(cleared.class());
-        let before = self.link.as_ref().map(|link| link.block_ahead);
-        let effect = self.before_execution(cleared.action(), portal);
+        if !self.is_settled_for(Some(cleared.action())) {
+            return Step::Blocked;
+        }
+        self.execute_cleared(cleared, portal, body)
+    }
+
+    fn execute_cleared(&mut self, cleared: &Cleared, portal: &[u8], body: &[u8]) -> Step {
+        let warrant = self.warrant(Some(cleared.action()));
+        let effect = match self.before_execution(cleared, portal) {
+            Ok(effect) => effect,
+            Err(fault) => return self.refuse(fault),
+        };
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            if *cleared.action() == Action::Begin && before == Some(Block::Own) {
-                // The end of our own block has taken the client's portal with it.
+            if std::mem::take(&mut link.lost) == Lost::Portal {
                 link.bind_again(portal, cleared);
             }
             link.execute(body, effect, warrant);
-            if *cleared.action() == Action::RollbackTo {
-                link.read_touched(&self.shared.statements.internal.read_setting);
-            }
         }
+        self.after_execution(cleared.action());
         Step::Consumed(0)
     }
 
@@ -283,46 +302,83 @@ impl Session {
     /// The right to send a statement on the server connection at hand; `None` without one.
     pub(super) fn warrant(&mut self, action: Option<&Action>) -> Option<Warrant> {
         let link = self.link.as_mut()?;
-        Some(link.warrant(action, &self.binding, &self.prelude))
+        Some(link.warrant(action, &self.opening))
     }
 
-    /// Keeps account of what executing a portal does to the transaction. Called right before it is sent.
-    pub(super) fn before_execution(&mut self, action: &Action, portal: &[u8]) -> Effect {
+    /// Keeps account of what executing a portal does to the transaction. Called right before it is sent; an
+    /// error is what the client gets instead.
+    pub(super) fn before_execution(&mut self, cleared: &Cleared, portal: &[u8]) -> Result<Effect, Fault> {
+        match cleared.action() {
+            Action::Call => self.open_own_block(),
+            Action::SetConfig(names) => self.before_set_config(names)?,
+            Action::Begin => self.commit_own_block(),
+            Action::Savepoint(_) if self.settings.pending().savepoints() >= limits::SAVEPOINTS => {
+                return Err(too_many_savepoints());
+            }
+            _ => {}
+        }
+        self.note_alteration(cleared.class());
+        self.make_way(cleared);
         let Some(link) = &mut self.link else {
-            return Effect::None;
+            return Ok(Effect::None);
         };
-        match action {
+        Ok(match cleared.action() {
             Action::Begin => {
-                self.commit_own_block();
-                if let Some(link) = &mut self.link {
-                    link.in_block = true;
-                    link.block_ahead = Block::Clients;
-                    link.portals.close(portal);
-                }
+                link.put_modes(&self.opening.modes);
+                link.in_block = true;
+                link.block_ahead = Block::Clients;
+                link.portals.close(portal);
                 Effect::BlockBegan
             }
+            Action::SetTransaction => {
+                link.put_modes(&self.opening.modes);
+                Effect::None
+            }
             Action::Commit { chain } | Action::Rollback { chain } => {
-                link.forget_identity();
-                link.in_block = *chain;
-                link.block_ahead = if *chain { Block::Clients } else { Block::None };
+                link.transaction_ends(if *chain { Block::Clients } else { Block::None });
                 Effect::TransactionEnded(link.block_ahead)
             }
+            Action::Savepoint(name) => Effect::SavepointSet(name.clone()),
+            Action::Release(name) => Effect::SavepointReleased(name.clone()),
+            Action::RollbackTo(name) => Effect::RolledBackTo(name.clone()),
             Action::Query
             | Action::CopyIn
             | Action::Call
-            | Action::SetTransaction
-            | Action::Savepoint
-            | Action::Release
-            | Action::RollbackTo
             | Action::Set(_)
+            | Action::SetDefaults(_)
+            | Action::SetConfig(_)
             | Action::ResetAll
             | Action::DiscardAll
             | Action::UnlistenAll
             | Action::CloseAll
             | Action::Deallocate(_)
             | Action::Utility => Effect::None,
+        })
+    }
+
+    /// The same, right after it was sent.
+    pub(super) fn after_execution(&mut self, action: &Action) {
+        match action {
+            Action::SetConfig(names) => self.after_set_config(names),
+            Action::CopyIn => {
+                if let Some(link) = &mut self.link {
+                    link.asked = Asked::Copy;
+                }
+            }
+            _ => {}
         }
     }
+}
+
+fn too_many_savepoints() -> Fault {
+    Fault::error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        "too many savepoints in one transaction",
+    )
+    .with_hint(format!(
+        "At most {} may be set at a time. Release those that are not needed.",
+        limits::SAVEPOINTS
+    ))
 }
 
 fn unknown_statement(name: &[u8]) -> Fault {

@@ -3,7 +3,7 @@
 //! Messages that the guard must see whole are put together within the statement limit; bulk (the values of
 //! a Bind, copy data) is passed on as it comes.
 
-use super::link::{Batch, CopyIn, Link};
+use super::link::{Asked, Batch, CopyIn, Link};
 use super::{Session, Skipping, Turn};
 use crate::base::{ClientEnd, Fault, SqlState, limits};
 use crate::net::Inbox;
@@ -97,12 +97,11 @@ impl Session {
         match (head.tag, rest.get(..head.body_len)) {
             (tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL, _) => self.begin_copy_message(head),
             (tag::BIND, _) => self.begin_bind(head, rest),
-            (tag::FUNCTION_CALL, _) => self.refuse_function_call(head),
             (_, Some(body)) => match self.message(head.tag, body) {
                 Step::Consumed(_) => Step::Consumed(HEAD_BYTES + head.body_len),
                 other => other,
             },
-            (tag::QUERY | tag::PARSE, None) => self.begin_assembly(head),
+            (tag::QUERY | tag::PARSE | tag::FUNCTION_CALL, None) => self.begin_assembly(head),
             (_, None) if head.body_len > limits::BUFFER_BYTES - HEAD_BYTES => {
                 self.violation("message is too long for its type")
             }
@@ -118,12 +117,16 @@ impl Session {
         if self.skipping == Skipping::ToSync && !matches!(tag, tag::SYNC | tag::TERMINATE) {
             return Step::Consumed(0);
         }
+        if matches!(tag, tag::PARSE | tag::DESCRIBE | tag::EXECUTE) && !self.is_settled_for(None) {
+            return Step::Blocked;
+        }
         let outcome = match tag {
             tag::QUERY => body::query(body).map(|text| self.query(text)),
             tag::PARSE => body::parse(body).map(|message| self.parse(&message)),
             tag::DESCRIBE => body::named(body).map(|message| self.describe(&message)),
             tag::CLOSE => body::named(body).map(|message| self.close(&message)),
             tag::EXECUTE => body::execute(body).map(|portal| self.execute(portal, body)),
+            tag::FUNCTION_CALL => body::function_call(body).map(|call| self.function_call(&call)),
             tag::SYNC => Ok(self.sync()),
             tag::FLUSH => Ok(self.flush()),
             tag::TERMINATE => Ok(Step::End(ClientEnd::Terminated)),
@@ -133,6 +136,12 @@ impl Session {
     }
 
     fn sync(&mut self) -> Step {
+        if let Some(link) = self.link.as_mut().filter(|link| link.holds_back_copy()) {
+            // Our COMMIT must not come in place of copy data. If the COPY runs by then, this Sync is ignored,
+            // as the server does.
+            link.wait_for_replies();
+            return Step::Blocked;
+        }
         self.end_batch();
         Step::Consumed(0)
     }
@@ -147,7 +156,7 @@ impl Session {
     /// A message whose body has not its form: an error, and the session goes on, as with Postgres.
     pub(super) fn bad_body(&mut self, tag: u8, bad: BadBody) -> Step {
         self.fail(Fault::error(SqlState::PROTOCOL_VIOLATION, bad.to_string()));
-        if tag == tag::QUERY {
+        if ends_batch(tag) {
             self.end_batch();
         }
         Step::Consumed(0)
@@ -160,23 +169,6 @@ impl Session {
             format!("protocol violation: {what}"),
         ));
         Step::End(ClientEnd::ProtocolViolation)
-    }
-
-    fn refuse_function_call(&mut self, head: Head) -> Step {
-        if self.copies() {
-            self.message_during_copy(head.tag);
-        } else if self.skipping == Skipping::No {
-            self.fail(
-                Fault::error(
-                    SqlState::INSUFFICIENT_PRIVILEGE,
-                    "the function-call protocol message is refused",
-                )
-                .with_hint("Call the function with SELECT or CALL."),
-            );
-            self.end_batch();
-        }
-        self.inbound = Inbound::Drop(head.body_len);
-        Step::Consumed(HEAD_BYTES)
     }
 
     // ---- bodies that do not fit the inbox -----------------------------------------------------------
@@ -203,7 +195,7 @@ impl Session {
                         "The limit is {limit} bytes. Pass large values as parameters."
                     )),
                 );
-                if head.tag == tag::QUERY {
+                if ends_batch(head.tag) {
                     self.end_batch();
                 }
             }
@@ -303,7 +295,8 @@ impl Session {
                 self.end_batch();
             }
             Some(_) => link.flush(),
-            None => {}
+            // What comes next is no copy data: our COMMIT may.
+            None => link.asked = Asked::Work,
         }
     }
 
@@ -324,6 +317,11 @@ impl Session {
         self.after_copy_end();
         Step::Consumed(0)
     }
+}
+
+/// Whether a message is answered with ReadyForQuery without a Sync.
+fn ends_batch(tag: u8) -> bool {
+    matches!(tag, tag::QUERY | tag::FUNCTION_CALL)
 }
 
 /// Where the rest of a body goes.

@@ -17,6 +17,9 @@ use crate::pool::Lease;
 use crate::wire::encode::TransactionStatus;
 use crate::wire::replies::{Awaited, Delivery, Own, Replies};
 
+/// Room for an ordinary transaction's messages, so that their buffer does not grow step by step.
+pub(super) const UPSTREAM_BYTES: usize = 1024;
+
 /// Portal of our own statements. No driver uses such a name; one that does disturbs only itself.
 const INTERNAL_PORTAL: &str = "portcullis internal";
 
@@ -70,6 +73,18 @@ pub(crate) enum Shapes {
     Altered,
 }
 
+/// What a transaction leaves on the server connection beyond what Portcullis keeps track of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Traces {
+    /// Nothing: settings are local, statements and portals known.
+    #[default]
+    None,
+    /// Code of a trusted role has run, which may have set, prepared, locked or listened to anything.
+    OfCode,
+    /// A library was loaded, which no reset takes away.
+    OfLibraries,
+}
+
 /// Whether the server answers what it was sent so far without being asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answers {
@@ -97,9 +112,52 @@ pub(crate) enum Asked {
     Replies,
     /// Something that its transaction keeps until the Sync.
     Work,
+    /// COPY FROM STDIN, last of all.
+    Copy,
 }
 
-/// A simple query that waits for COPY FROM STDIN to end before its remaining statements are sent.
+/// Whether the transaction has the session's modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Modes {
+    /// They go ahead of the next statement that runs in it.
+    Unset,
+    /// They have been set, or taken over by AND CHAIN.
+    Set,
+}
+
+/// Settings of the session that messages sent so far change. What comes behind the end of their transaction is
+/// prepared with the new values, so it has to wait until the server has confirmed them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changes {
+    /// There are none, or their fate is known.
+    None,
+    /// The transaction that goes on has made some.
+    Made,
+    /// A transaction that has made some was told to end, and has not answered.
+    Ended,
+}
+
+/// What the client misses since a block of our own has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The portal of the BEGIN that ended it.
+    Portal,
+}
+
+impl Changes {
+    /// The transaction's end has been answered.
+    pub(crate) fn settle(&mut self) {
+        if *self == Self::Ended {
+            *self = Self::None;
+        }
+    }
+}
+
+/// A simple query that is held up until the server has answered: by COPY FROM STDIN, or by the end of a
+/// transaction that changes settings.
 #[derive(Debug)]
 pub(crate) struct ScriptRest {
     pub(crate) script: Arc<Script>,
@@ -137,9 +195,14 @@ pub(crate) struct Link {
     pub(crate) block_ahead: Block,
     /// Whether the transaction may have changed what statements mean.
     pub(crate) shapes: Shapes,
+    pub(crate) traces: Traces,
     pub(crate) copy_in: CopyIn,
-    /// Session settings that the transaction has changed, as far as the messages sent so far say.
-    pub(crate) touched: Vec<Box<str>>,
+    /// Whether the session's modes are those of the transaction, as far as the messages sent so far say.
+    pub(crate) modes: Modes,
+    /// Whether what has been sent changes settings of the session.
+    pub(crate) changes: Changes,
+    /// What the end of a block of our own has taken from the client.
+    pub(crate) lost: Lost,
     pub(crate) script: Option<ScriptRest>,
     pub(crate) portals: Portals,
     pub(crate) began: Instant,
@@ -153,7 +216,7 @@ impl Link {
         Self {
             lease,
             context: Some(context),
-            upstream: Vec::new(),
+            upstream: Vec::with_capacity(UPSTREAM_BYTES),
             sent: 0,
             push: false,
             answers: Answers::Due,
@@ -168,8 +231,11 @@ impl Link {
             block: Block::None,
             block_ahead: Block::None,
             shapes: Shapes::Kept,
+            traces: Traces::None,
             copy_in: CopyIn::No,
-            touched: Vec::new(),
+            modes: Modes::Unset,
+            changes: Changes::None,
+            lost: Lost::Nothing,
             script: None,
             portals: Portals::default(),
             began: Instant::now(),
@@ -218,6 +284,16 @@ impl Link {
         self.upstream.len() < limits::BUFFER_BYTES
     }
 
+    /// Whether a block of our own is to be committed behind a COPY FROM STDIN that the server has not answered
+    /// yet.
+    pub(crate) fn holds_back_copy(&self) -> bool {
+        self.block_ahead == Block::Own
+            && self.asked == Asked::Copy
+            && self.batch == Batch::Open
+            && !self.failed
+            && !self.replies.is_empty()
+    }
+
     /// Pushes an expected reply and opens the batch.
     pub(crate) fn expect(&mut self, awaited: Awaited, delivery: Delivery, effect: Effect) {
         if !matches!(awaited, Awaited::Own(_)) {
@@ -234,10 +310,23 @@ impl Link {
         self.expect(Awaited::Own(own), Delivery::Forward, effect);
     }
 
-    /// A session setting is about to change: a savepoint may take it back.
-    pub(super) fn touch(&mut self, name: &str) {
-        if !self.touched.iter().any(|touched| **touched == *name) {
-            self.touched.push(name.into());
+    /// A setting of the session is about to change.
+    pub(super) fn session_changes(&mut self, name: &str) {
+        self.changes = Changes::Made;
+        self.setting_changes(name);
+    }
+
+    /// A transaction ends by what is about to be sent; then this block is open.
+    pub(super) fn transaction_ends(&mut self, next: Block) {
+        self.forget_identity();
+        self.in_block = next != Block::None;
+        self.block_ahead = next;
+        if next == Block::None {
+            // AND CHAIN hands the modes on (PostgreSQL manual, COMMIT).
+            self.modes = Modes::Unset;
+        }
+        if self.changes == Changes::Made {
+            self.changes = Changes::Ended;
         }
     }
 

@@ -10,9 +10,13 @@ mod cancel;
 mod command;
 mod effect;
 mod extended;
+mod function_call;
 mod inbound;
+mod kept;
 mod link;
 mod names;
+mod opening;
+mod pending;
 mod portals;
 mod probe;
 mod pump;
@@ -30,28 +34,31 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 pub use cancel::{CancelRegistry, CancelTicket};
-pub use probe::{ProbeError, canonical_settings};
+pub use probe::{ProbeError, canonical_settings, is_superuser};
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
-use crate::guard::{Guard, Policy};
+use crate::guard::{Guard, Policy, Script};
 use crate::identity::{Binding, BindingParts};
 use crate::net::{Inbox, Stream};
-use crate::pool::Pool;
+use crate::pool::{Pool, Pools};
 use crate::server::Parameters;
 use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
 use inbound::Inbound;
-use link::Link;
+use kept::Kept;
+use link::{Link, Traces};
 use names::NameChange;
+use opening::Opening;
 use pump::Wake;
 use settings::{Place, SessionSettings};
-use statement::{Prepared, Statement, StatementCache};
+use statement::{Statement, StatementCache};
 use timer::Timer;
 
 /// What the deployment allows a session.
@@ -71,16 +78,18 @@ pub struct Settings {
 pub struct Shared {
     settings: Settings,
     guard: Arc<Guard>,
+    pools: Arc<Pools>,
     statements: StatementCache,
     events: Events,
 }
 
 impl Shared {
     /// Puts the shared parts together.
-    pub fn new(settings: Settings, guard: Arc<Guard>, events: Events) -> Arc<Self> {
+    pub fn new(settings: Settings, guard: Arc<Guard>, pools: Arc<Pools>, events: Events) -> Arc<Self> {
         Arc::new(Self {
             settings,
             guard,
+            pools,
             statements: StatementCache::new(),
             events,
         })
@@ -128,12 +137,11 @@ pub struct Session {
     /// The guard's version when the policy was looked up.
     policy_version: u64,
     tally: bounds::Tally,
-    binding: Binding,
-    prelude: Arc<Prepared>,
+    opening: Opening,
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
     settings: SessionSettings,
-    statements: HashMap<Box<[u8]>, Arc<Statement>>,
+    statements: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
     /// Bytes of their texts.
     statement_bytes: usize,
     unnamed: Option<Arc<Statement>>,
@@ -142,7 +150,10 @@ pub struct Session {
     inbound: Inbound,
     /// Whether the client's messages are dropped until its next Sync, after an error.
     skipping: Skipping,
+    /// The guard's verdict on the message at hand, while that waits for a server connection.
+    judged: Option<Arc<Script>>,
     link: Option<Box<Link>>,
+    kept: Kept,
     server_inbox: Inbox,
     relay: relay::Frame,
     captured: Option<String>,
@@ -160,6 +171,8 @@ pub struct Session {
     /// Ready when the process has reached the phase after `phase`.
     next_phase: PhaseReached,
     phase: Phase,
+    /// Whether `next_phase` wakes this task.
+    listens: bool,
 }
 
 /// A future that is ready when the process reaches a phase.
@@ -197,14 +210,16 @@ impl Session {
     ) -> Self {
         // The version first: a policy that changes in between is looked up again.
         let policy_version = shared.guard.version();
-        let policy = shared.guard.policy_for(identity.principal.role());
+        let policy = shared
+            .guard
+            .policy_in(identity.route.mode, identity.principal.role());
         let settings = SessionSettings::new(
             bounds::bounded(&identity.startup, &policy),
             Arc::clone(&identity.parameters),
+            identity.route.search_path.clone(),
             identity.told.clone(),
         );
-        let binding = binding_of(&identity, &settings);
-        let prelude = shared.statements.prelude(binding.sql());
+        let opening = Opening::new(binding_of(&identity, &settings), &settings, &shared.statements);
         Self {
             client: Client {
                 stream,
@@ -216,16 +231,17 @@ impl Session {
             policy_version,
             tally: bounds::Tally::default(),
             context: context_of(&identity, &settings),
-            binding,
-            prelude,
+            opening,
             settings,
-            statements: HashMap::new(),
+            statements: HashMap::default(),
             statement_bytes: 0,
             unnamed: None,
             names: VecDeque::new(),
             inbound: Inbound::default(),
             skipping: Skipping::No,
+            judged: None,
             link: None,
+            kept: Kept::default(),
             server_inbox: Inbox::default(),
             relay: relay::Frame::default(),
             captured: None,
@@ -237,16 +253,17 @@ impl Session {
             lease_fault: None,
             next_phase: reached(&drain, Phase::Draining),
             phase: Phase::Running,
+            listens: false,
             drain,
             shared,
             identity,
         }
     }
 
-    /// Serves the client until it leaves or has to.
+    /// Serves the client until it leaves or has to; after that there is nothing left to run.
     ///
     /// Not cancel safe, yet harmless to drop: a dropped session closes both connections.
-    pub async fn run(mut self) -> ClientEnd {
+    pub async fn run(&mut self) -> ClientEnd {
         let end = loop {
             match self.take_turn() {
                 Turn::Lease => {
@@ -283,7 +300,7 @@ impl Session {
     }
 
     /// Ends the session: the last words are written, the server connection is given back or closed.
-    async fn leave(mut self, end: ClientEnd) -> ClientEnd {
+    async fn leave(&mut self, end: ClientEnd) -> ClientEnd {
         let verdict = match end {
             ClientEnd::Terminated | ClientEnd::Vanished => CheckIn::Discard(DiscardReason::ClientGone),
             ClientEnd::ServerGone => CheckIn::Discard(DiscardReason::ServerGone),
@@ -302,11 +319,14 @@ impl Session {
     /// Gives up the lease in whatever state it is. A quiet connection is rolled back and kept; one that
     /// still works for this client is closed, and the pool cancels what it runs.
     fn abandon(&mut self, verdict: CheckIn) {
+        self.give_up_kept(verdict);
         let Some(link) = self.link.take() else { return };
         let cancelled = self.ticket.slot().end();
         let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
-        if quiet && server_works && !cancelled {
+        // What is left in the middle of a transaction may be more than a rollback takes away.
+        let traceless = link.traces == Traces::None && !self.keeps();
+        if quiet && server_works && !cancelled && traceless {
             link.lease.check_in(CheckIn::Rollback);
             return;
         }
@@ -338,8 +358,8 @@ impl Session {
         if let Some(context) = self.link.as_mut().and_then(|link| link.context.as_mut()) {
             *context = self.context;
         }
-        self.binding = binding_of(&self.identity, &self.settings);
-        self.prelude = self.shared.statements.prelude(self.binding.sql());
+        let binding = binding_of(&self.identity, &self.settings);
+        self.opening = Opening::new(binding, &self.settings, &self.shared.statements);
     }
 
     fn client_gone(&self) -> ClientEnd {

@@ -1,4 +1,5 @@
-//! Asks a server how it spells settings that a client gave at startup, and whether it takes them at all.
+//! Asks a server what a login has to know: how it spells settings that a client gave at startup, whether it takes
+//! them at all, and whether a role is a superuser.
 
 use bytes::BytesMut;
 use thiserror::Error;
@@ -6,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::relay::only_column;
 use super::statement::WRITE_SETTING;
-use crate::base::{CheckIn, DiscardReason, Fault, SqlState};
+use crate::base::{CheckIn, DiscardReason, Fault, RoleName, SqlState};
 use crate::pool::Lease;
 use crate::wire::encode::{self, NO_TYPES};
 use crate::wire::frame::{self, HEAD_BYTES};
@@ -24,6 +25,9 @@ pub enum ProbeError {
     Lost,
 }
 
+/// As the setting `is_superuser` has it of the role in force.
+const IS_SUPERUSER: &str = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = $1";
+
 /// Longest answer that makes sense for a handful of settings.
 const ANSWER_BYTES: usize = 1 << 20;
 
@@ -31,7 +35,7 @@ const ANSWER_BYTES: usize = 1 << 20;
 ///
 /// Not cancel safe; dropped, the lease closes its connection.
 pub async fn canonical_settings(
-    mut lease: Lease,
+    lease: Lease,
     settings: &[(String, String)],
 ) -> Result<Vec<String>, ProbeError> {
     let mut request = Vec::new();
@@ -41,10 +45,28 @@ pub async fn canonical_settings(
         encode::execute(&mut request, "");
     }
     encode::sync(&mut request);
+    ask(lease, &request).await
+}
+
+/// Whether a role is a superuser; no if there is no such role.
+///
+/// Not cancel safe; dropped, the lease closes its connection.
+pub async fn is_superuser(lease: Lease, role: &RoleName) -> Result<bool, ProbeError> {
+    let mut request = Vec::new();
+    encode::parse(&mut request, "", IS_SUPERUSER, NO_TYPES);
+    encode::bind_text(&mut request, "", "", &[role.as_str()]);
+    encode::execute(&mut request, "");
+    encode::sync(&mut request);
+    let answer = ask(lease, &request).await?;
+    Ok(answer.first().is_some_and(|value| value == "t"))
+}
+
+/// Sends a batch that ends with a Sync, and returns the only column of each row.
+async fn ask(mut lease: Lease, request: &[u8]) -> Result<Vec<String>, ProbeError> {
     lease.unnamed = None;
     lease
         .stream
-        .write_all(&request)
+        .write_all(request)
         .await
         .map_err(|_| ProbeError::Lost)?;
     lease.stream.flush().await.map_err(|_| ProbeError::Lost)?;

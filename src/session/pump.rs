@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, timeout};
 
-use super::link::{Batch, Link};
+use super::link::{Batch, Link, UPSTREAM_BYTES};
 use super::{Client, Session, reached};
 use crate::base::{ClientEnd, Fault, Phase, SqlState};
 use crate::net::Stream;
@@ -69,6 +69,8 @@ impl Session {
             }
         } else if progress && self.client.outbox.is_empty() {
             return Poll::Ready(Wake::Progress);
+        } else if let Poll::Ready(wake) = self.poll_kept(cx) {
+            return Poll::Ready(wake);
         }
         if self.client.inbox.has_room() {
             match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
@@ -105,9 +107,13 @@ impl Session {
     /// Whether the process is so far in shutting down that this session has to end: once it is idle while
     /// draining, at once when stopping.
     fn must_go(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.phase < Phase::Stopping && self.next_phase.as_mut().poll(cx).is_ready() {
-            self.phase = self.drain.phase();
-            self.next_phase = reached(&self.drain, Phase::Stopping);
+        // Asked once, the phase wakes this task when it is reached: there is nothing to ask again before.
+        if !self.listens || self.drain.has_changed() {
+            self.listens = true;
+            while self.phase < Phase::Stopping && self.next_phase.as_mut().poll(cx).is_ready() {
+                self.phase = self.drain.phase();
+                self.next_phase = reached(&self.drain, Phase::Stopping);
+            }
         }
         let idle = self.link.is_none() && self.client.inbox.is_empty();
         match self.phase {
@@ -192,7 +198,7 @@ impl Client {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let moved = write_some(&mut self.stream, &self.outbox, &mut self.written, cx)?;
         flush(&mut self.stream, cx)?;
-        release(&mut self.outbox, &mut self.written);
+        release(&mut self.outbox, &mut self.written, 0);
         Ok(moved)
     }
 
@@ -210,6 +216,10 @@ impl Client {
 
     /// Writes everything that is left, within a time limit.
     pub(super) async fn write_rest(&mut self) {
+        if self.outbox.is_empty() && !self.stream.is_encrypted() {
+            // Nothing to wait for: dropping the socket closes it.
+            return;
+        }
         let all = poll_fn(|cx| match self.poll_write(cx) {
             Ok(_) if self.outbox.is_empty() => Pin::new(&mut self.stream).poll_shutdown(cx),
             Ok(_) => Poll::Pending,
@@ -233,7 +243,7 @@ impl Link {
             self.bytes_in += self.sent as u64;
             self.push = false;
         }
-        release(&mut self.upstream, &mut self.sent);
+        release(&mut self.upstream, &mut self.sent, UPSTREAM_BYTES);
         Ok(moved)
     }
 }
@@ -266,11 +276,11 @@ fn flush(stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
     }
 }
 
-/// Forgets bytes that have all been written; a buffer that has grown is given up.
-fn release(buffer: &mut Vec<u8>, written: &mut usize) {
+/// Forgets bytes that have all been written; what the buffer has grown beyond `kept` bytes is given up.
+fn release(buffer: &mut Vec<u8>, written: &mut usize, kept: usize) {
     if *written > 0 && *written == buffer.len() {
         *written = 0;
         buffer.clear();
-        buffer.shrink_to(0);
+        buffer.shrink_to(kept);
     }
 }

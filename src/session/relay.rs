@@ -9,9 +9,11 @@ use std::ops::Range;
 
 use super::Session;
 use super::link::{Batch, CopyIn};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, SqlState, limits};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
+use crate::wire::encode;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
+use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
@@ -20,6 +22,8 @@ use crate::wire::tag::server as tag;
 pub(super) struct Frame {
     /// Bytes that are still to come, the head included.
     left: usize,
+    /// The first bytes of what is left, which have come and go nowhere.
+    skip: usize,
     goes: Goes,
 }
 
@@ -28,6 +32,8 @@ pub(super) struct Frame {
 enum Goes {
     #[default]
     ToClient,
+    /// A row goes as the result of a FunctionCall.
+    AsFunctionResult,
     Nowhere,
 }
 
@@ -47,7 +53,16 @@ struct Passing<'a> {
 }
 
 /// Bytes of a body that must have come before its frame is judged; longer bodies stream from there.
-const PREFIX_BYTES: usize = limits::SESSION_SETTING_BYTES + 64;
+/// As many as fit the buffer: a setting's value has to.
+const PREFIX_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
+
+/// The count of columns that a row begins with.
+const COUNT_BYTES: usize = 2;
+
+/// Largest body of a message that comes unasked: a notification has a payload below 8,000 bytes
+/// (`NOTIFY_PAYLOAD_MAX_LENGTH`, async.c), a report or the server's last words are shorter. All of it is in the
+/// buffer before it is passed on.
+const UNASKED_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
 
 impl Frame {
     /// Whether no frame is half passed on.
@@ -99,7 +114,9 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.bytes_out += consumed as u64;
         }
-        if outcome.is_ok() && consumed == bytes.len() {
+        // Behind the end of a transaction there can only be something that came unasked: part of a notification,
+        // which a session that keeps its connection gets later.
+        if outcome.is_ok() && (consumed == bytes.len() || self.keeps()) {
             self.check_in_if_done();
         }
         let written = self
@@ -117,6 +134,12 @@ impl Session {
         let mut at = 0;
         while let Some(rest) = passing.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.relay.left == 0 {
+                let rows = self.rows_at(rest);
+                if rows > 0 {
+                    passing.extend(at..at + rows, &mut self.client.outbox);
+                    at += rows;
+                    continue;
+                }
                 match self.begin_frame(rest, passing) {
                     Ok(Some(frame)) => {
                         self.relay = frame;
@@ -130,7 +153,8 @@ impl Session {
             }
             let take = self.relay.left.min(rest.len());
             if self.relay.goes == Goes::ToClient {
-                passing.extend(at..at + take, &mut self.client.outbox);
+                passing.extend(at + self.relay.skip..at + take, &mut self.client.outbox);
+                self.relay.skip = 0;
             }
             at += take;
             self.relay.left -= take;
@@ -166,6 +190,17 @@ impl Session {
         }
     }
 
+    /// How many bytes of whole rows come first, and go to the client without another look. Where an answer has a
+    /// ceiling, each row is counted.
+    fn rows_at(&self, rest: &[u8]) -> usize {
+        match &self.link {
+            Some(link) if link.replies.passes_rows() && self.policy.ceilings().is_empty() => {
+                frame::run_of(rest, [tag::DATA_ROW, tag::COPY_DATA])
+            }
+            Some(_) | None => 0,
+        }
+    }
+
     /// Judges the frame that `rest` begins with; `None` while too little of it has come.
     fn begin_frame(&mut self, rest: &[u8], passing: &mut Passing<'_>) -> Result<Option<Frame>, Trouble> {
         let Some(head) = frame::head(rest)? else {
@@ -173,29 +208,49 @@ impl Session {
         };
         let body = rest.get(HEAD_BYTES..).unwrap_or_default();
         let body = body.get(..head.body_len).unwrap_or(body);
+        if self.link.is_none() && head.body_len > UNASKED_BYTES {
+            return Err(Trouble::Malformed("message between transactions"));
+        }
         if body.len() < head.body_len.min(self.needed(head)) {
             return Ok(None);
         }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
-            tag::NOTIFICATION => Goes::Nowhere,
+            tag::NOTIFICATION => self.delivery_of_notification(head)?,
             tag::PARAMETER_STATUS => self.on_parameter_status(body)?,
+            tag::ERROR if self.link.is_none() => self.on_last_error(body),
             tag::ERROR => self.on_error(body, passing)?,
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
         };
-        Ok(Some(Frame {
-            left: HEAD_BYTES + head.body_len,
-            goes,
-        }))
+        let left = HEAD_BYTES + head.body_len;
+        if goes == Goes::AsFunctionResult {
+            // The same value, without the row's count of columns.
+            passing.flush(&mut self.client.outbox);
+            encode::put_head(
+                &mut self.client.outbox,
+                tag::FUNCTION_RESULT,
+                head.body_len - COUNT_BYTES,
+            );
+            return Ok(Some(Frame {
+                left,
+                skip: HEAD_BYTES + COUNT_BYTES,
+                goes: Goes::ToClient,
+            }));
+        }
+        Ok(Some(Frame { left, skip: 0, goes }))
     }
 
     /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
     fn needed(&self, head: Head) -> usize {
         match head.tag {
+            // The client may get answers of ours between two transactions, and none may come into the middle.
+            _ if self.link.is_none() => UNASKED_BYTES,
+            tag::NOTIFICATION => UNASKED_BYTES,
             tag::READY | tag::COMMAND_COMPLETE | tag::PARAMETER_STATUS | tag::ERROR => PREFIX_BYTES,
             tag::DATA_ROW => match self.next_delivery() {
                 Some(Delivery::Capture) => PREFIX_BYTES,
+                Some(Delivery::FunctionResult) => COUNT_BYTES,
                 _ => 0,
             },
             _ => 0,
@@ -210,8 +265,31 @@ impl Session {
     fn delivery_of_notice(&self) -> Goes {
         match self.next_delivery() {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
-            Some(Delivery::Forward | Delivery::ForwardRows) | None => Goes::ToClient,
+            Some(Delivery::Forward | Delivery::ForwardRows | Delivery::FunctionResult) | None => {
+                Goes::ToClient
+            }
         }
+    }
+
+    /// Only a session that keeps its connection can have asked for notifications.
+    fn delivery_of_notification(&self, head: Head) -> Result<Goes, Trouble> {
+        if head.body_len > UNASKED_BYTES {
+            return Err(Trouble::Malformed("NotificationResponse"));
+        }
+        Ok(if self.keeps() {
+            Goes::ToClient
+        } else {
+            Goes::Nowhere
+        })
+    }
+
+    /// An error that comes between transactions ends the connection: nothing was asked that could fail.
+    fn on_last_error(&mut self, body: &[u8]) -> Goes {
+        self.ending = Some(ClientEnd::ServerGone);
+        self.shared.events.emit(&Event::ErrorSent {
+            sqlstate: notice::prefix(body).sqlstate,
+        });
+        Goes::ToClient
     }
 
     /// Reports are kept back and compared at the next ReadyForQuery; settings that decide how text is read
@@ -241,7 +319,11 @@ impl Session {
                 }
                 link.copy_in = CopyIn::Running;
             }
-            tag::DATA_ROW if step.delivery == Delivery::Capture => self.captured = only_column(body),
+            tag::DATA_ROW if step.delivery == Delivery::Capture => {
+                // A value that cannot be kept must not look as if it were.
+                let value = only_column(body).ok_or(Trouble::Malformed("value of a setting"))?;
+                self.captured = Some(value);
+            }
             _ => {}
         }
         if let Some(effect) = step.done {
@@ -250,6 +332,8 @@ impl Session {
         Ok(match step.delivery {
             Delivery::Forward | Delivery::ForwardRows => Goes::ToClient,
             Delivery::Hide | Delivery::Capture => Goes::Nowhere,
+            Delivery::FunctionResult if body.starts_with(&[0, 1]) => Goes::AsFunctionResult,
+            Delivery::FunctionResult => return Err(Trouble::Malformed("result of a function")),
         })
     }
 
@@ -285,6 +369,7 @@ impl Session {
             self.ticket.slot().end();
             link.lease.check_in(CheckIn::Discard(reason));
         }
+        self.discard_kept(reason);
         self.say(&Fault::fatal(
             SqlState::CONNECTION_FAILURE,
             format!("the connection to the server was given up: {what}"),

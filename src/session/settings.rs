@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
+use super::pending::Pending;
 use crate::base::limits;
 use crate::guard::Policy;
 use crate::server::Parameters;
-
-/// A change made by one transaction, at most one a name; `None` resets to the startup value.
-pub(crate) type Change = (Box<str>, Option<String>);
 
 /// A client's settings and what it has been told of them.
 #[derive(Debug)]
@@ -18,7 +16,7 @@ pub(crate) struct SessionSettings {
     /// In force now, startup values included. Names folded.
     current: Vec<(String, String)>,
     /// Changed by the transaction that runs now.
-    pending: Vec<Change>,
+    pending: Pending,
     reports: Reports,
 }
 
@@ -27,6 +25,9 @@ pub(crate) struct SessionSettings {
 struct Reports {
     /// Values of a fresh server connection.
     base: Arc<Parameters>,
+    /// The search path of the route, which every transaction has in place of the base's; reported from
+    /// PostgreSQL 18 on.
+    path: Option<String>,
     /// Where the client was told something else than the base.
     told: Vec<(String, String)>,
     /// Reported by the server since the last ReadyForQuery, or different inside this transaction.
@@ -34,18 +35,21 @@ struct Reports {
 }
 
 impl SessionSettings {
-    /// Settings of a new session. `told` are the values that the greeting reported in place of the base's.
+    /// Settings of a new session. `told` are the values that the greeting reported in place of the base's,
+    /// `path` is the route's search path.
     pub(crate) fn new(
         startup: Vec<(String, String)>,
         base: Arc<Parameters>,
+        path: Option<String>,
         told: Vec<(String, String)>,
     ) -> Self {
         Self {
             current: startup.clone(),
             startup,
-            pending: Vec::new(),
+            pending: Pending::default(),
             reports: Reports {
                 base,
+                path,
                 told,
                 seen: Vec::new(),
             },
@@ -70,7 +74,7 @@ impl SessionSettings {
             .filter(|(name, value)| find(&self.startup, name) != Some(value))
             .map(|(name, _)| name.clone())
             .collect();
-        names.extend(self.pending.iter().map(|(name, _)| name.to_string()));
+        names.extend(self.pending.names().map(str::to_owned));
         names.sort();
         names.dedup();
         names
@@ -78,19 +82,24 @@ impl SessionSettings {
 
     /// Whether this setting fits beside those that are kept.
     pub(crate) fn has_room_for(&self, name: &str) -> bool {
-        find(&self.current, name).is_some()
-            || self.current.len() + self.pending.len() < limits::SESSION_SETTINGS
+        let kept = self.current.len() + self.pending.len();
+        (find(&self.current, name).is_some() || kept < limits::SESSION_SETTINGS)
+            && self.pending.len() < limits::PENDING_SETTINGS
     }
 
     /// Takes note of a change that counts when the transaction commits.
     pub(crate) fn change(&mut self, name: Box<str>, value: Option<String>) {
-        self.pending.retain(|(changed, _)| *changed != name);
-        self.pending.push((name, value));
+        self.pending.change(name, value);
+    }
+
+    /// The savepoints of the running transaction, and what they take back.
+    pub(crate) fn pending(&mut self) -> &mut Pending {
+        &mut self.pending
     }
 
     /// The transaction has committed. Returns whether anything changed, so that the binding is rebuilt.
     pub(crate) fn commit(&mut self) -> bool {
-        let pending = std::mem::take(&mut self.pending);
+        let pending = self.pending.take();
         let changed = !pending.is_empty();
         for (name, value) in pending {
             self.reports.look_at(&name);
@@ -158,16 +167,19 @@ impl SessionSettings {
     }
 
     /// What the client must be told before ReadyForQuery: inside a transaction what the server reported,
-    /// outside what the session's own settings say.
+    /// outside what the session's own settings say. A failed transaction has lost the prelude's, too: what is
+    /// again as on a fresh server connection is to the client as its session has it.
     pub(crate) fn due_reports(&mut self, place: Place) -> Vec<(String, String)> {
         let mut due = Vec::new();
         if self.reports.seen.is_empty() {
             return due;
         }
         for (name, server_value) in &self.reports.seen {
+            let own = || find_ignoring_case(&self.current, name).or(self.reports.ordinary(name));
             let should = match place {
-                Place::InTransaction => Some(server_value.as_str()),
-                Place::Outside => find_ignoring_case(&self.current, name).or(self.reports.base.get(name)),
+                Place::Outside => own(),
+                Place::Failed if self.reports.base.get(name) == Some(server_value) => own(),
+                Place::InTransaction | Place::Failed => Some(server_value.as_str()),
             };
             let told = find(&self.reports.told, name).or(self.reports.base.get(name));
             if let Some(value) = should
@@ -187,6 +199,14 @@ impl SessionSettings {
 }
 
 impl Reports {
+    /// The value in a transaction of a session that has not set it.
+    fn ordinary(&self, name: &str) -> Option<&str> {
+        match &self.path {
+            Some(path) if name == "search_path" => Some(path),
+            _ => self.base.get(name),
+        }
+    }
+
     /// A setting has changed without the server saying so: the next ReadyForQuery compares it.
     fn look_at(&mut self, name: &str) {
         let reported = self
@@ -204,6 +224,8 @@ impl Reports {
 pub(crate) enum Place {
     /// In a transaction block.
     InTransaction,
+    /// In a transaction block that has failed.
+    Failed,
     /// Between transactions.
     Outside,
 }
@@ -214,7 +236,8 @@ pub(crate) fn decides_meaning(name: &str) -> bool {
     !matches!(
         name,
         "application_name" | "client_min_messages" | "plan_cache_mode"
-    ) && !name.ends_with("_timeout")
+    ) && !name.starts_with("default_transaction_")
+        && !name.ends_with("_timeout")
         && !name.starts_with("enable_")
         && !name.starts_with("jit")
 }
@@ -256,7 +279,8 @@ mod tests {
             ("DateStyle".into(), "ISO, MDY".into()),
         ]));
         let startup = vec![("timezone".into(), "Europe/Berlin".into())];
-        SessionSettings::new(startup, base, vec![("TimeZone".into(), "Europe/Berlin".into())])
+        let told = vec![("TimeZone".into(), "Europe/Berlin".into())];
+        SessionSettings::new(startup, base, None, told)
     }
 
     #[test]
@@ -317,6 +341,22 @@ mod tests {
         assert!(s.due_reports(Place::InTransaction).is_empty());
         s.reported("TimeZone", "Etc/UTC");
         assert!(s.due_reports(Place::Outside).is_empty());
+    }
+
+    #[test]
+    fn the_search_path_of_the_route_is_the_sessions_own() {
+        let base = Arc::new(Parameters::new(vec![("search_path".into(), "public".into())]));
+        let told = vec![("search_path".into(), "acme".into())];
+        let mut s = SessionSettings::new(Vec::new(), base, Some("acme".into()), told);
+        s.reported("search_path", "acme");
+        assert!(s.due_reports(Place::InTransaction).is_empty());
+        s.reported("search_path", "public");
+        assert!(s.due_reports(Place::Failed).is_empty());
+        assert!(s.due_reports(Place::Outside).is_empty());
+        s.change("search_path".into(), Some("other".into()));
+        s.commit();
+        let due = [("search_path".to_owned(), "other".to_owned())];
+        assert_eq!(s.due_reports(Place::Outside), due);
     }
 
     #[test]

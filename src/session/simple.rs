@@ -33,7 +33,10 @@ impl Session {
         if self.needs_server(&script) && self.link.is_none() {
             return match self.lease_fault.take() {
                 Some(fault) => self.fail_query(fault),
-                None => Step::Lease,
+                None => {
+                    self.judged = Some(script);
+                    Step::Lease
+                }
             };
         }
         if script.statements().is_empty() {
@@ -46,9 +49,16 @@ impl Session {
     }
 
     /// Sends a script's statements from `next` on, and the Sync behind the last. COPY FROM STDIN stops it:
-    /// what follows is sent when the copy has ended, since the server would take it for copy data.
+    /// what follows is sent when the copy has ended, since the server would take it for copy data. So does the
+    /// end of a transaction that changes settings of the session, since what follows is to run with them.
     pub(super) fn run_script(&mut self, script: Arc<Script>, mut next: usize) {
         while let Some(cleared) = script.statements().get(next) {
+            if !self.is_settled_for(Some(cleared.action()))
+                && let Some(link) = &mut self.link
+            {
+                link.script = Some(ScriptRest { script, next });
+                return;
+            }
             next += 1;
             self.run_statement(cleared);
             if let (Action::CopyIn, Some(link)) = (cleared.action(), &mut self.link) {
@@ -86,21 +96,18 @@ impl Session {
             self.session_command(cleared);
             return;
         }
-        if *action == Action::Call {
-            self.open_own_block();
-        }
         let warrant = self.warrant(Some(action));
-        self.note_alteration(cleared.class());
-        let effect = self.before_execution(action, b"");
+        let effect = match self.before_execution(cleared, b"") {
+            Ok(effect) => effect,
+            Err(fault) => return self.fail(fault),
+        };
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             link.run_once(cleared, effect, warrant);
-            if *action == Action::RollbackTo {
-                link.read_touched(&self.shared.statements.internal.read_setting);
-            }
         }
+        self.after_execution(action);
     }
 
-    fn fail_query(&mut self, fault: Fault) -> Step {
+    pub(super) fn fail_query(&mut self, fault: Fault) -> Step {
         self.fail(fault);
         self.end_batch();
         Step::Consumed(0)
@@ -110,12 +117,18 @@ impl Session {
     fn needs_server(&self, script: &Script) -> bool {
         script.statements().iter().any(|cleared| {
             !statement::is_session_command(Some(cleared.action()))
-                || matches!(cleared.action(), Action::Set(_))
+                || matches!(cleared.action(), Action::Set(_) | Action::SetDefaults(_))
+                || (*cleared.action() == Action::DiscardAll && self.kept.is_here())
         })
     }
 
-    /// Asks the guard about a text.
+    /// Asks the guard about a text, once: a message that had to wait for its server connection comes again.
     pub(super) fn judge(&mut self, text: &[u8]) -> Result<Arc<Script>, Fault> {
+        if let Some(script) = self.judged.take()
+            && script.text().as_bytes() == text
+        {
+            return Ok(script);
+        }
         match self.shared.guard.judge(&self.policy, text) {
             Ok(script) => {
                 for cleared in script.statements() {

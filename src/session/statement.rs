@@ -105,6 +105,11 @@ impl Statement {
         self.script.policy()
     }
 
+    /// What the guard has allowed.
+    pub(crate) fn script(&self) -> &Arc<Script> {
+        &self.script
+    }
+
     /// The one cleared statement, `None` for an empty text.
     pub(crate) fn cleared(&self) -> Option<&Cleared> {
         self.script.statements().first()
@@ -127,6 +132,7 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
         None
         | Some(
             Action::Set(_)
+            | Action::SetDefaults(_)
             | Action::ResetAll
             | Action::DiscardAll
             | Action::UnlistenAll
@@ -141,9 +147,10 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
             | Action::SetTransaction
             | Action::Commit { .. }
             | Action::Rollback { .. }
-            | Action::Savepoint
-            | Action::Release
-            | Action::RollbackTo
+            | Action::SetConfig(_)
+            | Action::Savepoint(_)
+            | Action::Release(_)
+            | Action::RollbackTo(_)
             | Action::Utility,
         ) => false,
     }
@@ -157,6 +164,7 @@ pub(crate) fn alters_shapes(class: StatementClass) -> bool {
             | StatementClass::Alter
             | StatementClass::Drop
             | StatementClass::Do
+            | StatementClass::SelectInto
             | StatementClass::ImportForeignSchema
     )
 }

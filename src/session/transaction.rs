@@ -5,12 +5,12 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::link::{Link, Shapes};
+use super::link::{Link, Shapes, Traces};
 use super::pump::token_expired;
 use super::settings::Place;
 use super::{Session, Skipping, statement};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
-use crate::guard::StatementClass;
+use crate::guard::{Cleared, StatementClass, databases_wanted_alone};
 use crate::wire::encode::TransactionStatus;
 
 impl Session {
@@ -22,6 +22,9 @@ impl Session {
         if self.expired_since().is_some() {
             self.say(&token_expired());
             return Err(ClientEnd::Expired);
+        }
+        if self.resume_kept() {
+            return Ok(());
         }
         let mut checkout = pin!(self.identity.pool.checkout(self.identity.principal.role()));
         let cancelled = self.ticket.slot().wait();
@@ -59,21 +62,28 @@ impl Session {
         let Some(link) = self.link.take_if(|link| link.is_clean()) else {
             return;
         };
+        self.shared.events.emit(&Event::TransactionDone {
+            took: link.began.elapsed(),
+            bytes_in: link.bytes_in,
+            bytes_out: link.bytes_out,
+        });
+        self.idle_since = tokio::time::Instant::now();
+        if self.keeps() {
+            return self.keep(link.lease);
+        }
         let verdict = if self.ticket.slot().end() {
             // The cancel may have come too late for its query: its signal could hit the next one.
             CheckIn::Discard(DiscardReason::Cancelled)
         } else if !self.relay.is_between_frames() || !self.server_inbox.is_empty() {
             CheckIn::Discard(DiscardReason::ProtocolViolation)
         } else {
-            CheckIn::Reuse
+            match link.traces {
+                Traces::None => CheckIn::Reuse,
+                Traces::OfCode => CheckIn::Reset,
+                Traces::OfLibraries => CheckIn::Discard(DiscardReason::Unclean),
+            }
         };
-        self.shared.events.emit(&Event::TransactionDone {
-            took: link.began.elapsed(),
-            bytes_in: link.bytes_in,
-            bytes_out: link.bytes_out,
-        });
         link.lease.check_in(verdict);
-        self.idle_since = tokio::time::Instant::now();
     }
 
     /// Fails the statement at hand. Within a transaction or a pipeline the server is made to fail at the
@@ -87,12 +97,29 @@ impl Session {
         self.skipping = Skipping::ToSync;
     }
 
+    /// A statement is about to be sent. If it fails while others are connected to a database, our own idle
+    /// connections shall not be those others.
+    pub(super) fn make_way(&mut self, cleared: &Cleared) {
+        for database in databases_wanted_alone(cleared) {
+            let server = &self.identity.pool.key().server;
+            self.shared.pools.leave_database(server, &database);
+        }
+    }
+
     /// A statement is about to be sent. If it changes shapes, statements prepared before it do not serve what
-    /// comes behind it, and those that others prepare before it is committed do not serve what comes then.
+    /// comes behind it, and those that others prepare before it is committed do not serve what comes then. If it
+    /// runs code that nobody has judged, the connection is made as new before it serves others.
     pub(super) fn note_alteration(&mut self, class: StatementClass) {
-        if statement::alters_shapes(class)
-            && let Some(link) = &mut self.link
-        {
+        let Some(link) = &mut self.link else { return };
+        let traces = match class {
+            StatementClass::Load => Traces::OfLibraries,
+            StatementClass::Do => Traces::OfCode,
+            // An end user calls a procedure of the application's, which answers for it as for its functions.
+            StatementClass::Call if self.policy.is_trusted() => Traces::OfCode,
+            _ => Traces::None,
+        };
+        link.traces = link.traces.max(traces);
+        if statement::alters_shapes(class) {
             link.shapes = Shapes::Altered;
             self.shared.statements.renew();
         }

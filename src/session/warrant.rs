@@ -25,16 +25,18 @@ impl Warrant {
                 | Action::SetTransaction
                 | Action::Commit { .. }
                 | Action::Rollback { .. }
-                | Action::RollbackTo
+                | Action::RollbackTo(_)
                 | Action::Utility,
             ) => Some(Self(())),
             Some(
                 Action::Query
                 | Action::CopyIn
                 | Action::Call
-                | Action::Savepoint
-                | Action::Release
+                | Action::Savepoint(_)
+                | Action::Release(_)
                 | Action::Set(_)
+                | Action::SetDefaults(_)
+                | Action::SetConfig(_)
                 | Action::ResetAll
                 | Action::DiscardAll
                 | Action::UnlistenAll

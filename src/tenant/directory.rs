@@ -8,7 +8,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::auth::Principal;
-use crate::base::{DatabaseName, RoleName, TenantName};
+use crate::base::{DatabaseName, PoolMode, RoleName, TenantName};
 
 use super::{Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, TenantChoice, TenantNeed};
 
@@ -139,6 +139,12 @@ impl Directory {
         self.settings.tenants.is_empty() && self.settings.patterns.is_empty()
     }
 
+    /// As with PgBouncer, what is said of the role wins over what is said of the place, and both win over what
+    /// is said for all.
+    fn mode(&self, role: &RoleSettings, place: Option<PoolMode>) -> PoolMode {
+        role.pool_mode.or(place).unwrap_or(self.settings.pool_mode)
+    }
+
     fn build(&self, key: &RouteKey, role: &RoleSettings, database: &str) -> Result<Route, RouteError> {
         match &key.destination {
             Destination::Tenant(tenant) => {
@@ -156,6 +162,7 @@ impl Directory {
                     login: role.login.clone(),
                     role: key.role.clone(),
                     tenant: Some(tenant.clone()),
+                    mode: self.mode(role, placement.pool_mode),
                 })
             }
             Destination::Shared(name) => {
@@ -171,6 +178,7 @@ impl Directory {
                     role: key.role.clone(),
                     tenant: None,
                     search_path: None,
+                    mode: self.mode(role, shared.pool_mode),
                 })
             }
         }

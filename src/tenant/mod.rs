@@ -17,7 +17,7 @@ pub use route::Route;
 
 use std::collections::HashMap;
 
-use crate::base::{DatabaseName, LoginName, RoleName, ServerName, TenantName};
+use crate::base::{DatabaseName, LoginName, PoolMode, RoleName, ServerName, TenantName};
 
 /// Everything the directory knows. Checked by `config`; the directory fails closed on what slips through.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,8 @@ pub struct Settings {
     pub databases: HashMap<DatabaseName, SharedDatabase>,
     /// What each role may do here. A role that is not listed gets no route.
     pub roles: HashMap<RoleName, RoleSettings>,
+    /// The mode of sessions for which neither role nor place states one.
+    pub pool_mode: PoolMode,
 }
 
 /// A database that is named by itself rather than by a tenant.
@@ -42,6 +44,8 @@ pub struct SharedDatabase {
     pub database: DatabaseName,
     /// Whether a session without a tenant may enter it.
     pub tenant: TenantNeed,
+    /// The mode of sessions there, where their role states none.
+    pub pool_mode: Option<PoolMode>,
 }
 
 /// Whether a session needs a tenant.
@@ -60,6 +64,8 @@ pub struct RoleSettings {
     pub login: LoginName,
     /// Which tenants it may enter when its token names none.
     pub choice: TenantChoice,
+    /// The mode of its sessions, wherever they go.
+    pub pool_mode: Option<PoolMode>,
 }
 
 /// Which tenants a session may enter when its token names none. A token that does name tenants is held to them.

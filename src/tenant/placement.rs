@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{DatabaseName, ServerName};
+use crate::base::{DatabaseName, PoolMode, ServerName};
 
 /// Longest name Postgres keeps, in bytes (`NAMEDATALEN - 1`, pg_config_manual.h). It cuts longer ones
 /// silently, and two tenants whose names share the first 63 bytes would then share a database.
@@ -23,6 +23,8 @@ pub struct Placement {
     pub database: DatabaseName,
     /// What keeps the tenant apart from others in that database.
     pub separation: Separation,
+    /// The mode of sessions there, where their role states none.
+    pub pool_mode: Option<PoolMode>,
 }
 
 /// What keeps a tenant's rows apart from other tenants'.
@@ -86,6 +88,7 @@ impl Pattern {
             server: self.template.server.clone(),
             database: DatabaseName::new(database),
             separation,
+            pool_mode: self.template.pool_mode,
         })
     }
 }
@@ -128,6 +131,7 @@ mod tests {
                 server: "main".into(),
                 database: database.into(),
                 separation,
+                pool_mode: None,
             },
         }
     }

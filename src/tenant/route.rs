@@ -1,6 +1,6 @@
 //! Where one session's transactions go.
 
-use crate::base::{DatabaseName, LoginName, RoleName, ServerName, TenantName};
+use crate::base::{DatabaseName, LoginName, PoolMode, RoleName, ServerName, TenantName};
 
 /// Where a session's transactions go, and as whom. Shared by all sessions of one role and tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,4 +17,6 @@ pub struct Route {
     pub tenant: Option<TenantName>,
     /// The value that `search_path` is pinned to, names already quoted; `None` leaves it to the session.
     pub search_path: Option<String>,
+    /// How long its sessions keep a server connection.
+    pub mode: PoolMode,
 }

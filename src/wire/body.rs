@@ -49,12 +49,58 @@ pub struct Named<'a> {
     pub name: &'a [u8],
 }
 
+/// FunctionCall.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FunctionCall<'a> {
+    /// The function's OID.
+    pub oid: u32,
+    /// How many values it is given.
+    pub count: usize,
+    /// The values with their formats, in the form in which a Bind carries them.
+    pub values: &'a [u8],
+    /// The format of the result.
+    pub result_format: [u8; 2],
+}
+
 /// Query: the text without its terminator.
 pub fn query(body: &[u8]) -> Result<&[u8], BadBody> {
     match body.split_last() {
         Some((0, text)) => Ok(text),
         _ => Err(BadBody("Query is not terminated")),
     }
+}
+
+/// FunctionCall.
+pub fn function_call(body: &[u8]) -> Result<FunctionCall<'_>, BadBody> {
+    let short = BadBody("FunctionCall is too short");
+    let (oid, rest) = body.split_first_chunk::<4>().ok_or(short)?;
+    let (formats, mut rest) = rest.split_first_chunk::<2>().ok_or(short)?;
+    rest = rest
+        .get(usize::from(u16::from_be_bytes(*formats)) * 2..)
+        .ok_or(short)?;
+    let (count, mut rest) = rest.split_first_chunk::<2>().ok_or(short)?;
+    let count = usize::from(u16::from_be_bytes(*count));
+    for _ in 0..count {
+        let (len, value) = rest.split_first_chunk::<4>().ok_or(short)?;
+        rest = match i32::from_be_bytes(*len) {
+            -1 => value,
+            len => usize::try_from(len)
+                .ok()
+                .and_then(|len| value.get(len..))
+                .ok_or(short)?,
+        };
+    }
+    let Ok(result_format) = <[u8; 2]>::try_from(rest) else {
+        return Err(BadBody(
+            "FunctionCall has a length that does not match its values",
+        ));
+    };
+    Ok(FunctionCall {
+        oid: u32::from_be_bytes(*oid),
+        count,
+        values: body.get(4..body.len() - 2).ok_or(short)?,
+        result_format,
+    })
 }
 
 /// Parse.

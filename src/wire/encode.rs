@@ -53,11 +53,14 @@ pub const NO_TYPES: &[u8] = &[0, 0];
 ///
 /// More than 65,535 values cannot be encoded; the settings of a binding stay far below.
 pub fn bind_text<V: AsRef<str>>(out: &mut Vec<u8>, portal: &str, statement: &str, values: &[V]) {
-    let values_len: usize = values.iter().map(|value| 4 + value.as_ref().len()).sum();
-    let len = portal.len() + statement.len() + 2 + 2 + 2 + values_len + 2;
-    put_head(out, client::BIND, len);
-    put_cstr(out, portal);
-    put_cstr(out, statement);
+    let mut tail = Vec::new();
+    text_values(&mut tail, values);
+    bind_head(out, portal.as_bytes(), statement, tail.len());
+    out.put_slice(&tail);
+}
+
+/// What follows the names in a Bind with text parameters and text results (see [`bind_head`]).
+pub fn text_values<V: AsRef<str>>(out: &mut Vec<u8>, values: &[V]) {
     out.put_u16(0);
     out.put_u16(u16::try_from(values.len()).unwrap_or(u16::MAX));
     for value in values.iter().map(AsRef::as_ref) {

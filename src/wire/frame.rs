@@ -43,9 +43,40 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, BadLength> {
     }
 }
 
+/// How many bytes at the start are whole frames of these two types. A frame whose length is wrong ends them, and is left to
+/// [`head`] to find.
+pub fn run_of(bytes: &[u8], tags: [u8; 2]) -> usize {
+    let mut rest = bytes;
+    while let Ok(Some(head)) = head(rest)
+        && tags.contains(&head.tag)
+        && let Some(behind) = rest.get(HEAD_BYTES + head.body_len..)
+    {
+        rest = behind;
+    }
+    bytes.len() - rest.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_of_whole_frames_of_its_types() {
+        let run = b"D\0\0\0\x06abd\0\0\0\x04D\0\0\0\x05x";
+        let of = |bytes: &[u8]| run_of(bytes, [b'D', b'd']);
+        assert_eq!(of(run), run.len());
+        for (behind, what) in [
+            (&b"C\0\0\0\x04"[..], "another type"),
+            (b"D\0\0\0\x05", "half a frame"),
+            (b"D\0\0", "half a head"),
+            (b"D\0\0\0\x01", "a length too small"),
+            (b"D\xff\xff\xff\xff", "a length too large"),
+        ] {
+            assert_eq!(of(&[run, behind].concat()), run.len(), "{what}");
+            assert_eq!(of(behind), 0, "{what}");
+        }
+        assert_eq!(of(b""), 0);
+    }
 
     #[test]
     fn reads_a_head_and_waits_for_the_rest_of_one() {

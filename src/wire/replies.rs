@@ -77,6 +77,8 @@ pub enum Delivery {
     Hide,
     /// Nobody, but its row is read by us.
     Capture,
+    /// The client, as the answer to a FunctionCall: its row in another wrapping, and nothing else.
+    FunctionResult,
 }
 
 /// One expected reply and what follows from it.
@@ -118,7 +120,8 @@ pub struct Replies<E> {
 impl<E> Default for Replies<E> {
     fn default() -> Self {
         Self {
-            entries: VecDeque::new(),
+            // Room for an ordinary transaction, so that it does not grow step by step.
+            entries: VecDeque::with_capacity(16),
         }
     }
 }
@@ -146,6 +149,18 @@ impl<E> Replies<E> {
     /// Whose reply is next; `None` when none is due.
     pub fn next_delivery(&self) -> Option<Delivery> {
         self.entries.front().map(|entry| entry.delivery)
+    }
+
+    /// Whether rows that come now are the client's: they change nothing here, however many they are.
+    pub fn passes_rows(&self) -> bool {
+        matches!(
+            self.entries.front(),
+            Some(Entry {
+                awaited: Awaited::Execution,
+                delivery: Delivery::Forward | Delivery::ForwardRows,
+                ..
+            })
+        )
     }
 
     /// Whether the next reply is ours to give.
@@ -179,6 +194,8 @@ impl<E> Replies<E> {
         let delivery = match (entry.delivery, got) {
             (Delivery::ForwardRows, tag::NO_DATA) => Delivery::Hide,
             (Delivery::ForwardRows, _) => Delivery::Forward,
+            (Delivery::FunctionResult, tag::DATA_ROW) => Delivery::FunctionResult,
+            (Delivery::FunctionResult, _) => Delivery::Hide,
             (delivery, _) => delivery,
         };
         match (entry.awaited, got) {

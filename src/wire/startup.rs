@@ -9,6 +9,8 @@ use crate::base::limits;
 pub const NEWEST_MINOR: u16 = 2;
 
 const CANCEL_REQUEST: u32 = (1234 << 16) | 5678;
+/// The type byte of Terminate, which is no length that a packet can have.
+const TERMINATE: u8 = super::tag::client::TERMINATE;
 const SSL_REQUEST: u32 = (1234 << 16) | 5679;
 const GSSENC_REQUEST: u32 = (1234 << 16) | 5680;
 
@@ -73,12 +75,45 @@ impl Startup {
     }
 }
 
+/// SASLInitialResponse: the mechanism that the client has chosen, and what it says first.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SaslInitial {
+    /// The mechanism's name as it was sent.
+    pub mechanism: Vec<u8>,
+    /// The first message; `None` if the client wants to be asked for it (RFC 4422, 3.3).
+    pub message: Option<Vec<u8>>,
+}
+
+/// A SASLInitialResponse that is none.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("invalid SASLInitialResponse")]
+pub struct BadSaslInitial;
+
+/// Decodes the body of a SASLInitialResponse (PostgreSQL manual, 54.7).
+pub fn sasl_initial(body: &[u8]) -> Result<SaslInitial, BadSaslInitial> {
+    let (mechanism, rest) = cstr(body).ok_or(BadSaslInitial)?;
+    let (length, message) = rest.split_first_chunk::<4>().ok_or(BadSaslInitial)?;
+    let message = match i32::from_be_bytes(*length) {
+        -1 if message.is_empty() => None,
+        length if usize::try_from(length) == Ok(message.len()) => Some(message.to_vec()),
+        _ => return Err(BadSaslInitial),
+    };
+    Ok(SaslInitial {
+        mechanism: mechanism.to_vec(),
+        message,
+    })
+}
+
 /// A first packet that is none.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum BadFirstPacket {
     /// Its length cannot be.
     #[error("invalid length of startup packet")]
     Length,
+    /// A Terminate instead of it: a client that has thought better of it, to whom the server says nothing
+    /// (`ProcessStartupPacket`, postmaster.c).
+    #[error("the client left before its startup packet")]
+    Terminate,
     /// A CancelRequest without a proper key, which is never answered.
     #[error("invalid length of cancel request packet")]
     CancelLength,
@@ -95,6 +130,9 @@ pub fn packet_len(bytes: &[u8]) -> Result<Option<usize>, BadFirstPacket> {
     let [a, b, c, d, ..] = *bytes else {
         return Ok(None);
     };
+    if [a, b, c, d] == [TERMINATE, 0, 0, 0] {
+        return Err(BadFirstPacket::Terminate);
+    }
     match usize::try_from(u32::from_be_bytes([a, b, c, d])) {
         Ok(len) if (8..=limits::STARTUP_PACKET_BYTES).contains(&len) => Ok(Some(len)),
         _ => Err(BadFirstPacket::Length),
@@ -199,9 +237,36 @@ mod tests {
         assert!(decode(&packet(CANCEL_REQUEST.to_be_bytes(), &[0; 6])).is_err());
     }
 
+    #[test]
+    fn decodes_the_first_sasl_message() {
+        let initial = |message: Option<&[u8]>| {
+            Ok(SaslInitial {
+                mechanism: b"SCRAM-SHA-256".to_vec(),
+                message: message.map(<[u8]>::to_vec),
+            })
+        };
+        let decoded = |rest: &[u8]| sasl_initial(&[b"SCRAM-SHA-256\0", rest].concat());
+        assert!(decoded(&[0, 0, 0, 2, b'n', b',']) == initial(Some(b"n,")));
+        assert!(decoded(&[0, 0, 0, 0]) == initial(Some(b"")));
+        assert!(decoded(&[0xff; 4]) == initial(None));
+        for bad in [
+            &b""[..],
+            &[0, 0, 0],
+            &[0, 0, 0, 1],
+            &[0, 0, 0, 1, 2, 3],
+            &[0xff, 0xff, 0xff, 0xff, 1],
+            &[0xff, 0xff, 0xff, 0xfe],
+            &[0x7f, 0xff, 0xff, 0xff, 1],
+        ] {
+            assert!(decoded(bad) == Err(BadSaslInitial), "{bad:?}");
+        }
+        assert!(sasl_initial(b"SCRAM").is_err());
+    }
+
     proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = sasl_initial(&bytes);
             let _ = packet_len(&bytes);
             let _ = decode(&bytes);
         }

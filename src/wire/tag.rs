@@ -74,6 +74,8 @@ pub mod server {
     pub const EMPTY_QUERY: u8 = b'I';
     /// ErrorResponse.
     pub const ERROR: u8 = b'E';
+    /// FunctionCallResponse.
+    pub const FUNCTION_RESULT: u8 = b'V';
     /// NoData.
     pub const NO_DATA: u8 = b'n';
     /// NoticeResponse.

@@ -42,9 +42,9 @@ class Direct(Postgres):
         self.user, self.database = ROLE, DATABASE
         self.login_password = secrets.token_hex(16)
 
-    def run_sql(self, text: str) -> None:
+    def run_sql(self, text: str, database: str = "postgres") -> None:
         """Runs statements as the superuser."""
-        self._run("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "postgres", admin=True, text=text)
+        self._run("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", database, admin=True, text=text)
 
     def fill(self) -> None:
         """Makes the role, the login and the database; call after the process is up."""
@@ -62,9 +62,11 @@ class Through(Target):
     # The binary may lie where only its builder may go.
     runs_as_root = True
 
-    def __init__(self, folder: Path, postgres: Direct, program: Path):
+    def __init__(self, folder: Path, postgres: Direct, program: Path, pool_mode: str):
         super().__init__(folder)
         self.program = program
+        # Named only where it is not the default.
+        mode = "" if pool_mode == "transaction" else f'pool_mode = "{pool_mode}"\n'
         key = secrets.token_hex(32)
         self.user, self.database = ROLE, DATABASE
         self.password = token(key, {"iss": "compat", "aud": "compat", "sub": "suite", "role": ROLE,
@@ -78,7 +80,7 @@ address = "127.0.0.1:{self.port}"
 level = "info"
 [pool]
 default_pool_size = {POOL_SIZE}
-[servers.main]
+{mode}[servers.main]
 host = "127.0.0.1"
 port = {postgres.port}
 [logins.service]
@@ -110,6 +112,20 @@ database = "{{tenant}}"
         return first_line([str(self.program), "--version"])
 
 
+def gather_binaries(folder: Path, given: str | None) -> Path:
+    """A folder of links to the server programs of `given`, and to the client programs that it lacks."""
+    usual = find_binaries(None)
+    if given is None:
+        return usual
+    gathered = folder / "bin"
+    gathered.mkdir()
+    for place in (Path(given).resolve(), usual):
+        for program in place.iterdir():
+            if not (gathered / program.name).exists():
+                (gathered / program.name).symlink_to(program)
+    return gathered
+
+
 def find_portcullis() -> Path:
     """The binary to test: the debug build, whose overflow checks are on, or the release build."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
@@ -121,5 +137,6 @@ def find_portcullis() -> Path:
 
 
 __all__ = [
-    "DATABASE", "Direct", "ROLE", "SetupError", "Target", "Through", "chown", "find_binaries", "find_portcullis",
+    "DATABASE", "Direct", "ROLE", "SetupError", "Target", "Through", "chown", "find_portcullis",
+    "gather_binaries",
 ]

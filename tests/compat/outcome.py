@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 import xml.etree.ElementTree as ElementTree
@@ -53,6 +54,21 @@ def from_unittest(output: str) -> Outcomes:
     return outcomes
 
 
+def from_libtest(output: str) -> Outcomes:
+    """Reads what Rust's test harness prints; what a failed test said comes at the end."""
+    states = {"ok": PASSED, "ignored": SKIPPED, "FAILED": FAILED}
+    outcomes = {name: Outcome(states[state]) for name, state in re.findall(r"^test (\S+) .*?\.\.\. (ok|ignored|FAILED)", output, re.M)}
+    for name, text in re.findall(r"^---- (\S+) stdout ----\n(.*?)(?=^---- |^failures:)", output, re.M | re.S):
+        outcomes[name] = Outcome(FAILED, text)
+    return outcomes
+
+
+def from_lines(output: str) -> Outcomes:
+    """Reads one JSON object for each test on a line of its own: `name`, `state`, and `text` if it failed."""
+    lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"name":')]
+    return {line["name"]: Outcome(line["state"], line.get("text", "")) for line in lines}
+
+
 def count(outcomes: Outcomes) -> str:
     """`passed/run`; skipped tests have not run."""
     run = [outcome for outcome in outcomes.values() if outcome.state != SKIPPED]
@@ -77,6 +93,8 @@ class Expectation:
     suite: str = "*"
     tests: tuple[str, ...] = ("*",)
     says: str = ""
+    # The pool mode it is about; any if left out.
+    mode: str = ""
     met: int = 0
 
     def covers(self, suite: str, name: str, outcome: Outcome) -> bool:
@@ -89,13 +107,14 @@ class Expectation:
         )
 
 
-def expectations(path: Path) -> list[Expectation]:
-    """Reads the reviewed list."""
+def expectations(path: Path, mode: str) -> list[Expectation]:
+    """Reads what the reviewed list says of a pool mode."""
     found = []
     for entry in tomllib.loads(path.read_text())["expected"]:
         entry["tests"] = tuple(entry.get("tests", ["*"]))
         expectation = Expectation(**entry)
         if expectation.tests == ("*",) and not expectation.says:
             raise ValueError(f"an entry of {path.name} covers everything: {expectation.reason}")
-        found.append(expectation)
+        if expectation.mode in ("", mode):
+            found.append(expectation)
     return found

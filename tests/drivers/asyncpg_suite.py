@@ -317,6 +317,21 @@ async def cursors():
         equal(await connection.fetchval("SELECT who()"), "authenticated|alice|acme")
 
 
+@through_proxy
+async def session_mode():
+    async with connect(SERVICE) as listener, connect(SERVICE) as sender:
+        heard = asyncio.Queue()
+        await listener.add_listener("asyncpg", lambda *told: heard.put_nowait(told[2:]))
+        await sender.execute("NOTIFY asyncpg, 'while idle'")
+        equal(await asyncio.wait_for(heard.get(), 20), ("asyncpg", "while idle"))
+        await listener.execute("CREATE TEMP TABLE mine AS SELECT n FROM generate_series(1, 3) AS n")
+        equal(await listener.fetchval("SELECT sum(n) FROM mine WHERE n > $1", 1), 5)
+        equal(await listener.fetchval("SELECT pg_try_advisory_lock($1)", 816), True)
+        equal(await sender.fetchval("SELECT pg_try_advisory_lock($1)", 816), False)
+        await listener.reset()
+        equal(await sender.fetchval("SELECT pg_try_advisory_lock($1)", 816), True)
+
+
 @check
 async def multiple_statements():
     run = RUN + "-multi"

@@ -82,6 +82,42 @@ gdesc_and_gexec() {
         expect gexec $'7\n8' "$(session "$URL_ALICE" <<<"SELECT 'SELECT ' || n FROM generate_series(7, 8) AS n \\gexec")"
 }
 
+bind_command() {
+    # The extended protocol; psql has it since 16.
+    [ "$(psql -V | grep -oE '[0-9]+' | head -1)" -ge 16 ] || return 0
+    expect bind $'3\nauthenticated|alice|acme' "$(session "$URL_ALICE" <<'SQL'
+SELECT $1::int + $2::int \bind 1 2 \g
+SELECT who() \bind \g
+SQL
+    )"
+}
+
+watch_command() {
+    local seen
+    seen=$(timeout 5 psql -X -q -At "$URL_ALICE" 2>"$work/errors" <<<'SELECT who() \watch 0.1' | grep -c 'authenticated|alice|acme')
+    [ "$seen" -ge 3 ] || { echo "seen $seen times $(head -c 300 "$work/errors")"; return 1; }
+}
+
+tab_completion() {
+    local out
+    command -v script >/dev/null || return 0
+    # At a terminal: Tab asks the server what begins so. The columns' names are asked for by a query, too.
+    out=$(printf 'SELECT DISTINCT tenant FROM cross\t LIMIT 0;\n\\d cross\t\nSELECT who();\n\\q\n' |
+        TERM=dumb PAGER= timeout 60 script -qec "psql -X '$URL_ALICE'" /dev/null 2>&1)
+    grep -q '(0 rows)' <<<"$out" || { echo "the name of a table: $(tail -c 500 <<<"$out")"; return 1; }
+    grep -q 'Table "public.crossing"' <<<"$out" || { echo "\\d: $(tail -c 500 <<<"$out")"; return 1; }
+    grep -q 'authenticated|alice|acme' <<<"$out" || { echo "afterwards: $(tail -c 500 <<<"$out")"; return 1; }
+}
+
+password_refused() {
+    # There is no password to change: the password is a token. Without a terminal psql asks on standard input.
+    [ "$POOL_SIZE" = 0 ] && return
+    expect afterwards 'authenticated|alice|acme' "$(printf 'new\nnew\n' |
+        timeout 60 setsid -w psql -X -q -At -v VERBOSITY=verbose "$URL_ALICE" -c '\password' -c 'SELECT who()' 2>"$work/errors" | tail -1)" &&
+        expect error '42501 ' "$(sqlstates)" || return 1
+    grep -q '^HINT:.*token' "$work/errors" || { echo "no hint: $(cat "$work/errors")"; return 1; }
+}
+
 error_and_recovery() {
     local out
     out=$(session "$URL_ALICE" <<'SQL'
@@ -256,6 +292,7 @@ clients_do_not_cross() {
 }
 
 for check in login password_in_environment bad_tokens rows parameters backslash_commands gdesc_and_gexec \
+    bind_command watch_command tab_completion password_refused \
     error_and_recovery refused_statements transactions_and_savepoints on_error_rollback session_settings \
     copy_both_ways copy_failures big_value cancel cursors multiple_statements clients_do_not_cross; do
     [ -z "${ONLY:-}" ] || [[ " $ONLY " == *" $check "* ]] || continue

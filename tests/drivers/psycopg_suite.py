@@ -419,6 +419,23 @@ async def cursors():
         equal(await value(connection, "SELECT who()"), "authenticated|alice|acme")
 
 
+@through_proxy
+async def session_mode():
+    async with await connect(SERVICE, autocommit=True) as listener, await connect(SERVICE, autocommit=True) as sender:
+        await listener.execute('LISTEN "psycopg"')
+        await sender.execute("NOTIFY psycopg, 'while idle'")
+        heard = [notify async for notify in listener.notifies(timeout=20, stop_after=1)]
+        equal([(notify.channel, notify.payload) for notify in heard], [("psycopg", "while idle")])
+        await listener.execute("CREATE TEMP TABLE mine AS SELECT n FROM generate_series(1, 3) AS n")
+        equal(await value(listener, "SELECT sum(n) FROM mine"), 6)
+        async with listener.cursor(name="held", withhold=True) as cursor:
+            await cursor.execute("SELECT n FROM mine ORDER BY n")
+            equal(await cursor.fetchone(), (1,))
+            equal(await value(listener, "SELECT pg_try_advisory_lock(%s)", [815]), True)
+            equal(await cursor.fetchall(), [(2,), (3,)])
+        equal(await value(sender, "SELECT pg_try_advisory_lock(%s)", [815]), False)
+
+
 @check
 async def many_rows():
     async with await connect(ALICE, autocommit=True) as connection:

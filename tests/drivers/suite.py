@@ -1,7 +1,7 @@
 """What both Python suites share: the environment they are given, and how checks are run and reported.
 
 Environment: URL_ALICE, URL_BOB, URL_CAROL (two users of acme, one of globex), URL_FOREIGN and URL_EXPIRED
-(tokens that must be refused), POOL_SIZE (0: straight to Postgres, the control run), RUN (a name of its own for
+(tokens that must be refused), URL_SERVICE (a trusted role in session mode), POOL_SIZE (0: straight to Postgres, the control run), RUN (a name of its own for
 this run's rows), CLIENTS_FILE (JSON: [{"user", "tenant", "url"}, …]); ONLY (names of checks, optional).
 Each check prints one line: `ok NAME` or `FAIL NAME: reason`. The exit code is 1 if any failed.
 """
@@ -20,6 +20,7 @@ BOB = os.environ["URL_BOB"]
 CAROL = os.environ["URL_CAROL"]
 FOREIGN = os.environ.get("URL_FOREIGN")
 EXPIRED = os.environ.get("URL_EXPIRED")
+SERVICE = os.environ.get("URL_SERVICE")
 POOL_SIZE = int(os.environ["POOL_SIZE"])
 DIRECT = POOL_SIZE == 0
 RUN = os.environ["RUN"]

@@ -13,6 +13,7 @@ mod hygiene;
 mod login;
 mod queue;
 mod reaper;
+mod reset;
 mod wire;
 
 use std::collections::HashMap;
@@ -53,6 +54,7 @@ fn key(database: &str) -> PoolKey {
         server: "main".into(),
         database: database.into(),
         login: "main".into(),
+        mode: portcullis::base::PoolMode::Transaction,
     }
 }
 

@@ -137,7 +137,13 @@ fn function_calls_are_refused() {
         "function-call",
         r#"
         F FunctionCall 2078
-        B ErrorResponse ERROR _
+        B ErrorResponse ERROR 42501
+        B ReadyForQuery I
+        F FunctionCall 2078 "role" "service_role" "false"
+        B ErrorResponse ERROR 42501
+        B ReadyForQuery I
+        F FunctionCall 952 "1" "262144"
+        B ErrorResponse ERROR 42501
         B ReadyForQuery I
         F Query "BEGIN"
         B CommandComplete BEGIN

@@ -305,3 +305,15 @@ fn startup_parameters_change_no_identity() {
     }
     stack.assert_well();
 }
+
+#[test]
+fn a_client_that_leaves_before_its_startup_is_told_nothing() {
+    let mut stack = Stack::start(&StackOptions::pool(1));
+    let mut client = RawClient::connect(stack.port());
+    client.send(b"X\0\0\0\x04");
+    client.set_patience(Duration::from_secs(5));
+    let answer = client.try_read().map(|frame| frame.tag);
+    assert!(answer.is_err(), "{answer:?}");
+    assert!(client.is_closed());
+    stack.assert_well();
+}

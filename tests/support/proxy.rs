@@ -108,6 +108,11 @@ impl Stack {
             .tempdir()
             .unwrap();
         let mut config = ordinary_config(port, server_port, options.pool_size);
+        // `PORTCULLIS_TEST_POOL_MODE=session` runs any test in session mode; those where clients share the one
+        // connection of a pool cannot pass.
+        if let Ok(mode) = std::env::var("PORTCULLIS_TEST_POOL_MODE") {
+            lay_over(&mut config, format!("pool.pool_mode = {mode:?}").parse().unwrap());
+        }
         lay_over(
             &mut config,
             options.config.parse::<Table>().expect("a test's TOML"),

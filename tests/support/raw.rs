@@ -417,9 +417,16 @@ pub(crate) fn flush() -> Vec<u8> {
     message(b'H', &[])
 }
 
-/// A FunctionCall without arguments.
-pub(crate) fn function_call(oid: u32) -> Vec<u8> {
-    message(b'F', &[&oid.to_be_bytes()[..], &[0; 6]].concat())
+/// A FunctionCall with values as text, and its result as text.
+pub(crate) fn function_call(oid: u32, values: &[&str]) -> Vec<u8> {
+    let mut body = [&oid.to_be_bytes()[..], &[0, 0]].concat();
+    body.extend_from_slice(&u16::try_from(values.len()).unwrap().to_be_bytes());
+    for value in values {
+        body.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
+        body.extend_from_slice(value.as_bytes());
+    }
+    body.extend_from_slice(&[0, 0]);
+    message(b'F', &body)
 }
 
 fn cstring(text: &str) -> Vec<u8> {

@@ -104,6 +104,17 @@ CREATE FUNCTION residue() RETURNS text LANGUAGE sql AS $$
         (SELECT 'channels: ' || string_agg(channel, ' ') FROM pg_listening_channels() AS channel),
         (SELECT 'advisory locks' FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' LIMIT 1))
 $$;
+-- The same and more, as whoever asks sees it: '' on a connection on which nothing has happened.
+CREATE FUNCTION leftovers() RETURNS text LANGUAGE sql AS $$
+    SELECT concat_ws(', ', (SELECT 'statement ' || string_agg(name, ' ') FROM pg_prepared_statements WHERE from_sql),
+        (SELECT 'cursor ' || string_agg(name, ' ') FROM pg_cursors WHERE is_holdable OR creation_time < transaction_timestamp()),
+        (SELECT 'channel ' || string_agg(channel, ' ') FROM pg_listening_channels() AS channel),
+        (SELECT 'lock ' || string_agg(objid::text, ' ') FROM pg_locks
+            WHERE pid = pg_backend_pid() AND locktype = 'advisory'),
+        (SELECT 'temporary schema' WHERE pg_my_temp_schema() <> 0),
+        (SELECT 'temporary ' || string_agg(relname, ' ') FROM pg_class WHERE relnamespace = pg_my_temp_schema()))
+$$;
+GRANT TEMPORARY ON DATABASE shop TO service_role;
 GRANT USAGE ON SCHEMA public TO anon, authenticated, member, service_role;
 GRANT CREATE ON SCHEMA public TO service_role;
 GRANT SELECT ON todos TO anon;

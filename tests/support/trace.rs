@@ -87,7 +87,14 @@ pub(crate) fn render(frame: &Frame) -> Vec<String> {
                 .chain(columns(frame))
                 .collect();
         }
-        b'V' => "FunctionCallResponse",
+        b'V' => {
+            let value = frame
+                .body
+                .get(4..)
+                .filter(|_| !frame.body.starts_with(&[0xff; 4]));
+            let value = value.map_or_else(|| "NULL".to_owned(), text);
+            return vec!["FunctionCallResponse".into(), value];
+        }
         b'Z' => return vec!["ReadyForQuery".into(), text(&frame.body)],
         b'c' => "CopyDone",
         b'd' => return vec!["CopyData".into(), text(&frame.body)],
@@ -176,7 +183,7 @@ fn encode(tokens: &[String]) -> Vec<u8> {
         ["Execute", portal, limit] => raw::execute(portal, number(limit)),
         ["Sync"] => raw::sync(),
         ["Flush"] => raw::flush(),
-        ["FunctionCall", oid] => raw::function_call(number(oid)),
+        ["FunctionCall", oid, values @ ..] => raw::function_call(number(oid), values),
         ["CopyData", text] => raw::message(b'd', text.as_bytes()),
         ["CopyDone"] => raw::message(b'c', &[]),
         ["CopyFail", why] => raw::message(b'f', &[why.as_bytes(), &[0]].concat()),

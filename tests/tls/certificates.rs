@@ -46,6 +46,11 @@ impl Authority {
     pub(crate) fn issue(&self, file: &str, name: &str) -> Files {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
+        self.issue_as(file, params)
+    }
+
+    /// Signs a certificate of any kind.
+    pub(crate) fn issue_as(&self, file: &str, params: CertificateParams) -> Files {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let files = Files {

@@ -5,6 +5,7 @@ mod forgeries;
 mod key_sets;
 mod logins;
 mod setup;
+mod users;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,6 +33,7 @@ fn settings(algorithms: &[Algorithm], keys: KeySource) -> Settings {
         tenant_claim: Some(ClaimPath::parse("$.tenant").unwrap()),
         anonymous_role: None,
         token_cache_bytes: 1_000_000,
+        ways: Ways::default(),
     }
 }
 

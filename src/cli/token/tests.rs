@@ -37,6 +37,7 @@ async fn log_in(keys: KeySource, algorithm: Algorithm, token: &str) -> Result<Ma
         tenant_claim: Some(ClaimPath::parse("tenant").unwrap()),
         anonymous_role: None,
         token_cache_bytes: 0,
+        ways: crate::auth::Ways::default(),
     };
     let auth = Authenticator::new(settings, Events::none()).unwrap();
     let wanted = Wanted {

@@ -17,6 +17,7 @@ use super::guard::Policies;
 use super::identity::claim_path;
 use super::roles::Roles;
 use super::unknown_name;
+use super::ways::{self, OtherWays};
 
 /// What `[auth]` says.
 pub(super) struct Auth {
@@ -26,7 +27,7 @@ pub(super) struct Auth {
     pub(super) tenant_claim: TenantClaim,
 }
 
-/// Whether tokens name tenants.
+/// Whether tokens, or users, name tenants.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum TenantClaim {
     Configured,
@@ -76,7 +77,8 @@ pub(super) fn auth(top: &Section<'_>, roles: &Roles, policies: &Policies) -> Aut
     let anonymous_role = auth.maybe("anonymous_role", |item| end_user_role(item, roles, policies));
     let token_cache_bytes = auth.count("token_cache_bytes", 16 << 20, 0, 1 << 40) as u64;
     let sections = auth.sections("issuers");
-    if sections.is_empty() && anonymous_role.is_none() {
+    let OtherWays { ways, tenants } = ways::ways(top, &auth, &sections, roles);
+    if sections.is_empty() && anonymous_role.is_none() && !auth.has("users_file") {
         auth.mistake(
             "issuers",
             "there is none, so nobody could log in: add an [[auth.issuers]]",
@@ -90,7 +92,7 @@ pub(super) fn auth(top: &Section<'_>, roles: &Roles, policies: &Policies) -> Aut
     let claim = if auth.has("tenant_claim") {
         TenantClaim::Configured
     } else {
-        TenantClaim::Absent
+        tenants
     };
     let settings: Option<Settings> = ClaimPath::parse(&role_claim).ok().map(|role_claim| Settings {
         issuers,
@@ -100,6 +102,7 @@ pub(super) fn auth(top: &Section<'_>, roles: &Roles, policies: &Policies) -> Aut
         tenant_claim,
         anonymous_role,
         token_cache_bytes,
+        ways,
     });
     if let Some(settings) = settings.as_ref()
         && top.is_clean("auth")
@@ -131,6 +134,7 @@ fn try_out(top: &Section<'_>, auth: &Section<'_>, issuers: &[Section<'_>], setti
             Place::Issuers => (Some(auth), "issuers"),
             Place::DefaultRole => (Some(auth), "default_role"),
             Place::AnonymousRole => (Some(auth), "anonymous_role"),
+            Place::Users => (Some(auth), "users_file"),
             Place::Roles => (Some(top), "roles"),
         };
         section.unwrap_or(auth).mistake(key, message);
@@ -356,7 +360,7 @@ fn key_set_url(section: &Section<'_>) -> Option<KeySource> {
 }
 
 /// Keys that came in clear could be anybody's; only this machine itself is let off.
-fn safe_url(item: &Item<'_>) -> Option<String> {
+pub(super) fn safe_url(item: &Item<'_>) -> Option<String> {
     let text = item.text()?;
     let url = match Url::parse(&text) {
         Ok(url) => url,

@@ -4,7 +4,7 @@ use crate::base::{DatabaseName, ServerName};
 use crate::tenant::{NAME_BYTES, PATTERN_NAME_BYTES, Placement, Separation, TENANT_MARK};
 
 use super::super::raw::{Item, Section};
-use super::postgres_name;
+use super::{pool_mode, postgres_name};
 
 /// Whose placement it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum Kind<'a> {
     Pattern,
 }
 
-/// Reads `database`, `schema`, `extra_search_path` and `shared` of an entry.
+/// Reads `database`, `schema`, `extra_search_path`, `shared` and `pool_mode` of an entry.
 pub(super) fn placement(
     entry: &Section<'_>,
     server: Option<ServerName>,
@@ -31,6 +31,7 @@ pub(super) fn placement(
     let schema_item = entry.get("schema");
     let shared = entry.get("shared").and_then(|item| item.flag()).unwrap_or(false);
     let extra = entry.get("extra_search_path");
+    let mode = entry.get("pool_mode").and_then(|item| pool_mode(&item));
     if let (Some(extra), None) = (&extra, &schema_item) {
         extra.mistake("needs a schema to come after");
     }
@@ -61,6 +62,7 @@ pub(super) fn placement(
         server: server?,
         database: DatabaseName::new(database),
         separation,
+        pool_mode: mode,
     };
     if kind == Kind::Pattern {
         told_apart(entry, &placement);

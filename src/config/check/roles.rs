@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::base::{LoginName, RoleName};
+use crate::base::{LoginName, PoolMode, RoleName};
 use crate::pool::LoginSettings;
 use crate::tenant::{NAME_BYTES, RoleSettings, TenantChoice};
 
 use super::super::raw::{Item, Section};
 use super::guard::Policies;
-use super::unknown_name;
+use super::{pool_mode, tls, unknown_name};
 
 /// The roles as configured; a role with a mistake is kept as far as it can be read.
 pub(super) struct Roles(BTreeMap<RoleName, Role>);
@@ -17,6 +17,15 @@ struct Role {
     login: Option<LoginName>,
     choice: TenantChoice,
     policy: String,
+    certificate: Certificate,
+    pool_mode: Option<PoolMode>,
+}
+
+/// Whether a role is had without a client certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Certificate {
+    Needed,
+    Free,
 }
 
 pub(super) fn roles(
@@ -43,6 +52,17 @@ pub(super) fn roles(
         } else {
             TenantChoice::FromToken
         };
+        let certificate = if section.flag("require_certificate", false) {
+            Certificate::Needed
+        } else {
+            Certificate::Free
+        };
+        if certificate == Certificate::Needed && !tls::asks_for_certificates(top) {
+            section.mistake(
+                "require_certificate",
+                "needs client_ca in [listen.tls]: otherwise no client can show a certificate",
+            );
+        }
         if let Some(why) = forbidden(&name, logins) {
             item.mistake(why);
         }
@@ -65,6 +85,8 @@ pub(super) fn roles(
             login,
             choice,
             policy,
+            certificate,
+            pool_mode: section.maybe("pool_mode", pool_mode),
         };
         roles.insert(RoleName::new(name), role);
     }
@@ -91,6 +113,14 @@ impl Roles {
         self.0.get(role).map(|role| role.policy.as_str())
     }
 
+    /// The roles that are had with a client certificate alone.
+    pub(super) fn with_certificate(&self) -> BTreeSet<RoleName> {
+        let needs = |(name, role): (&RoleName, &Role)| {
+            (role.certificate == Certificate::Needed).then(|| name.clone())
+        };
+        self.0.iter().filter_map(needs).collect()
+    }
+
     /// Whether some role may choose its tenant freely.
     pub(super) fn any_chooses_tenant(&self) -> bool {
         self.0.values().any(|role| role.choice == TenantChoice::Any)
@@ -104,6 +134,7 @@ impl Roles {
                 let settings = RoleSettings {
                     login: role.login.clone()?,
                     choice: role.choice,
+                    pool_mode: role.pool_mode,
                 };
                 Some((name.clone(), settings))
             })

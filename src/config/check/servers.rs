@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::base::{LoginName, ServerName};
+use crate::base::{LoginName, PoolMode, ServerName};
 use crate::net::Endpoint;
 use crate::pool::{LoginSettings, ServerSettings, Settings};
 
 use super::super::raw::{Item, Section};
 use super::super::secret;
-use super::{postgres_name, tls};
+use super::{pool_mode, postgres_name, tls};
 
 /// Longest path of a Unix socket (`sun_path` of sockaddr_un on Linux, less its terminator).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -69,15 +69,14 @@ pub(super) fn logins(top: &Section<'_>) -> HashMap<LoginName, LoginSettings> {
         .collect()
 }
 
+/// Sizes and times, and the mode of sessions for which nothing else says one.
 pub(super) fn pool(
     top: &Section<'_>,
     servers: HashMap<ServerName, ServerSettings>,
     logins: HashMap<LoginName, LoginSettings>,
-) -> Settings {
+) -> (Settings, PoolMode) {
     let pool = top.section("pool");
-    pool.or("pool_mode", "transaction".to_owned(), |item| {
-        item.choice(&[("transaction", ())]).and(item.text())
-    });
+    let mode = pool.or("pool_mode", PoolMode::Transaction, pool_mode);
     let settings = Settings {
         default_pool_size: pool.count("default_pool_size", 20, 1, POOL_SIZE),
         min_pool_size: pool.count("min_pool_size", 0, 0, POOL_SIZE),
@@ -103,7 +102,7 @@ pub(super) fn pool(
             );
         }
     }
-    settings
+    (settings, mode)
 }
 
 fn host(item: &Item<'_>) -> Option<String> {

@@ -15,7 +15,7 @@ use super::auth::TenantClaim;
 use super::overlap::{self, Occupants};
 use super::placement::{Kind, placement};
 use super::roles::Roles;
-use super::{postgres_name, unknown_name};
+use super::{pool_mode, postgres_name, unknown_name};
 
 type Servers = HashMap<ServerName, ServerSettings>;
 
@@ -150,6 +150,7 @@ impl Reader<'_> {
             server,
             database: DatabaseName::new(database),
             tenant,
+            pool_mode: entry.get("pool_mode").and_then(|item| pool_mode(&item)),
         };
         match self.settings.databases.entry(DatabaseName::new(name)) {
             Entry::Occupied(entered) => entry.mistake("name", format!("{} is there twice", entered.key())),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::client::{Tls, TlsDemand};
 use crate::net::Endpoint;
 use crate::net::tls::{
-    Acceptor, AcceptorSettings, Connector, ConnectorSettings, MinVersion, SslMode, TlsError,
+    Acceptor, AcceptorSettings, CertificateDemand, ClientCertificates, Connector, ConnectorSettings,
+    MinVersion, SslMode, TlsError,
 };
 
 use super::super::raw::{Item, Section};
@@ -20,8 +21,10 @@ pub(super) fn listener(listen: &Section<'_>) -> Option<Tls> {
         ("allow", Some(TlsDemand::Allow)),
         ("require", Some(TlsDemand::Require)),
     ];
+    let asked = certificate_demand(&tls);
     // A certificate that a client could do without in clear text would prove nothing.
-    let default = if client_ca.is_some() { "require" } else { "allow" };
+    let needs_tls = client_ca.is_some() && asked == CertificateDemand::Require;
+    let default = if needs_tls { "require" } else { "allow" };
     let demand = word(&tls, "mode", default, &modes);
     let versions = [("1.2", MinVersion::Tls12), ("1.3", MinVersion::Tls13)];
     let min_version = word(&tls, "min_version", "1.2", &versions).unwrap_or(MinVersion::Tls12);
@@ -33,23 +36,27 @@ pub(super) fn listener(listen: &Section<'_>) -> Option<Tls> {
     };
     let (certificate, key) = (file("certificate"), file("key"));
     let demand = demand?;
-    if client_ca.is_some() && demand != TlsDemand::Require {
+    if needs_tls && demand != TlsDemand::Require {
         tls.mistake(
             "mode",
-            "must be \"require\" with client_ca, or clients could do without a certificate",
+            "must be \"require\" with client_ca, or clients could do without a certificate; if they may, set \
+             client_certificate = \"optional\"",
         );
         return None;
     }
     let settings = AcceptorSettings {
         certificate: certificate?,
         key: key?,
-        client_ca,
+        clients: client_ca.map(|ca| ClientCertificates { ca, demand: asked }),
         min_version,
     };
     let files = [
         ("certificate", Some(settings.certificate.clone())),
         ("key", Some(settings.key.clone())),
-        ("client_ca", settings.client_ca.clone()),
+        (
+            "client_ca",
+            settings.clients.as_ref().map(|clients| clients.ca.clone()),
+        ),
     ];
     match Acceptor::new(settings) {
         Ok(acceptor) => Some(Tls {
@@ -64,6 +71,32 @@ pub(super) fn listener(listen: &Section<'_>) -> Option<Tls> {
             None
         }
     }
+}
+
+/// Whether clients have to show a certificate, where there is a `client_ca` to check it against.
+fn certificate_demand(tls: &Section<'_>) -> CertificateDemand {
+    const KEY: &str = "client_certificate";
+    let demands = [
+        ("require", CertificateDemand::Require),
+        ("optional", CertificateDemand::Optional),
+    ];
+    if tls.has("client_ca") {
+        return word(tls, KEY, "require", &demands).unwrap_or(CertificateDemand::Require);
+    }
+    if tls.get(KEY).is_some() {
+        tls.mistake(KEY, "needs client_ca");
+    }
+    CertificateDemand::Optional
+}
+
+/// Whether clients are asked for certificates, going by what is there.
+pub(super) fn asks_for_certificates(top: &Section<'_>) -> bool {
+    // The keys have been asked for, and their mistakes noted, by [`listener`].
+    let tls = top.get("listen").and_then(|listen| listen.child("tls"));
+    tls.is_some_and(|tls| {
+        let mode = tls.child("mode").and_then(|mode| mode.text());
+        tls.child("client_ca").is_some() && mode.as_deref() != Some("disable")
+    })
 }
 
 /// How a server is encrypted and trusted; `None` for clear text or after a mistake.

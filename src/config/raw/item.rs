@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -135,6 +136,27 @@ impl<'s> Item<'s> {
         }
     }
 
+    /// The value of a key, if it is a table that has it. Nothing is noted, and the key still has to be asked for.
+    pub(in super::super) fn child(&self, key: &str) -> Option<Item<'s>> {
+        let DeValue::Table(table) = self.value.get_ref() else {
+            return None;
+        };
+        table.get(key).map(|value| Item {
+            key: format!("{}.{key}", self.key),
+            value,
+            ..self.clone()
+        })
+    }
+
+    /// The value as JSON; dates and times have no place in it.
+    pub(in super::super) fn json(&self) -> Option<Value> {
+        let json = json(self.value.get_ref());
+        if json.is_none() {
+            self.mistake("must hold what JSON can: texts, numbers, true, false, arrays and tables");
+        }
+        json
+    }
+
     /// Whether it is a table.
     pub(in super::super) fn is_table(&self) -> bool {
         self.value.get_ref().is_table()
@@ -193,4 +215,26 @@ impl<'s> Item<'s> {
         self.mistake(format!("must be {wanted}, not {got}"));
         None
     }
+}
+
+fn json(value: &DeValue<'_>) -> Option<Value> {
+    Some(match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Integer(digits) => Value::from(i64::from_str_radix(digits.as_str(), digits.radix()).ok()?),
+        DeValue::Float(digits) => Value::from(serde_json::Number::from_f64(digits.as_str().parse().ok()?)?),
+        DeValue::Boolean(flag) => Value::from(*flag),
+        DeValue::Datetime(_) => return None,
+        DeValue::Array(array) => Value::Array(
+            array
+                .iter()
+                .map(|value| json(value.get_ref()))
+                .collect::<Option<_>>()?,
+        ),
+        DeValue::Table(table) => {
+            let entries = table
+                .iter()
+                .map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)));
+            Value::Object(entries.collect::<Option<_>>()?)
+        }
+    })
 }

@@ -1,6 +1,7 @@
 //! Mistakes in who may log in, and where to.
 
 use super::*;
+use crate::base::PoolMode;
 
 #[test]
 fn servers_and_logins() {
@@ -161,6 +162,39 @@ fn roles() {
             )],
         );
     }
+}
+
+#[test]
+fn pool_modes() {
+    let wrong = "must be \"transaction\" or \"session\", not \"statement\"";
+    let role = ("login = \"app\"", "login = \"app\"\npool_mode = \"statement\"");
+    expect(role, "", &[&format!("roles.authenticated.pool_mode: {wrong}")]);
+    let tenant = "pool_mode = \"statement\"";
+    added(tenant, &[&format!("tenants.tenant[0].pool_mode: {wrong}")]);
+    added(
+        "pool_mode = true",
+        &["tenants.tenant[0].pool_mode: must be a string"],
+    );
+    let pattern = "[[tenants.pattern]]\nmatch = \"p_*\"\npool_mode = \"x\"";
+    added(pattern, &["tenants.pattern[0].pool_mode: must be"]);
+    let database = "[[tenants.database]]\nname = \"app\"\npool_mode = \"x\"";
+    added(database, &["tenants.database[0].pool_mode: must be"]);
+
+    let text = SMALL.replace("name = \"acme\"", "name = \"acme\"\npool_mode = \"session\"");
+    let mode_of = |text: &str| {
+        let config = parse(text).unwrap();
+        let directory = crate::tenant::Directory::new(config.tenants);
+        let route = directory.route_for(&"authenticated".into(), &["acme".into()], "acme");
+        route.unwrap().mode
+    };
+    assert_eq!(mode_of(SMALL), PoolMode::Transaction);
+    assert_eq!(mode_of(&text), PoolMode::Session);
+    assert_eq!(
+        mode_of(&format!("{SMALL}[pool]\npool_mode = \"session\"")),
+        PoolMode::Session
+    );
+    let by_role = text.replace("login = \"app\"", "login = \"app\"\npool_mode = \"transaction\"");
+    assert_eq!(mode_of(&by_role), PoolMode::Transaction);
 }
 
 #[test]

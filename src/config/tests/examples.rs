@@ -132,7 +132,11 @@ fn every_key_and_its_default_are_documented() {
         "secret = { env = \"SECRET\" }",
         "jwks_url = \"https://a.b/c\"\nalgorithms = [\"ES256\"]",
     );
-    for config in [parse(SMALL).unwrap(), parse(&format!("{jwks}[admin]")).unwrap()] {
+    let oauth = "[auth.oauth]\nissuer = \"https://a.b\"\n";
+    for config in [
+        parse(SMALL).unwrap(),
+        parse(&format!("{jwks}{oauth}[admin]")).unwrap(),
+    ] {
         for effective in &config.effective {
             let key = effective.key.rsplit('.').next().unwrap();
             if effective.origin == Origin::Default {

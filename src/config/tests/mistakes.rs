@@ -61,8 +61,8 @@ fn times_and_choices() {
         &["pool.min_pool_size: is more than default_pool_size"],
     );
     added(
-        "[pool]\npool_mode = \"session\"",
-        &["pool.pool_mode: must be \"transaction\", not \"session\""],
+        "[pool]\npool_mode = \"statement\"",
+        &["pool.pool_mode: must be \"transaction\" or \"session\", not \"statement\""],
     );
     added(
         "[log]\nformat = \"xml\"",

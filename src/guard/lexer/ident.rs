@@ -6,13 +6,30 @@ use super::{Cursor, Kw, LexError, Token, TokenKind};
 const NAME_BYTES: usize = 63;
 
 /// `ident_start` of scan.l: every byte of a multi-byte character counts as a letter.
-pub(super) fn is_start(byte: u8) -> bool {
+pub(super) const fn is_start(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
 }
 
-/// `ident_cont` of scan.l.
+/// `ident_cont` of scan.l. By table: this is asked of most bytes of most statements.
 pub(super) fn is_continued(byte: u8) -> bool {
-    is_start(byte) || byte.is_ascii_digit() || byte == b'$'
+    CONTINUED.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
+static CONTINUED: [bool; 256] = continued();
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "runs at compile time, where a bad index is a build error"
+)]
+const fn continued() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let character = byte as u8;
+        table[byte] = is_start(character) || character.is_ascii_digit() || character == b'$';
+        byte += 1;
+    }
+    table
 }
 
 impl Cursor<'_> {
@@ -24,8 +41,8 @@ impl Cursor<'_> {
         let mut token = self.made(TokenKind::Word, start);
         let source = token.source(self.text);
         token.kw = Kw::lookup(source.as_bytes());
-        let folds = source.bytes().any(|b| b.is_ascii_uppercase());
-        if folds || source.len() > NAME_BYTES {
+        let is_plain = token.kw != Kw::None || !source.bytes().any(|b| b.is_ascii_uppercase());
+        if !is_plain || source.len() > NAME_BYTES {
             token.text = Some(clipped(&source.to_ascii_lowercase()).into());
         }
         token

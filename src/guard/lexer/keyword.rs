@@ -53,6 +53,11 @@ keywords! {
 }
 
 impl Kw {
+    /// The keyword in lower case; `None` for [`Kw::None`].
+    pub(crate) fn text(self) -> Option<&'static str> {
+        ALL.get((self as usize).wrapping_sub(1)).map(|(text, _)| *text)
+    }
+
     /// The keyword an unquoted word is, compared without regard to ASCII case.
     pub(crate) fn lookup(word: &[u8]) -> Self {
         if word.len() > LONGEST {
@@ -121,12 +126,14 @@ mod tests {
     fn every_keyword_is_found_in_any_case() {
         for (text, kw) in ALL {
             assert_eq!(Kw::lookup(text.as_bytes()), *kw);
+            assert_eq!(kw.text(), Some(*text));
             assert_eq!(Kw::lookup(text.to_ascii_uppercase().as_bytes()), *kw);
         }
     }
 
     #[test]
     fn other_words_are_none() {
+        assert_eq!(Kw::None.text(), None);
         for word in [
             "",
             "selects",

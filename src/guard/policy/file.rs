@@ -1,5 +1,7 @@
 //! The policy's file: keys, defaults, and every mistake.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use super::super::class::{ClassSet, Grant};
@@ -95,7 +97,7 @@ pub(super) fn parse(source: &str, read: ReadFile<'_>) -> Result<Policy, Vec<Poli
             bytes: ceiling("max_row_bytes", file.max_row_bytes, &mut mistakes),
         },
         timeouts: time_limits(&file, &mut mistakes),
-        registered: registered(&file, read, &mut mistakes),
+        registered: registered(&file, read, &mut mistakes).map(Arc::new),
         name: file.name.into(),
         trusted: file.trusted,
         ..Policy::empty()
@@ -130,7 +132,7 @@ fn statements(file: &File, mistakes: &mut Mistakes) -> ClassSet {
             None => format!("{text:?} is no class of statements"),
             Some(class) if class.grant() == Grant::Trusted => format!("{class} needs a trusted policy"),
             Some(class) if class.grant() == Grant::Never => {
-                format!("{class} cannot be allowed: it does not work in transaction mode")
+                format!("{class} cannot be allowed: it does not work when server connections are shared")
             }
             Some(class) => {
                 statements.insert(class);

@@ -93,8 +93,52 @@ fn set_config_in_every_spelling_and_position() {
     all(
         "0A000",
         r#"
-        SELECT set_config('TimeZone', 'UTC', false)
+        SELECT 1 FROM t WHERE set_config('TimeZone', 'UTC', false) = ''
+        SELECT 1 FROM t, set_config('TimeZone', 'UTC', false)
+        SELECT 1 WHERE false UNION SELECT set_config('TimeZone', 'UTC', false)
+        SELECT 1 FROM t ORDER BY 1, set_config('TimeZone', 'UTC', false)
+        SELECT DISTINCT set_config('TimeZone', 'UTC', false)
+        SELECT CASE WHEN true THEN 1 ELSE 2 END, set_config('TimeZone', 'UTC', false)
+        SELECT coalesce(a, set_config('TimeZone', 'UTC', false))
+        SELECT (SELECT set_config('TimeZone', 'UTC', false))
+        SELECT ARRAY[1, set_config('TimeZone', 'UTC', false)]
+        (SELECT set_config('TimeZone', 'UTC', false))
+        VALUES (set_config('TimeZone', 'UTC', false))
+        WITH a AS (SELECT 1) SELECT set_config('TimeZone', 'UTC', false)
+        WITH a AS (SELECT set_config('TimeZone', 'UTC', false)) SELECT 1
+        INSERT INTO t SELECT set_config('TimeZone', 'UTC', false)
+        INSERT INTO t VALUES (1) RETURNING set_config('TimeZone', 'UTC', false)
+        COPY (SELECT set_config('TimeZone', 'UTC', false)) TO STDOUT
+        DECLARE c CURSOR FOR SELECT set_config('TimeZone', 'UTC', false)
+        CALL p(set_config('TimeZone', 'UTC', false))
+        SELECT set_config('TimeZone', 'UTC', $1)
+        SELECT set_config('TimeZone', 'UTC', 'false')
+        SELECT set_config('TimeZone', 'UTC', "false")
         SELECT set_config('jit', 'off', "true")
+        "#,
+    );
+    all(
+        "42501",
+        r#"
+        SELECT set_config('role', 'x', false)
+        SELECT set_config('RoLe', 'x', FALSE)
+        SELECT set_config('session_authorization', 'x', false)
+        SELECT set_config('app.user_id', 'x', false)
+        SELECT set_config('APP.tenant_id', 'x', false)
+        SELECT set_config('claims.x', 'x', false)
+        SELECT set_config('request.jwt.claims', 'x', false)
+        SELECT set_config(E'\x72ole', 'x', false)
+        SELECT set_config(U&'\0072ole', 'x', false)
+        SELECT set_config($1, 'x', false)
+        SELECT set_config('TimeZone'::text, 'x', false)
+        SELECT set_config('TimeZone', 'UTC', false), set_config('role', 'x', false)
+        SELECT set_config('TimeZone', set_config('role', 'x', false), false)
+        SELECT set_config('transaction_isolation', 'serializable', false)
+        SELECT set_config('client_encoding', 'SJIS', false)
+        SELECT set_config('standard_conforming_strings', 'off', false)
+        SELECT set_config('search_path', 'x', false)
+        SELECT set_config('TimeZone', 'UTC')
+        SELECT set_config('TimeZone', 'UTC', false, 1)
         "#,
     );
     let nested = "SELECT set_config('jit', set_config('role','x',true), true)";
@@ -253,10 +297,10 @@ fn what_transaction_pooling_cannot_keep() {
         PREPARE TRANSACTION 'x'
         COMMIT PREPARED 'x'
         ROLLBACK PREPARED 'x'
-        SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY
-        SET default_transaction_read_only = on
-        SET default_transaction_isolation TO serializable
         SELECT pg_advisory_lock(1)
+        SET client_encoding TO 'LATIN1'
+        SET NAMES 'SJIS'
+        SET LOCAL client_encoding = sql_ascii
         "#,
     );
     for text in texts {
@@ -317,8 +361,6 @@ fn settings_that_are_not_the_sessions_to_change() {
         SET row_security = off
         SET session_replication_role = replica
         SET standard_conforming_strings = off
-        SET client_encoding = 'SJIS'
-        SET NAMES 'latin1'
         SET work_mem = '4GB'
         SET transform_null_equals = on
         SET backslash_quote = on

@@ -12,6 +12,41 @@ fn set_config_of_a_harmless_setting_ends_with_the_transaction() {
     );
     assert_eq!(script.statements()[0].sql(), script.text());
     assert_eq!(state("SELECT set_config('TimeZone', $1, true)"), "ok");
+    assert_eq!(
+        actions("SELECT 1 FROM t WHERE set_config('jit', 'off', false) = 'off'"),
+        [Action::Query]
+    );
+}
+
+#[test]
+fn set_config_by_itself_is_kept() {
+    for (text, kept) in [
+        (
+            "SELECT current_setting('jit') AS cur, set_config('jit', 'off', FALSE) AS new",
+            vec!["jit"],
+        ),
+        ("SELECT set_config('TimeZone', $1, false)", vec!["timezone"]),
+        (
+            "select pg_catalog.set_config('lock_timeout', coalesce($1, '1s'), false) as a, \
+             set_config('DateStyle', 'ISO', false), set_config('datestyle', 'ISO', false)",
+            vec!["datestyle", "lock_timeout"],
+        ),
+        (
+            "SELECT set_config('bytea_output','hex',false) FROM pg_show_all_settings() WHERE name = 'bytea_output'",
+            vec!["bytea_output"],
+        ),
+        (
+            "SELECT set_config('TimeZone', 'UTC', true), set_config('lock_timeout', '1s', false)",
+            vec!["lock_timeout"],
+        ),
+    ] {
+        let kept: Box<[Box<str>]> = kept.into_iter().map(Into::into).collect();
+        assert_eq!(actions(text), [Action::SetConfig(kept)], "{text}");
+    }
+    assert_eq!(
+        actions("SELECT set_config('TimeZone', 'UTC', true)"),
+        [Action::Query]
+    );
 }
 
 const LEGITIMATE: &str = r#"
@@ -71,6 +106,10 @@ const LEGITIMATE: &str = r#"
         START TRANSACTION READ WRITE DEFERRABLE
         SET TRANSACTION READ WRITE
         SET transaction_isolation = 'serializable'
+        SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY
+        SET default_transaction_read_only = on
+        SET default_transaction_isolation TO serializable
+        SET LOCAL default_transaction_deferrable TO on
         SAVEPOINT a; RELEASE a; ROLLBACK TO SAVEPOINT a; COMMIT WORK; ROLLBACK AND NO CHAIN; END; ABORT
         SELECT pg_advisory_unlock_all();⏎CLOSE ALL;⏎UNLISTEN *;⏎RESET ALL;
         DISCARD ALL
@@ -121,10 +160,13 @@ fn each_statement_has_its_action() {
             vec![Commit { chain: false }, Rollback { chain: false }],
         ),
         (
-            "SAVEPOINT s; RELEASE SAVEPOINT s; ROLLBACK TO s",
-            vec![Savepoint, Release, RollbackTo],
+            "SAVEPOINT S; RELEASE SAVEPOINT \"S\"; ROLLBACK TO s",
+            vec![Savepoint("s".into()), Release("S".into()), RollbackTo("s".into())],
         ),
-        ("ROLLBACK TRANSACTION TO SAVEPOINT s", vec![RollbackTo]),
+        (
+            "ROLLBACK TRANSACTION TO SAVEPOINT savepoint",
+            vec![RollbackTo("savepoint".into())],
+        ),
         ("SET LOCAL transaction_read_only = on", vec![SetTransaction]),
         (
             "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
@@ -147,6 +189,17 @@ fn each_statement_has_its_action() {
                 scope: SetScope::Session,
                 value: SetValue::Assign("\"timezone\" TO 'UTC'".into()),
             })],
+        ),
+        (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+            vec![SetDefaults(
+                [SetSetting {
+                    name: "default_transaction_read_only".into(),
+                    scope: SetScope::Session,
+                    value: SetValue::Assign("\"default_transaction_read_only\" TO 'on'".into()),
+                }]
+                .into(),
+            )],
         ),
         (
             "RESET standard_conforming_strings",

@@ -9,7 +9,6 @@ fn trusted_roles_may_do_what_can_work() {
         CREATE TABLE t (a int)
         DO $$BEGIN END$$
         GRANT EXECUTE ON FUNCTION set_config(text, text, bool) TO x
-        UPDATE pg_settings SET setting = ''
         SELECT lo_get(1)
         EXPLAIN ANALYZE SELECT 1
         NOTIFY c
@@ -31,15 +30,24 @@ fn trusted_roles_may_do_what_can_work() {
         r#"
         SET ROLE x
         RESET ROLE
+        UPDATE pg_settings SET setting = ''
         SET SESSION AUTHORIZATION x
         SET app.user_id = 1
         SET standard_conforming_strings = off
         SELECT set_config('role', 'x', true)
-        SELECT set_config($1, 'x', true)
         "#,
     ) {
         assert_eq!(state_as("admin", text), "42501", "{text}");
     }
+    assert_eq!(state_as("admin", "SELECT set_config($1, 'x', true)"), "0A000");
+    assert_eq!(
+        state_as("admin", "SELECT set_config('search_path', 'x', false)"),
+        "ok"
+    );
+    assert_eq!(
+        state_as("admin", "SELECT set_config('transaction_isolation', 'x', false)"),
+        "0A000"
+    );
     let utility = |text: &str| judge_as("admin", text).unwrap().statements()[0].action() == &Action::Utility;
     for text in lines(
         r#"
@@ -208,4 +216,18 @@ fn verdicts_are_cached_by_policy_and_text() {
         &uncached.judge(&policy, b"SELECT 1").unwrap(),
         &uncached.judge(&policy, b"SELECT 1").unwrap()
     ));
+}
+
+#[test]
+fn psql_is_told_why_it_cannot_change_a_password() {
+    let hint = |text: &str| {
+        judge_as("web", text)
+            .unwrap_err()
+            .hint
+            .clone()
+            .unwrap_or_default()
+    };
+    assert!(hint("ALTER USER \"me\" PASSWORD 'SCRAM-SHA-256$4096:x'").contains("token"));
+    assert!(hint("alter role me with encrypted password 'x'").contains("token"));
+    assert!(hint("ALTER TABLE password ADD password text").contains("Schema changes"));
 }

@@ -1,52 +1,78 @@
 //! What is sent to the server, each message with what will answer it.
 
-use super::{Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, REFUSED};
+use super::{Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED};
 use crate::base::Fault;
 use crate::guard::{Action, Cleared};
-use crate::identity::{Binding, Bound};
+use crate::identity::Bound;
 use crate::session::effect::Effect;
+use crate::session::opening::{Mode, Opening};
 use crate::session::statement::{Prepared, READ_SETTING, ROLLBACK, Statement};
 use crate::session::warrant::Warrant;
+use crate::wire::body::FunctionCall;
 use crate::wire::encode::{self, NO_TYPES};
 use crate::wire::replies::{Awaited, Delivery, Own};
 use crate::wire::tag::client as tag;
 
+/// The count of the formats of one result column.
+const ONE_RESULT: [u8; 2] = [0, 1];
+
 impl Link {
     /// The right to send a statement. Puts the binding into force ahead of it, unless it is in force or the
     /// statement goes without.
-    pub(in crate::session) fn warrant(
-        &mut self,
-        action: Option<&Action>,
-        binding: &Binding,
-        prelude: &Prepared,
-    ) -> Warrant {
+    pub(in crate::session) fn warrant(&mut self, action: Option<&Action>, opening: &Opening) -> Warrant {
         if let Some(warrant) = Warrant::without_identity(action) {
             return warrant;
         }
         let bound = match self.bound.take() {
             Some(bound) => bound,
-            None => self.put_prelude(binding, prelude),
+            None => self.put_prelude(opening),
         };
         Warrant::with_identity(self.bound.insert(bound))
     }
 
-    fn put_prelude(&mut self, binding: &Binding, statement: &Prepared) -> Bound {
+    fn put_prelude(&mut self, opening: &Opening) -> Bound {
+        self.put_modes(&opening.modes);
+        let (binding, statement) = (&opening.binding, &opening.prelude);
         self.binding_is = Known::Predicted;
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
-        // The unnamed portal needs no closing, yet it may hold something that the client has bound.
-        let portal = if self.portals.get(b"").is_some() {
+        let portal = self.free_portal();
+        let bound = binding.put_prelude(&mut self.upstream, portal, statement.name());
+        self.after_hidden(portal);
+        bound
+    }
+
+    /// Gives the transaction its modes, unless it has them: ahead of everything that takes a snapshot.
+    pub(in crate::session) fn put_modes(&mut self, modes: &[Mode]) {
+        if self.modes == Modes::Set {
+            return;
+        }
+        self.modes = Modes::Set;
+        for mode in modes {
+            self.prepare(&mode.prepared, &mode.sql, Delivery::Hide, Effect::None);
+            let portal = self.free_portal();
+            encode::bind_text::<&str>(&mut self.upstream, portal, mode.prepared.name(), &[]);
+            encode::execute(&mut self.upstream, portal);
+            self.after_hidden(portal);
+        }
+    }
+
+    /// The unnamed portal, which needs no closing; but it may hold something that the client has bound.
+    fn free_portal(&self) -> &'static str {
+        if self.portals.get(b"").is_some() {
             INTERNAL_PORTAL
         } else {
             ""
-        };
-        let bound = binding.put_prelude(&mut self.upstream, portal, statement.name());
+        }
+    }
+
+    /// Expects the answers to Bind and Execute of a statement of our own, and closes its portal.
+    fn after_hidden(&mut self, portal: &str) {
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
         self.expect(Awaited::Execution, Delivery::Hide, Effect::None);
         if !portal.is_empty() {
             encode::close_portal(&mut self.upstream, portal);
             self.expect(Awaited::Close, Delivery::Hide, Effect::None);
         }
-        bound
     }
 
     /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
@@ -104,6 +130,31 @@ impl Link {
         self.run_unnamed(cleared.sql(), Delivery::ForwardRows, effect);
     }
 
+    /// Sends the statement that a FunctionCall stands for, with the values of the call. What the client has
+    /// bound stays as it is.
+    pub(in crate::session) fn call_function(
+        &mut self,
+        cleared: &Cleared,
+        call: &FunctionCall<'_>,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        self.asked = Asked::Work;
+        encode::parse(&mut self.upstream, "", cleared.sql(), NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        let tail = call.values.len() + ONE_RESULT.len() + call.result_format.len();
+        encode::bind_head(&mut self.upstream, INTERNAL_PORTAL.as_bytes(), "", tail);
+        for part in [call.values, &ONE_RESULT, &call.result_format] {
+            self.upstream.extend_from_slice(part);
+        }
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Execution, Delivery::FunctionResult, effect);
+        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Close, Delivery::Hide, Effect::None);
+    }
+
     /// Sends a cleared SET in the form that ends with the transaction.
     pub(in crate::session) fn set_locally(
         &mut self,
@@ -133,7 +184,8 @@ impl Link {
         self.expect(Awaited::Execution, Delivery::Forward, effect);
     }
 
-    fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
+    /// Runs a statement on unnamed statement and portal.
+    pub(in crate::session) fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
         self.asked = Asked::Work;
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
@@ -175,12 +227,10 @@ impl Link {
         self.sync();
     }
 
-    /// A savepoint has been returned to: the session settings that have changed are read again.
-    pub(in crate::session) fn read_touched(&mut self, read_setting: &Prepared) {
-        for name in self.touched.clone() {
-            let effect = Effect::SettingRead(name.clone());
-            self.run_internal(read_setting, READ_SETTING, &[&name], Delivery::Capture, effect);
-        }
+    /// A setting of the session has been changed: what it is now is read back, and kept.
+    pub(in crate::session) fn read_back(&mut self, name: &str, read_setting: &Prepared) {
+        let effect = Effect::SettingRead(name.into());
+        self.run_internal(read_setting, READ_SETTING, &[name], Delivery::Capture, effect);
     }
 
     /// Makes the server fail here, and the client see `fault` as the reason.

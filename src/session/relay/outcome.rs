@@ -3,7 +3,7 @@
 use super::{Goes, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, CopyIn, Known, Shapes};
+use crate::session::link::{Asked, Batch, Block, Changes, CopyIn, Known, Lost, Modes, Shapes};
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
 use crate::wire::encode::TransactionStatus;
@@ -32,6 +32,7 @@ impl Session {
             Effect::TransactionEnded(next) => {
                 if let Some(link) = &mut self.link {
                     link.block = next;
+                    link.changes.settle();
                 }
                 // A COMMIT of a failed transaction is answered with ROLLBACK.
                 if body.starts_with(b"COMMIT") {
@@ -46,6 +47,9 @@ impl Session {
                 }
             }
             Effect::SettingReset(name) => self.settings.change(name, None),
+            Effect::SavepointSet(name) => self.settings.pending().savepoint(&name),
+            Effect::SavepointReleased(name) => self.settings.pending().release(&name),
+            Effect::RolledBackTo(name) => self.settings.pending().roll_back_to(&name),
         }
     }
 
@@ -117,7 +121,9 @@ impl Session {
                 link.block = Block::None;
                 link.block_ahead = Block::None;
                 link.portals.clear();
-                link.touched.clear();
+                link.modes = Modes::Unset;
+                link.changes = Changes::None;
+                link.lost = Lost::Nothing;
                 link.context = Some(self.context);
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
@@ -136,7 +142,13 @@ impl Session {
                 link.in_block = true;
                 link.block = Block::Clients;
                 link.block_ahead = Block::Clients;
-                Place::InTransaction
+                link.modes = Modes::Set;
+                link.changes.settle();
+                if status == TransactionStatus::Failed {
+                    Place::Failed
+                } else {
+                    Place::InTransaction
+                }
             }
         };
         link.status = status;

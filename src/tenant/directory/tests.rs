@@ -12,6 +12,7 @@ fn placement(database: &str, separation: Separation) -> Placement {
         server: "main".into(),
         database: database.into(),
         separation,
+        pool_mode: None,
     }
 }
 
@@ -42,6 +43,7 @@ fn directory() -> Directory {
             ("service".into(), role("service", TenantChoice::Any)),
         ]
         .into(),
+        pool_mode: PoolMode::Transaction,
     })
 }
 
@@ -50,6 +52,7 @@ fn shared(database: &str, tenant: TenantNeed) -> SharedDatabase {
         server: "main".into(),
         database: database.into(),
         tenant,
+        pool_mode: None,
     }
 }
 
@@ -57,6 +60,7 @@ fn role(login: &str, choice: TenantChoice) -> RoleSettings {
     RoleSettings {
         login: login.into(),
         choice,
+        pool_mode: None,
     }
 }
 
@@ -221,4 +225,33 @@ proptest! {
             prop_assert!(tenant.is_some_and(|tenant| named.contains(&tenant)));
         }
     }
+}
+
+#[test]
+fn the_role_decides_the_mode_before_the_place_and_both_before_the_default() {
+    use PoolMode::{Session, Transaction};
+    let mode = |default, of_place, of_role| {
+        let mut settings = directory().settings;
+        settings.pool_mode = default;
+        let member = settings.roles.get_mut(&RoleName::from("member")).unwrap();
+        member.pool_mode = of_role;
+        let acme = settings.tenants.get_mut(&TenantName::from("acme")).unwrap();
+        acme.pool_mode = of_place;
+        settings.patterns[0].template.pool_mode = of_place;
+        let lobby = settings.databases.get_mut(&DatabaseName::from("lobby")).unwrap();
+        lobby.pool_mode = of_place;
+        let directory = Directory::new(settings);
+        let role = RoleName::from("member");
+        let acme = directory.route_for(&role, &["acme".into()], "acme").unwrap();
+        let fleet = directory.route_for(&role, &["proj_1".into()], "proj_1").unwrap();
+        let lobby = directory.route_for(&role, &[], "lobby").unwrap();
+        assert!(acme.mode == fleet.mode && fleet.mode == lobby.mode);
+        acme.mode
+    };
+    assert_eq!(mode(Transaction, None, None), Transaction);
+    assert_eq!(mode(Session, None, None), Session);
+    assert_eq!(mode(Transaction, Some(Session), None), Session);
+    assert_eq!(mode(Transaction, Some(Session), Some(Transaction)), Transaction);
+    assert_eq!(mode(Session, Some(Transaction), None), Transaction);
+    assert_eq!(mode(Transaction, None, Some(Session)), Session);
 }

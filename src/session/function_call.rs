@@ -1,0 +1,133 @@
+//! FunctionCall, which drivers use for large objects (libpq's `lo_*`, pgjdbc, ODBC): re-issued as the SELECT that
+//! it stands for, so that the guard judges it and the identity goes ahead of it as of any other statement.
+
+use super::Session;
+use super::inbound::Step;
+use super::link::Batch;
+use crate::base::{Fault, SqlState};
+use crate::wire::body::FunctionCall;
+
+/// A function by the number it has in every database.
+struct Function {
+    oid: u32,
+    name: &'static str,
+    arguments: usize,
+}
+
+/// What a FunctionCall may name: the functions of the large object interface
+/// (`src/include/catalog/pg_proc.dat`; `lo_initialize`, fe-lobj.c).
+const FUNCTIONS: [Function; 14] = [
+    function(952, "lo_open", 2),
+    function(953, "lo_close", 1),
+    function(954, "loread", 2),
+    function(955, "lowrite", 2),
+    function(956, "lo_lseek", 3),
+    function(3170, "lo_lseek64", 3),
+    function(957, "lo_creat", 1),
+    function(715, "lo_create", 1),
+    function(958, "lo_tell", 1),
+    function(3171, "lo_tell64", 1),
+    function(1004, "lo_truncate", 2),
+    function(3172, "lo_truncate64", 2),
+    function(964, "lo_unlink", 1),
+    function(3457, "lo_from_bytea", 2),
+];
+
+const fn function(oid: u32, name: &'static str, arguments: usize) -> Function {
+    Function { oid, name, arguments }
+}
+
+impl Session {
+    /// FunctionCall.
+    pub(super) fn function_call(&mut self, call: &FunctionCall<'_>) -> Step {
+        if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
+            // As with a Query: had a message before it failed, the server would skip this one.
+            if !link.replies.is_empty() {
+                link.wait_for_replies();
+                return Step::Blocked;
+            }
+        }
+        let script = match statement(call).and_then(|text| self.judge(text.as_bytes())) {
+            Ok(script) => script,
+            Err(fault) => return self.fail_query(fault),
+        };
+        if self.link.is_none() {
+            return match self.lease_fault.take() {
+                Some(fault) => self.fail_query(fault),
+                None => Step::Lease,
+            };
+        }
+        if let Some(cleared) = script.statements().first() {
+            if !self.is_settled_for(Some(cleared.action())) {
+                return Step::Blocked;
+            }
+            let warrant = self.warrant(Some(cleared.action()));
+            let effect = match self.before_execution(cleared, b"") {
+                Ok(effect) => effect,
+                Err(fault) => return self.fail_query(fault),
+            };
+            if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+                link.call_function(cleared, call, effect, warrant);
+            }
+        }
+        self.end_batch();
+        Step::Consumed(0)
+    }
+}
+
+/// The statement that a call stands for.
+fn statement(call: &FunctionCall<'_>) -> Result<String, Fault> {
+    let Some(function) = FUNCTIONS.iter().find(|function| function.oid == call.oid) else {
+        return Err(Fault::error(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            "the function-call protocol message is refused, except for large objects",
+        )
+        .with_hint("Call the function with SELECT or CALL."));
+    };
+    if function.arguments != call.count {
+        return Err(Fault::error(
+            SqlState::PROTOCOL_VIOLATION,
+            format!(
+                "function call message contains {} arguments but function requires {}",
+                call.count, function.arguments
+            ),
+        ));
+    }
+    let values: Vec<String> = (1..=call.count).map(|number| format!("${number}")).collect();
+    Ok(format!(
+        "SELECT pg_catalog.{}({})",
+        function.name,
+        values.join(",")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(oid: u32, count: usize) -> FunctionCall<'static> {
+        FunctionCall {
+            oid,
+            count,
+            values: &[],
+            result_format: [0, 0],
+        }
+    }
+
+    #[test]
+    fn a_call_stands_for_a_statement() {
+        assert_eq!(
+            statement(&call(955, 2)).unwrap(),
+            "SELECT pg_catalog.lowrite($1,$2)"
+        );
+        assert_eq!(
+            statement(&call(955, 3)).unwrap_err().sqlstate,
+            SqlState::PROTOCOL_VIOLATION
+        );
+        // set_config
+        assert_eq!(
+            statement(&call(2078, 3)).unwrap_err().sqlstate,
+            SqlState::INSUFFICIENT_PRIVILEGE
+        );
+    }
+}

@@ -1,0 +1,2 @@
+-- The script before was rolled back.
+SELECT to_regclass('together') AS together;
