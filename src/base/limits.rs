@@ -41,6 +41,13 @@ pub const CLIENT_STATEMENT_BYTES: usize = 16 << 20;
 /// until the server has answered.
 pub const REPLIES_IN_FLIGHT: usize = 4_096;
 
+/// Largest batch of a client's messages that is kept until it is answered, to be sent again if the server's
+/// prepared statement turns out to be stale. What drivers send for one statement is far smaller.
+pub const REPLAYED_BATCH_BYTES: usize = 8 * 1024;
+
+/// How long what a client has asked for may go on after it has said Terminate and closed its socket.
+pub const WORK_AFTER_GOODBYE: Duration = Duration::from_secs(60);
+
 /// Settings one session may keep.
 pub const SESSION_SETTINGS: usize = 64;
 

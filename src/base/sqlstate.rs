@@ -34,6 +34,8 @@ sqlstates! {
     CHARACTER_NOT_IN_REPERTOIRE = b"22021";
     /// A command that cannot run inside a transaction block.
     ACTIVE_SQL_TRANSACTION = b"25001";
+    /// A command that can only run inside a transaction block.
+    NO_ACTIVE_SQL_TRANSACTION = b"25P01";
     /// A transaction sat idle too long.
     IDLE_IN_TRANSACTION_SESSION_TIMEOUT = b"25P03";
     /// The token or the requested identity does not permit the login.

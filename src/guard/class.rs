@@ -104,10 +104,10 @@ classes! {
     CommitPrepared = "COMMIT PREPARED", Never;
     /// `ROLLBACK PREPARED`
     RollbackPrepared = "ROLLBACK PREPARED", Never;
-    /// `PREPARE` of a statement in SQL.
-    Prepare = "PREPARE", Never;
+    /// `PREPARE` of a statement in SQL, which is judged as if it were sent.
+    Prepare = "PREPARE", Always;
     /// `EXECUTE` of a statement prepared in SQL.
-    Execute = "EXECUTE", Never;
+    Execute = "EXECUTE", Always;
     /// `DEALLOCATE`
     Deallocate = "DEALLOCATE", Always;
     /// `DECLARE … CURSOR`

@@ -171,9 +171,6 @@ impl From<LexError> for Denial {
 fn hint_for(class: StatementClass) -> &'static str {
     use StatementClass as C;
     match class {
-        C::Prepare | C::Execute => {
-            "Use your driver's prepared statements: the protocol-level ones work here."
-        }
         C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared => {
             "Two-phase commit needs a direct connection to the server."
         }

@@ -19,6 +19,7 @@ mod fingerprint;
 mod lexer;
 mod names;
 mod policy;
+mod prepare;
 mod query;
 mod registry;
 mod relations;
@@ -48,7 +49,9 @@ pub use policy::{Ceilings, Policy, PolicyMistake, ReadFile};
 pub use registry::{Registration, registrations};
 pub use timeouts::Timeouts;
 pub use tokens::{SeenToken, tokens};
-pub use verdict::{Action, Cleared, Refusal, Script, SetScope, SetSetting, SetValue};
+pub use verdict::{
+    Action, Cleared, PreparedQuery, Refusal, Script, SetScope, SetSetting, SetValue, StatementName,
+};
 
 use parking_lot::RwLock;
 
@@ -251,13 +254,24 @@ impl Guard {
                 .at(statement.offset(0)));
             }
             edits.append(&mut verdict.edits);
-            allowed.push((statement.range(), verdict));
+            let prepared = match verdict.action {
+                Action::Prepare(_) => prepare::prepared_query(&statement),
+                _ => None,
+            };
+            let prepared = prepared.map(|query| (query, prepare::declared_types(&statement)));
+            allowed.push((statement.range(), verdict, prepared));
         }
         let text: Arc<str> = edited(text, &edits).into();
-        let cleared = allowed
-            .into_iter()
-            .map(|(range, verdict)| Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class))
-            .collect();
+        let cleared = allowed.into_iter().map(|(range, verdict, prepared)| {
+            let cleared = Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class);
+            match prepared {
+                Some((query, types)) => {
+                    cleared.with_prepared(policy.id(), query.range(), classify::classify(&query).0, types)
+                }
+                None => cleared,
+            }
+        });
+        let cleared = cleared.collect();
         Ok(Script::new(policy.id(), text, cleared))
     }
 }

@@ -6,6 +6,7 @@ use super::denial::Denial;
 use super::fingerprint::Normalised;
 use super::lexer::Kw;
 use super::policy::Policy;
+use super::prepare::deallocate;
 use super::query::{self, Query};
 use super::relations::Relations;
 use super::setting::{self, SetStatement};
@@ -74,6 +75,9 @@ impl Rules<'_> {
     ) -> Result<(Action, Vec<MakeLocal>), Denial> {
         use StatementClass as C;
         let malformed = || Denial::syntax(format!("syntax error in {class}")).at(statement.offset(0));
+        if let Some(verdict) = self.execute(statement, statement) {
+            return verdict;
+        }
         let action = match class {
             C::Begin | C::Commit | C::Rollback | C::Savepoint | C::Release | C::RollbackTo => {
                 transaction::read(statement, class).ok_or_else(malformed)?
@@ -81,6 +85,7 @@ impl Rules<'_> {
             C::Set | C::Reset | C::SetTransaction | C::SetCharacteristics | C::SetConstraints => {
                 self.setting(statement)?
             }
+            C::Prepare => return self.prepare(statement),
             C::Deallocate => deallocate(statement).ok_or_else(malformed)?,
             C::DiscardAll if statement.len() == 2 => Action::DiscardAll,
             C::DiscardAll => return Err(malformed()),
@@ -98,7 +103,7 @@ impl Rules<'_> {
             C::Do => Action::Call,
             C::CopyFrom | C::CopyTo => return self.copy(statement),
             C::Declare => return Ok((Action::Query, self.declare(statement)?)),
-            C::Explain => return Ok((Action::Query, self.explain(statement)?)),
+            C::Explain => return self.explain(statement),
             _ if is_utility(statement, class) => Action::Utility,
             // DDL names functions to create or grant them, not to call them.
             _ if class.grant() == super::class::Grant::Trusted => Action::Query,
@@ -112,7 +117,7 @@ impl Rules<'_> {
     }
 
     /// Judges what a query does; `whole` is the statement it stands in.
-    fn query(
+    pub(super) fn query(
         &self,
         statement: &Statement<'_>,
         query: &Query,
@@ -203,7 +208,11 @@ impl Rules<'_> {
     }
 
     /// Judges every name of the statement.
-    fn names(&self, statement: &Statement<'_>, relations: &[usize]) -> Result<Vec<MakeLocal>, Denial> {
+    pub(super) fn names(
+        &self,
+        statement: &Statement<'_>,
+        relations: &[usize],
+    ) -> Result<Vec<MakeLocal>, Denial> {
         let edits = Names {
             policy: self.policy,
             settable: self.settable,
@@ -286,7 +295,7 @@ impl Rules<'_> {
         self.query(&inner, &query, statement)
     }
 
-    fn explain(&self, statement: &Statement<'_>) -> Result<Vec<MakeLocal>, Denial> {
+    fn explain(&self, statement: &Statement<'_>) -> Result<(Action, Vec<MakeLocal>), Denial> {
         let malformed = || Denial::syntax("syntax error in EXPLAIN").at(statement.offset(0));
         let begins_query = |at: usize| {
             matches!(statement.kw(at), Kw::Select | Kw::With | Kw::Values | Kw::Table)
@@ -318,15 +327,20 @@ impl Rules<'_> {
         }
         let (class, query) = classify(&inner);
         shared::temporary(self.policy, &inner, class, query.as_ref())?;
-        match query {
-            Some(query) => self.query(&inner, &query, statement),
-            None if class == StatementClass::Declare => self.declare(&inner),
-            None if self.policy.allows(class) && class.grant() == super::class::Grant::Trusted => {
-                Ok(Vec::new())
-            }
-            None if class == StatementClass::Unknown => Err(malformed()),
-            None => Err(Denial::statement(self.policy, class).at(inner.offset(0))),
+        let trusted = self.policy.allows(class) && class.grant() == super::class::Grant::Trusted;
+        if (trusted || class == StatementClass::Execute)
+            && let Some(verdict) = self.execute(statement, &inner)
+        {
+            return verdict;
         }
+        let edits = match query {
+            Some(query) => self.query(&inner, &query, statement)?,
+            None if class == StatementClass::Declare => self.declare(&inner)?,
+            None if trusted => Vec::new(),
+            None if class == StatementClass::Unknown => return Err(malformed()),
+            None => return Err(Denial::statement(self.policy, class).at(inner.offset(0))),
+        };
+        Ok((Action::Query, edits))
     }
 }
 
@@ -340,24 +354,6 @@ fn action_of(edits: &[MakeLocal]) -> Action {
     } else {
         Action::SetConfig(kept.into())
     }
-}
-
-/// `DEALLOCATE [PREPARE] { name | ALL }`
-fn deallocate(statement: &Statement<'_>) -> Option<Action> {
-    let at = if statement.kw(1) == Kw::Prepare && statement.len() == 3 {
-        2
-    } else {
-        1
-    };
-    if at + 1 != statement.len() {
-        return None;
-    }
-    if statement.kw(at) == Kw::All {
-        return Some(Action::Deallocate(None));
-    }
-    statement
-        .name(at)
-        .map(|name| Action::Deallocate(Some(name.into())))
 }
 
 /// At most 40 characters, for messages.

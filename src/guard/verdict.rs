@@ -45,7 +45,10 @@ impl Script {
 
     /// About how much memory it takes, in bytes, its text left out.
     pub(super) fn weight(&self) -> usize {
-        size_of::<Self>() + self.statements.len() * (size_of::<Cleared>() + 64)
+        let prepared = self.statements.iter().filter_map(Cleared::prepared);
+        let scripts = prepared.map(|query| query.script.weight() + query.script.text().len());
+        let prepared: usize = scripts.sum();
+        size_of::<Self>() + self.statements.len() * (size_of::<Cleared>() + 64) + prepared
     }
 }
 
@@ -56,6 +59,19 @@ pub struct Cleared {
     range: Range<usize>,
     action: Action,
     class: StatementClass,
+    prepared: Option<PreparedQuery>,
+}
+
+/// What a PREPARE prepares.
+#[derive(Debug)]
+pub struct PreparedQuery {
+    /// The query as a text of its own.
+    pub script: Arc<Script>,
+    /// Bytes of the whole text that come before it.
+    pub start: usize,
+    /// The OIDs of the declared types, none if none are declared; `None` if one has a name that only the server
+    /// knows.
+    pub types: Option<Box<[u32]>>,
 }
 
 impl Cleared {
@@ -65,7 +81,39 @@ impl Cleared {
             range,
             action,
             class,
+            prepared: None,
         }
+    }
+
+    /// A PREPARE, under this policy, of the query that covers these bytes of the text.
+    pub(super) fn with_prepared(
+        mut self,
+        policy: u64,
+        query: Range<usize>,
+        class: StatementClass,
+        types: Option<Box<[u32]>>,
+    ) -> Self {
+        let start = query.start;
+        let text: Arc<str> = self.text.get(query).unwrap_or("").into();
+        let query = Self::new(Arc::clone(&text), 0..text.len(), Action::Query, class);
+        let script = Arc::new(Script::new(policy, text, vec![query]));
+        self.prepared = Some(PreparedQuery { script, start, types });
+        self
+    }
+
+    /// What a PREPARE prepares.
+    pub fn prepared(&self) -> Option<&PreparedQuery> {
+        self.prepared.as_ref()
+    }
+
+    /// The text that it is a part of.
+    pub fn whole(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// Bytes of the whole text that come before it.
+    pub fn start(&self) -> usize {
+        self.range.start
     }
 
     /// The statement's own text, from its first token to its last, without the `;`.
@@ -131,9 +179,23 @@ pub enum Action {
     CloseAll,
     /// `DEALLOCATE name`, the name as the server sees it, or `DEALLOCATE ALL` as `None`.
     Deallocate(Option<Box<str>>),
+    /// `PREPARE name … AS query` ([`Cleared::prepared`]).
+    Prepare(StatementName),
+    /// `EXECUTE name …`, also in `CREATE TABLE … AS` and `EXPLAIN`: runs under the caller's identity, with the
+    /// server's name in the place of the client's.
+    Execute(StatementName),
     /// Refuses to run in a transaction block (`VACUUM`, `CREATE DATABASE`, …): trusted roles alone, and
     /// always the sole statement of its text.
     Utility,
+}
+
+/// A client's name of a prepared statement within the text of another statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementName {
+    /// The name as the server sees it.
+    pub name: Box<str>,
+    /// The bytes of [`Cleared::sql`] that spell it.
+    pub place: Range<usize>,
 }
 
 /// A change to one setting.

@@ -109,15 +109,13 @@ impl Session {
             return Ok(Some(statement));
         }
         let script = self.judge(statement.sql().as_bytes())?;
-        let types = statement.prepared().types();
-        let statements = &self.shared.statements;
-        if name.is_empty() {
-            let again = statements.unnamed(script, types, statement.context());
-            self.unnamed = Some(Arc::clone(&again));
-            return Ok(Some(again));
-        }
-        let again = statements.named(&script, types, statement.context());
-        if let Some(kept) = self.statements.get_mut(name) {
+        let again = self.shared.statements.judged_again(&statement, script);
+        let kept = if name.is_empty() {
+            self.unnamed.as_mut()
+        } else {
+            self.statements.get_mut(name)
+        };
+        if let Some(kept) = kept {
             *kept = Arc::clone(&again);
         }
         Ok(Some(again))

@@ -12,6 +12,9 @@ use crate::wire::replies::{Delivery, Own};
 impl Session {
     /// Runs a session command in its turn.
     pub(super) fn session_command(&mut self, cleared: &Cleared) {
+        if !matches!(cleared.action(), Action::Set(_)) {
+            self.heed_failure();
+        }
         match cleared.action() {
             Action::Set(setting) => self.set(setting, cleared.sql()),
             Action::SetDefaults(defaults) => self.set_defaults(defaults),
@@ -27,6 +30,7 @@ impl Session {
                 self.answer(Own::Command("DEALLOCATE ALL"), Effect::NameChanged);
             }
             Action::Deallocate(Some(name)) => self.deallocate(name),
+            Action::Prepare(name) => self.prepare_in_sql(cleared, name),
             Action::Query
             | Action::CopyIn
             | Action::Call
@@ -38,6 +42,7 @@ impl Session {
             | Action::Savepoint(_)
             | Action::Release(_)
             | Action::RollbackTo(_)
+            | Action::Execute(_)
             | Action::Utility => {}
         }
     }

@@ -1,6 +1,10 @@
 //! What a reply means for the session once it has come.
 
+use std::sync::Arc;
+
 use super::link::Block;
+use super::statement::Statement;
+use super::wording::Wording;
 use crate::base::Fault;
 
 /// The consequence of one reply.
@@ -12,10 +16,10 @@ pub(crate) enum Effect {
     Prepared(u64, Box<Effect>),
     /// The server has closed the evicted statement of this id.
     Evicted(u64),
-    /// The server has used the prepared statement of this id.
-    Uses(u64),
+    /// The server has used this prepared statement.
+    Uses(Arc<Statement>),
     /// The same, for a portal: the oldest unconfirmed change to the portals has happened.
-    Bound(u64),
+    Bound(Arc<Statement>),
     /// The client's oldest pending change to its statement names has happened.
     NameChanged,
     /// The oldest unconfirmed change to the portals has happened.
@@ -28,6 +32,8 @@ pub(crate) enum Effect {
     SettingRead(Box<str>),
     /// The session's setting was reset to the server's default.
     SettingReset(Box<str>),
+    /// From here on the server's errors concern this text; `None`: as they are.
+    Worded(Option<Box<Wording>>),
     /// A savepoint of this name has been set.
     SavepointSet(Box<str>),
     /// It has been released.

@@ -23,12 +23,23 @@ impl Session {
     pub(super) fn parse(&mut self, message: &Parse<'_>) -> Step {
         let statement = match self.clear_statement(message) {
             Ok(statement) => statement,
-            Err(fault) => return self.refuse(fault),
+            Err(fault) => {
+                if message.name.is_empty() {
+                    // As the server: the unnamed statement is gone before the new one is looked at.
+                    self.change_name(NameChange::Remove(message.name.into()));
+                    self.answer(Own::Silence, Effect::NameChanged);
+                }
+                return self.refuse(fault);
+            }
         };
         if let Err(fault) = self.check_new_name(message.name, message.sql.len()) {
+            self.heed_failure();
             return self.refuse(fault);
         }
         if statement::is_session_command(statement.action()) {
+            if statement.action().is_some() {
+                self.heed_failure();
+            }
             self.change_name(NameChange::Set(message.name.into(), statement));
             self.answer(Own::ParseComplete, Effect::NameChanged);
             return Step::Consumed(0);
@@ -42,7 +53,11 @@ impl Session {
         self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            link.parse_statement(message.name, &statement, Effect::NameChanged, warrant);
+            link.word(None);
+            match statement.action() {
+                Some(Action::Execute(_)) => link.parse_untranslated(&statement, Effect::NameChanged, warrant),
+                _ => link.parse_statement(message.name, &statement, Effect::NameChanged, warrant),
+            }
         }
         Step::Consumed(0)
     }
@@ -104,17 +119,24 @@ impl Session {
             return self.refuse(too_many("portals"));
         }
         if statement::is_session_command(statement.action()) {
+            link.heed_failure();
             link.answer(Own::BindComplete, Effect::PortalChanged);
             link.open_portal(names.portal, statement);
             return Step::Consumed(0);
         }
-        let warrant = link.warrant(statement.action(), &self.opening);
-        let server_name = link.statement_name(names.statement, &statement, warrant);
-        encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
-        let bound = Effect::Bound(statement.prepared().id());
-        link.expect(Awaited::Bind, Delivery::Forward, bound);
-        link.open_portal(names.portal, statement);
-        self.inbound = Inbound::Forward(tail);
+        let now = match self.named_as_of_now(names.statement, &statement) {
+            Ok(now) => now,
+            Err(fault) => return self.refuse(fault),
+        };
+        let warrant = self.warrant(statement.action());
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            let (server_name, used) = now.name_on(link, names.statement, warrant);
+            let bound = used.map_or(Effect::PortalChanged, Effect::Bound);
+            encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
+            link.expect(Awaited::Bind, Delivery::Forward, bound);
+            link.open_portal(names.portal, statement);
+            self.inbound = Inbound::Forward(tail);
+        }
         Step::Consumed(0)
     }
 
@@ -140,11 +162,15 @@ impl Session {
         if let Some(step) = self.need_link() {
             return step;
         }
+        let now = match self.named_as_of_now(name, &statement) {
+            Ok(now) => now,
+            Err(fault) => return self.refuse(fault),
+        };
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            let server_name = link.statement_name(name, &statement, warrant);
+            let (server_name, used) = now.name_on(link, name, warrant);
+            let uses = used.map_or(Effect::None, Effect::Uses);
             encode::describe_statement(&mut link.upstream, server_name);
-            let uses = Effect::Uses(statement.prepared().id());
             link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
         }
         Step::Consumed(0)
@@ -166,6 +192,9 @@ impl Session {
         {
             link.answer(Own::NoData, Effect::None);
             return Step::Consumed(0);
+        }
+        if action.is_none() && name.is_empty() {
+            return self.refuse(unknown_portal(name));
         }
         if action.is_none() {
             // An SQL cursor, which shows data.
@@ -221,6 +250,10 @@ impl Session {
             return self.refuse(unknown_portal(portal));
         };
         let Some(statement) = link.portals.get(portal).cloned() else {
+            if portal.is_empty() {
+                // What the server has there is of a simple query, or ours.
+                return self.refuse(unknown_portal(portal));
+            }
             // An SQL cursor: reading it reads data.
             let warrant = link.warrant(Some(&Action::Query), &self.opening);
             link.execute(body, Effect::None, warrant);
@@ -352,6 +385,8 @@ impl Session {
             | Action::UnlistenAll
             | Action::CloseAll
             | Action::Deallocate(_)
+            | Action::Prepare(_)
+            | Action::Execute(_)
             | Action::Utility => Effect::None,
         })
     }

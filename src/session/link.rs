@@ -1,15 +1,19 @@
 //! A session's hold on a server connection while a transaction runs: what is still to be sent, what is
 //! still to be answered, and what is in force.
 
+mod replay;
 mod send;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use self::replay::Healing;
+use self::replay::Replay;
 use super::effect::Effect;
 use super::portals::Portals;
 use super::settings::decides_meaning;
 use super::statement::Statement;
+use super::wording::Wording;
 use crate::base::limits;
 use crate::guard::Script;
 use crate::identity::Bound;
@@ -26,6 +30,9 @@ const INTERNAL_PORTAL: &str = "portcullis internal";
 /// A text that no server accepts: sent in place of a refused statement, so that the transaction fails
 /// at exactly that point, as it would had the server refused it. Its error is replaced by ours.
 const REFUSED: &str = "portcullis refused this statement";
+
+/// A text that parses, except in a failed transaction.
+const ANYTHING: &str = "SELECT";
 
 /// Who has opened the transaction block, as far as the server has confirmed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +99,15 @@ enum Answers {
     Due,
     /// It may keep answers back.
     KeptBack,
+}
+
+/// How the server's errors fit the client's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    /// The server was given that text.
+    AsTheyAre,
+    /// They have a [`Wording`].
+    Theirs,
 }
 
 /// How something about the server is known.
@@ -205,6 +221,14 @@ pub(crate) struct Link {
     pub(crate) lost: Lost,
     pub(crate) script: Option<ScriptRest>,
     pub(crate) portals: Portals,
+    /// Statements that PREPARE has made in this transaction: they end with it, since the server tells those that
+    /// SQL has made from the others.
+    transient: Vec<u64>,
+    replay: Replay,
+    /// The text that the server's errors concern, where it is not the client's.
+    pub(crate) wording: Option<Box<Wording>>,
+    /// Whether there will be one when all that was sent has been answered.
+    words: Words,
     pub(crate) began: Instant,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
@@ -238,6 +262,10 @@ impl Link {
             lost: Lost::Nothing,
             script: None,
             portals: Portals::default(),
+            transient: Vec::new(),
+            replay: Replay::default(),
+            wording: None,
+            words: Words::AsTheyAre,
             began: Instant::now(),
             bytes_in: 0,
             bytes_out: 0,
@@ -308,6 +336,42 @@ impl Link {
     /// Gives a reply of our own in its turn.
     pub(crate) fn answer(&mut self, own: Own, effect: Effect) {
         self.expect(Awaited::Own(own), Delivery::Forward, effect);
+    }
+
+    /// What is sent from here on was another text of the client's.
+    pub(crate) fn word(&mut self, wording: Option<Box<Wording>>) {
+        if wording.is_none() && self.words == Words::AsTheyAre {
+            return;
+        }
+        self.words = match &wording {
+            Some(_) => Words::Theirs,
+            None => Words::AsTheyAre,
+        };
+        if self.replies.is_empty() {
+            self.wording = wording;
+        } else {
+            self.answer(Own::Silence, Effect::Worded(wording));
+        }
+    }
+
+    /// All that was sent has been answered.
+    pub(crate) fn forget_wording(&mut self) {
+        self.wording = None;
+        self.words = Words::AsTheyAre;
+    }
+
+    /// The connection is given up or back: what its transaction has prepared for itself goes.
+    pub(crate) fn retire(&mut self) {
+        for id in std::mem::take(&mut self.transient) {
+            if self.lease.prepared().remove(id) {
+                self.lease.unclosed.push(id);
+            }
+        }
+    }
+
+    /// What was sent is worth a transaction.
+    pub(crate) fn work(&mut self) {
+        self.asked = Asked::Work;
     }
 
     /// A setting of the session is about to change.

@@ -9,6 +9,7 @@ mod bounds;
 mod cancel;
 mod command;
 mod effect;
+mod execute;
 mod extended;
 mod function_call;
 mod inbound;
@@ -27,6 +28,7 @@ mod statement;
 mod timer;
 mod transaction;
 mod warrant;
+mod wording;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -126,6 +128,8 @@ struct Client {
     /// Bytes for the client that could not be written at once, and how many of them it has.
     outbox: Vec<u8>,
     written: usize,
+    /// Set once its socket has closed behind a Terminate: until then what it has asked for is done.
+    leaves_by: Option<Instant>,
 }
 
 /// A session in progress.
@@ -156,6 +160,7 @@ pub struct Session {
     kept: Kept,
     server_inbox: Inbox,
     relay: relay::Frame,
+    held: relay::Held,
     captured: Option<String>,
     /// Set when the server has said that it closes the connection.
     ending: Option<ClientEnd>,
@@ -226,6 +231,7 @@ impl Session {
                 inbox,
                 outbox: Vec::new(),
                 written: 0,
+                leaves_by: None,
             },
             policy,
             policy_version,
@@ -244,6 +250,7 @@ impl Session {
             kept: Kept::default(),
             server_inbox: Inbox::default(),
             relay: relay::Frame::default(),
+            held: relay::Held::default(),
             captured: None,
             ending: None,
             ticket,
@@ -320,7 +327,8 @@ impl Session {
     /// still works for this client is closed, and the pool cancels what it runs.
     fn abandon(&mut self, verdict: CheckIn) {
         self.give_up_kept(verdict);
-        let Some(link) = self.link.take() else { return };
+        let Some(mut link) = self.link.take() else { return };
+        link.retire();
         let cancelled = self.ticket.slot().end();
         let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));

@@ -51,7 +51,7 @@ impl Session {
             return Err(too_many("prepared statements"));
         }
         let pending = self.names.iter().map(|change| match change {
-            NameChange::Set(_, statement) => statement.sql().len(),
+            NameChange::Set(_, statement) => statement.bytes(),
             NameChange::Remove(_) | NameChange::RemoveAll => 0,
         });
         if self.statement_bytes + pending.sum::<usize>() + bytes > limits::CLIENT_STATEMENT_BYTES {
@@ -88,14 +88,14 @@ impl Session {
         match self.names.pop_front() {
             Some(NameChange::Set(name, statement)) if name.is_empty() => self.unnamed = Some(statement),
             Some(NameChange::Set(name, statement)) => {
-                self.statement_bytes += statement.sql().len();
+                self.statement_bytes += statement.bytes();
                 let replaced = self.statements.insert(name, statement);
-                self.statement_bytes -= replaced.map_or(0, |statement| statement.sql().len());
+                self.statement_bytes -= replaced.map_or(0, |statement| statement.bytes());
             }
             Some(NameChange::Remove(name)) if name.is_empty() => self.unnamed = None,
             Some(NameChange::Remove(name)) => {
                 let removed = self.statements.remove(&name);
-                self.statement_bytes -= removed.map_or(0, |statement| statement.sql().len());
+                self.statement_bytes -= removed.map_or(0, |statement| statement.bytes());
             }
             Some(NameChange::RemoveAll) => {
                 self.statements.clear();

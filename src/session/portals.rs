@@ -14,6 +14,10 @@ pub(crate) struct Portals {
     unconfirmed: VecDeque<Change>,
 }
 
+/// Changes that the server has not confirmed, oldest first.
+#[derive(Debug)]
+pub(crate) struct Unconfirmed(VecDeque<Change>);
+
 #[derive(Debug)]
 enum Change {
     Open(Box<[u8]>, Arc<Statement>),
@@ -66,6 +70,16 @@ impl Portals {
     /// An error has come: the server has skipped what it has not confirmed.
     pub(crate) fn fail(&mut self) {
         self.unconfirmed.clear();
+    }
+
+    /// An error has come, but what the server has skipped will be sent again.
+    pub(crate) fn take_unconfirmed(&mut self) -> Unconfirmed {
+        Unconfirmed(std::mem::take(&mut self.unconfirmed))
+    }
+
+    /// It has been sent again.
+    pub(crate) fn restore(&mut self, unconfirmed: Unconfirmed) {
+        self.unconfirmed = unconfirmed.0;
     }
 
     /// The transaction is over, and all portals with it.

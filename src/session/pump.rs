@@ -11,9 +11,12 @@ use tokio::time::{Instant, timeout};
 
 use super::link::{Batch, Link, UPSTREAM_BYTES};
 use super::{Client, Session, reached};
-use crate::base::{ClientEnd, Fault, Phase, SqlState};
+use crate::base::{ClientEnd, Fault, Phase, SqlState, limits};
 use crate::net::Stream;
 use crate::wire::encode::TransactionStatus;
+
+/// Terminate, the last message of a client that leaves (PostgreSQL manual, 54.7).
+const GOODBYE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
 /// How long a client that is told goodbye may take to read it.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -46,6 +49,7 @@ impl Session {
         let mut progress = false;
         match self.client.poll_write(cx) {
             Ok(moved) => progress |= moved,
+            Err(_) if self.client.has_taken_leave() => progress = true,
             Err(_) => return Poll::Ready(Wake::ClientGone),
         }
         let reads_server = self.client.outbox.is_empty();
@@ -72,15 +76,20 @@ impl Session {
         } else if let Poll::Ready(wake) = self.poll_kept(cx) {
             return Poll::Ready(wake);
         }
-        if self.client.inbox.has_room() {
+        if self.client.leaves_by.is_none() && self.client.inbox.has_room() {
             match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
                 Poll::Ready(Ok(1..)) => {
                     self.idle_since = Instant::now();
                     progress = true;
                 }
+                Poll::Ready(_) if self.client.has_taken_leave() => progress = true,
                 Poll::Ready(_) => return Poll::Ready(Wake::ClientGone),
                 Poll::Pending => {}
             }
+        }
+        if self.client.leaves_by.is_some() && self.link.as_ref().is_none_or(|link| waits_for_client(link)) {
+            // What it has left behind comes to nothing.
+            return Poll::Ready(Wake::ClientGone);
         }
         if progress {
             return Poll::Ready(Wake::Progress);
@@ -131,6 +140,9 @@ impl Session {
             Some(link) if waits_for_client(link) => settings.idle_transaction_timeout,
             Some(_) => None,
         };
+        if let Some(by) = self.client.leaves_by {
+            return Some(by);
+        }
         let idle = idle_limit.and_then(|limit| self.idle_since.checked_add(limit));
         let grace = match &self.link {
             None => Duration::ZERO,
@@ -145,6 +157,9 @@ impl Session {
 
     /// A deadline has passed: says what ends the session, if something does.
     pub(super) fn deadline(&mut self) -> Option<ClientEnd> {
+        if self.client.leaves_by.is_some_and(|by| by <= Instant::now()) {
+            return Some(ClientEnd::Vanished);
+        }
         if let Some(since) = self.expired_since() {
             let over = self.link.is_none() || since >= self.shared.settings.expiry_grace;
             if over {
@@ -194,8 +209,25 @@ fn waits_for_client(link: &Link) -> bool {
 }
 
 impl Client {
+    /// Whether the client has said Terminate before its socket closed. Then what it has asked for is done to its
+    /// end, as by the server, which reads the socket no sooner; nobody hears of it.
+    fn has_taken_leave(&mut self) -> bool {
+        if self.inbox.bytes().ends_with(&GOODBYE) {
+            self.leaves_by
+                .get_or_insert_with(|| Instant::now() + limits::WORK_AFTER_GOODBYE);
+            self.outbox = Vec::new();
+            self.written = 0;
+        }
+        self.leaves_by.is_some()
+    }
+
     /// Writes what it can. Says whether anything moved.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.leaves_by.is_some() {
+            self.outbox.clear();
+            self.written = 0;
+            return Ok(false);
+        }
         let moved = write_some(&mut self.stream, &self.outbox, &mut self.written, cx)?;
         flush(&mut self.stream, cx)?;
         release(&mut self.outbox, &mut self.written, 0);
@@ -205,9 +237,16 @@ impl Client {
     /// Writes bytes that need no copy if they leave at once; what does not leave is kept.
     pub(super) async fn write_through(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut written = 0;
-        if self.outbox.is_empty() {
-            poll_fn(|cx| Poll::Ready(write_some(&mut self.stream, bytes, &mut written, cx).map(drop)))
-                .await?;
+        if self.outbox.is_empty() && self.leaves_by.is_none() {
+            let wrote =
+                poll_fn(|cx| Poll::Ready(write_some(&mut self.stream, bytes, &mut written, cx).map(drop)));
+            match wrote.await {
+                Err(_) if self.has_taken_leave() => {}
+                wrote => wrote?,
+            }
+        }
+        if self.leaves_by.is_some() {
+            return Ok(());
         }
         self.outbox
             .extend_from_slice(bytes.get(written..).unwrap_or_default());
@@ -242,6 +281,9 @@ impl Link {
         if self.sent == self.upstream.len() {
             self.bytes_in += self.sent as u64;
             self.push = false;
+            if self.sent > 0 {
+                self.keep_batch();
+            }
         }
         release(&mut self.upstream, &mut self.sent, UPSTREAM_BYTES);
         Ok(moved)

@@ -27,11 +27,38 @@ pub(super) struct Frame {
     goes: Goes,
 }
 
+/// A description that has come and that the client does not have yet.
+///
+/// * A simple query of Postgres sends no row description before the statement has run, where running it is what
+///   makes its rows: INSERT … RETURNING, EXPLAIN, CALL. An error takes its place.
+/// * The description of a statement's parameters comes even if the statement turns out to be stale, and is worth
+///   nothing once it is healed.
+#[derive(Debug, Default)]
+pub(super) struct Held(Vec<u8>);
+
+impl Held {
+    /// A part of it has come.
+    fn take(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Another message has come.
+    fn give(&mut self, next: u8, passing: &mut Passing<'_>, outbox: &mut Vec<u8>) {
+        let held = std::mem::take(&mut self.0);
+        if next != tag::ERROR || held.first() == Some(&tag::PARAMETER_DESCRIPTION) {
+            passing.flush(outbox);
+            outbox.extend_from_slice(&held);
+        }
+    }
+}
+
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Goes {
     #[default]
     ToClient,
+    /// To the client, with what follows.
+    Held,
     /// A row goes as the result of a FunctionCall.
     AsFunctionResult,
     Nowhere,
@@ -136,6 +163,9 @@ impl Session {
             if self.relay.left == 0 {
                 let rows = self.rows_at(rest);
                 if rows > 0 {
+                    if let Some(link) = &mut self.link {
+                        link.answer_has_begun();
+                    }
                     passing.extend(at..at + rows, &mut self.client.outbox);
                     at += rows;
                     continue;
@@ -152,9 +182,13 @@ impl Session {
                 }
             }
             let take = self.relay.left.min(rest.len());
-            if self.relay.goes == Goes::ToClient {
-                passing.extend(at + self.relay.skip..at + take, &mut self.client.outbox);
-                self.relay.skip = 0;
+            match self.relay.goes {
+                Goes::ToClient => {
+                    passing.extend(at + self.relay.skip..at + take, &mut self.client.outbox);
+                    self.relay.skip = 0;
+                }
+                Goes::Held => self.held.take(rest.get(..take).unwrap_or_default()),
+                Goes::AsFunctionResult | Goes::Nowhere => {}
             }
             at += take;
             self.relay.left -= take;
@@ -171,7 +205,7 @@ impl Session {
     /// Whether the frame that `rest` begins with takes an answer beyond what the policy lets it be.
     fn is_beyond_ceiling(&mut self, goes: Goes, rest: &[u8]) -> bool {
         let ceilings = self.policy.ceilings();
-        if ceilings.is_empty() || goes == Goes::Nowhere {
+        if ceilings.is_empty() || goes != Goes::ToClient {
             return false;
         }
         match frame::head(rest) {
@@ -184,6 +218,7 @@ impl Session {
     fn cut(&mut self, passing: &mut Passing<'_>) -> Result<usize, ClientEnd> {
         passing.flush(&mut self.client.outbox);
         self.relay = Frame::default();
+        self.held.0.clear();
         match self.cut_answer() {
             Some(end) => Err(end),
             None => Ok(passing.bytes.len()),
@@ -194,7 +229,11 @@ impl Session {
     /// ceiling, each row is counted.
     fn rows_at(&self, rest: &[u8]) -> usize {
         match &self.link {
-            Some(link) if link.replies.passes_rows() && self.policy.ceilings().is_empty() => {
+            Some(link)
+                if link.replies.passes_rows()
+                    && self.held.0.is_empty()
+                    && self.policy.ceilings().is_empty() =>
+            {
                 frame::run_of(rest, [tag::DATA_ROW, tag::COPY_DATA])
             }
             Some(_) | None => 0,
@@ -214,15 +253,23 @@ impl Session {
         if body.len() < head.body_len.min(self.needed(head)) {
             return Ok(None);
         }
+        if !self.held.0.is_empty() && !matches!(head.tag, tag::NOTICE | tag::ERROR) {
+            self.held.give(head.tag, passing, &mut self.client.outbox);
+        }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
             tag::NOTIFICATION => self.delivery_of_notification(head)?,
             tag::PARAMETER_STATUS => self.on_parameter_status(body)?,
             tag::ERROR if self.link.is_none() => self.on_last_error(body),
-            tag::ERROR => self.on_error(body, passing)?,
+            tag::ERROR => self.on_error(body, head.body_len, passing)?,
             tag::READY => self.on_ready(body, passing)?,
             _ => self.on_reply(head, body)?,
         };
+        if !matches!(goes, Goes::Nowhere | Goes::Held)
+            && let Some(link) = &mut self.link
+        {
+            link.answer_has_begun();
+        }
         let left = HEAD_BYTES + head.body_len;
         if goes == Goes::AsFunctionResult {
             // The same value, without the row's count of columns.
@@ -265,9 +312,10 @@ impl Session {
     fn delivery_of_notice(&self) -> Goes {
         match self.next_delivery() {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
-            Some(Delivery::Forward | Delivery::ForwardRows | Delivery::FunctionResult) | None => {
-                Goes::ToClient
-            }
+            Some(
+                Delivery::Forward | Delivery::ForwardRows | Delivery::ForwardLate | Delivery::FunctionResult,
+            )
+            | None => Goes::ToClient,
         }
     }
 
@@ -319,6 +367,7 @@ impl Session {
                 }
                 link.copy_in = CopyIn::Running;
             }
+            tag::PARAMETER_DESCRIPTION if link.may_heal() => return Ok(Goes::Held),
             tag::DATA_ROW if step.delivery == Delivery::Capture => {
                 // A value that cannot be kept must not look as if it were.
                 let value = only_column(body).ok_or(Trouble::Malformed("value of a setting"))?;
@@ -331,6 +380,7 @@ impl Session {
         }
         Ok(match step.delivery {
             Delivery::Forward | Delivery::ForwardRows => Goes::ToClient,
+            Delivery::ForwardLate => Goes::Held,
             Delivery::Hide | Delivery::Capture => Goes::Nowhere,
             Delivery::FunctionResult if body.starts_with(&[0, 1]) => Goes::AsFunctionResult,
             Delivery::FunctionResult => return Err(Trouble::Malformed("result of a function")),
@@ -339,16 +389,22 @@ impl Session {
 
     /// A frame has been dealt with in full: replies of our own may be due, a held-up script may go on.
     fn after_frame(&mut self, passing: &mut Passing<'_>) {
-        if self.link.as_ref().is_some_and(|link| link.replies.is_own_due()) {
-            passing.flush(&mut self.client.outbox);
-            self.give_own_replies();
-        }
+        self.give_due_replies(passing);
         let Some(link) = &mut self.link else { return };
         link.let_go();
         if link.script.is_some() && link.failed {
             self.end_failed_script();
         } else if link.script.is_some() && link.replies.is_empty() {
             self.resume_script();
+            // It may go on with a command that concerns the session alone.
+            self.give_due_replies(passing);
+        }
+    }
+
+    fn give_due_replies(&mut self, passing: &mut Passing<'_>) {
+        if self.link.as_ref().is_some_and(|link| link.replies.is_own_due()) {
+            passing.flush(&mut self.client.outbox);
+            self.give_own_replies();
         }
     }
 

@@ -9,8 +9,9 @@ use super::effect::Effect;
 use super::inbound::{Inbound, Step};
 use super::link::{Batch, ScriptRest};
 use super::statement;
-use crate::base::{Event, Fault, VerdictKind};
-use crate::guard::{Action, Cleared, Refusal, Script};
+use super::wording::Wording;
+use crate::base::{Event, Fault, SqlState, VerdictKind};
+use crate::guard::{Action, Cleared, Refusal, Script, SetScope, StatementClass};
 use crate::wire::replies::Own;
 
 impl Session {
@@ -43,6 +44,9 @@ impl Session {
             self.answer(Own::EmptyQuery, Effect::None);
             self.end_batch();
         } else {
+            if wants_block(&script) {
+                self.open_own_block();
+            }
             self.run_script(script, 0);
         }
         Step::Consumed(0)
@@ -92,9 +96,19 @@ impl Session {
 
     fn run_statement(&mut self, cleared: &Cleared) {
         let action = cleared.action();
+        if let Some(link) = &mut self.link {
+            link.word(Wording::of(cleared));
+        }
+        if let Action::Execute(name) = action {
+            self.execute_in_sql(cleared, name);
+            return;
+        }
         if statement::is_session_command(Some(action)) {
             self.session_command(cleared);
             return;
+        }
+        if let Some(fault) = self.misses_block(cleared) {
+            return self.fail(fault);
         }
         let warrant = self.warrant(Some(action));
         let effect = match self.before_execution(cleared, b"") {
@@ -107,6 +121,26 @@ impl Session {
         self.after_execution(action);
     }
 
+    /// What insists on a transaction block finds one behind the prelude on newer servers, and would be lost at
+    /// the Sync: it fails as it does by itself (`RequireTransactionBlock`, xact.c).
+    fn misses_block(&self, cleared: &Cleared) -> Option<Fault> {
+        let what = match cleared.class() {
+            // One WITH HOLD needs no block. A word of the query is as good: then the server decides.
+            StatementClass::Declare if !cleared.sql().to_ascii_lowercase().contains("hold") => {
+                "DECLARE CURSOR"
+            }
+            StatementClass::Lock => "LOCK TABLE",
+            _ => return None,
+        };
+        let is_in_block = self.link.as_ref().is_some_and(|link| link.in_block);
+        (!is_in_block).then(|| {
+            Fault::error(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                format!("{what} can only be used in transaction blocks"),
+            )
+        })
+    }
+
     pub(super) fn fail_query(&mut self, fault: Fault) -> Step {
         self.fail(fault);
         self.end_batch();
@@ -117,7 +151,10 @@ impl Session {
     fn needs_server(&self, script: &Script) -> bool {
         script.statements().iter().any(|cleared| {
             !statement::is_session_command(Some(cleared.action()))
-                || matches!(cleared.action(), Action::Set(_) | Action::SetDefaults(_))
+                || matches!(
+                    cleared.action(),
+                    Action::Set(_) | Action::SetDefaults(_) | Action::Prepare(_)
+                )
                 || (*cleared.action() == Action::DiscardAll && self.kept.is_here())
         })
     }
@@ -148,6 +185,34 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether a string of several statements must run in a block, opened by us where the client has none. For the
+/// server such a string is one (`BeginImplicitTransactionBlock`, xact.c), which some statements insist on; a batch
+/// of the extended protocol is none until its second statement, if at all. A string that controls transactions
+/// itself is left as it is: what it says of the implicit block would be said of ours.
+fn wants_block(script: &Script) -> bool {
+    let insists = |cleared: &Cleared| {
+        matches!(cleared.class(), StatementClass::Declare | StatementClass::Lock)
+            || match cleared.action() {
+                Action::SetTransaction => true,
+                Action::Set(setting) => setting.scope == SetScope::Local,
+                _ => false,
+            }
+    };
+    let controls = |cleared: &Cleared| {
+        matches!(
+            cleared.action(),
+            Action::Begin
+                | Action::Commit { .. }
+                | Action::Rollback { .. }
+                | Action::Savepoint(_)
+                | Action::Release(_)
+                | Action::RollbackTo(_)
+        )
+    };
+    let statements = script.statements();
+    statements.len() > 1 && statements.iter().any(insists) && !statements.iter().any(controls)
 }
 
 fn fault_of(refusal: &Refusal) -> Fault {

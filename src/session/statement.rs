@@ -1,12 +1,13 @@
 //! Prepared statements that work in transaction mode: the client's name leads to a text, the text to a
 //! statement that every server connection prepares under the same name.
 
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use moka::sync::Cache;
 
-use crate::guard::{Action, Cleared, Script, StatementClass};
+use crate::guard::{Action, Cleared, Script, StatementClass, StatementName};
 use crate::wire::encode;
 
 /// A text under the name that server connections prepare it by.
@@ -22,7 +23,17 @@ pub(crate) struct Prepared {
 pub(crate) struct Statement {
     prepared: Prepared,
     script: Arc<Script>,
-    context: u64,
+    /// The PREPARE that it came from, where it declares types that Parse cannot: by names of the client's.
+    command: Option<PrepareCommand>,
+    context: Option<u64>,
+}
+
+/// A PREPARE as the client has sent it.
+#[derive(Clone, Debug)]
+struct PrepareCommand {
+    sql: Box<str>,
+    /// The bytes that spell the client's name.
+    name: Range<usize>,
 }
 
 /// Statements of our own: transaction control around a `CALL`, and reading a setting back.
@@ -68,7 +79,7 @@ impl Prepared {
     fn new(id: u64, types: &[u8]) -> Self {
         Self {
             id,
-            name: format!("p{id}"),
+            name: server_name(id),
             types: types.into(),
         }
     }
@@ -95,14 +106,26 @@ impl Statement {
         &self.prepared
     }
 
-    /// Where it was parsed: role, search path and settings.
-    pub(crate) fn context(&self) -> u64 {
+    /// Where it was parsed: role, search path and settings. `None` for one that a transaction with settings of
+    /// its own has parsed for itself.
+    pub(crate) fn context(&self) -> Option<u64> {
         self.context
     }
 
     /// The policy that it was cleared under.
     pub(crate) fn policy(&self) -> u64 {
         self.script.policy()
+    }
+
+    /// The PREPARE that makes a server connection know it; `None` if Parse does.
+    pub(crate) fn command(&self) -> Option<String> {
+        let command = self.command.as_ref()?;
+        Some(with_name(&command.sql, &command.name, self.prepared.name()))
+    }
+
+    /// About how much memory its texts take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.sql().len() + self.command.as_ref().map_or(0, |command| command.sql.len())
     }
 
     /// What the guard has allowed.
@@ -137,7 +160,8 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
             | Action::DiscardAll
             | Action::UnlistenAll
             | Action::CloseAll
-            | Action::Deallocate(_),
+            | Action::Deallocate(_)
+            | Action::Prepare(_),
         ) => true,
         Some(
             Action::Query
@@ -151,6 +175,7 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
             | Action::Savepoint(_)
             | Action::Release(_)
             | Action::RollbackTo(_)
+            | Action::Execute(_)
             | Action::Utility,
         ) => false,
     }
@@ -185,7 +210,7 @@ impl StatementCache {
             statements: Cache::builder()
                 .max_capacity(STATEMENT_BYTES)
                 .weigher(|key: &StatementKey, statement: &Arc<Statement>| {
-                    weight(statement.sql().len() + 2 * key.types.len())
+                    weight(statement.bytes() + 2 * key.types.len())
                 })
                 .build(),
             preludes: Cache::builder()
@@ -201,12 +226,23 @@ impl StatementCache {
         Arc::new(Statement {
             prepared: self.prepared(types),
             script,
-            context,
+            command: None,
+            context: Some(context),
         })
     }
 
     /// A named statement for a script of at most one statement.
     pub(crate) fn named(&self, script: &Arc<Script>, types: &[u8], context: u64) -> Arc<Statement> {
+        self.shared(script, types, context, || None)
+    }
+
+    fn shared(
+        &self,
+        script: &Arc<Script>,
+        types: &[u8],
+        context: u64,
+        command: impl FnOnce() -> Option<PrepareCommand>,
+    ) -> Arc<Statement> {
         let key = StatementKey {
             script: Arc::as_ptr(script).addr(),
             context,
@@ -216,9 +252,62 @@ impl StatementCache {
             Arc::new(Statement {
                 prepared: self.prepared(types),
                 script: Arc::clone(script),
-                context,
+                command: command(),
+                context: Some(context),
             })
         })
+    }
+
+    /// The statement that a PREPARE makes; `None` if the text is none.
+    pub(crate) fn prepared_in_sql(
+        &self,
+        cleared: &Cleared,
+        name: &StatementName,
+        context: u64,
+    ) -> Option<Arc<Statement>> {
+        let query = cleared.prepared()?;
+        let Some(types) = &query.types else {
+            let command = || PrepareCommand {
+                sql: cleared.sql().into(),
+                name: name.place.clone(),
+            };
+            return Some(self.shared(&query.script, encode::NO_TYPES, context, || Some(command())));
+        };
+        let count = u16::try_from(types.len()).ok()?.to_be_bytes();
+        let types: Vec<u8> = count
+            .into_iter()
+            .chain(types.iter().flat_map(|oid| oid.to_be_bytes()))
+            .collect();
+        Some(self.named(&query.script, &types, context))
+    }
+
+    /// The same statement with another verdict: the policy has changed.
+    pub(crate) fn judged_again(&self, statement: &Statement, script: Arc<Script>) -> Arc<Statement> {
+        let types = statement.prepared.types();
+        match statement.context {
+            Some(context) => self.shared(&script, types, context, || statement.command.clone()),
+            None => Arc::new(Statement {
+                prepared: self.prepared(types),
+                script,
+                command: statement.command.clone(),
+                context: None,
+            }),
+        }
+    }
+
+    /// The same text, parsed as it is read in another context; `None` means one that nobody else has.
+    pub(crate) fn in_context(&self, statement: &Statement, context: Option<u64>) -> Arc<Statement> {
+        let types = statement.prepared.types();
+        let command = || statement.command.clone();
+        match context {
+            Some(context) => self.shared(&statement.script, types, context, command),
+            None => Arc::new(Statement {
+                prepared: self.prepared(types),
+                script: Arc::clone(&statement.script),
+                command: command(),
+                context: None,
+            }),
+        }
     }
 
     /// Gives every text a new name from now on. Called when tables or types may have changed shape: Parse
@@ -240,6 +329,24 @@ impl StatementCache {
     fn prepared(&self, types: &[u8]) -> Prepared {
         Prepared::new(self.next_id.fetch_add(1, Ordering::Relaxed), types)
     }
+}
+
+/// The name of the statement of this id on every server connection. It cannot be guessed: SQL that a function
+/// makes out of a client's text must not reach a statement by its name.
+pub(crate) fn server_name(id: u64) -> String {
+    format!("{}{id}", *PREFIX)
+}
+
+static PREFIX: LazyLock<String> = LazyLock::new(|| format!("p{:08x}_", rand::random::<u32>()));
+
+/// A name that no server connection has ever prepared a statement by: an id counts from 0, and has no letters.
+pub(crate) const NOWHERE: &str = "portcullis prepared no such statement";
+
+/// A statement's text with a name of ours, quoted, in the place of another.
+pub(crate) fn with_name(sql: &str, place: &Range<usize>, name: &str) -> String {
+    let before = sql.get(..place.start).unwrap_or("");
+    let after = sql.get(place.end..).unwrap_or("");
+    format!("{before}\"{name}\"{after}")
 }
 
 /// Text of [`Internal::begin`].

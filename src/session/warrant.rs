@@ -41,7 +41,9 @@ impl Warrant {
                 | Action::DiscardAll
                 | Action::UnlistenAll
                 | Action::CloseAll
-                | Action::Deallocate(_),
+                | Action::Deallocate(_)
+                | Action::Prepare(_)
+                | Action::Execute(_),
             ) => None,
         }
     }

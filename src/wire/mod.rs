@@ -5,5 +5,6 @@ pub mod encode;
 pub mod frame;
 pub mod notice;
 pub mod replies;
+pub mod reword;
 pub mod startup;
 pub mod tag;

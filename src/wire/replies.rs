@@ -47,6 +47,8 @@ pub enum Own {
     NoParameters,
     /// A query string without a statement.
     EmptyQuery,
+    /// Nothing is said: the entry's effect is what counts.
+    Silence,
     /// A command that concerns only the session, by its tag.
     Command(&'static str),
 }
@@ -61,6 +63,7 @@ impl Own {
             Self::NoData => encode::frame(out, tag::NO_DATA, &[]),
             Self::NoParameters => encode::frame(out, tag::PARAMETER_DESCRIPTION, &[0, 0]),
             Self::EmptyQuery => encode::frame(out, tag::EMPTY_QUERY, &[]),
+            Self::Silence => {}
             Self::Command(command) => encode::command_complete(out, command),
         }
     }
@@ -73,6 +76,8 @@ pub enum Delivery {
     Forward,
     /// The client, except that NoData is hidden: a simple query's statement without rows has no description.
     ForwardRows,
+    /// The same, and a description only with what follows it: an error in its place is all that comes.
+    ForwardLate,
     /// Nobody.
     Hide,
     /// Nobody, but its row is read by us.
@@ -146,9 +151,21 @@ impl<E> Replies<E> {
         self.entries.len()
     }
 
+    /// The next reply.
+    pub fn front(&self) -> Option<&Entry<E>> {
+        self.entries.front()
+    }
+
     /// Whose reply is next; `None` when none is due.
     pub fn next_delivery(&self) -> Option<Delivery> {
         self.entries.front().map(|entry| entry.delivery)
+    }
+
+    /// The next reply goes to nobody.
+    pub fn hide_next(&mut self) {
+        if let Some(entry) = self.entries.front_mut() {
+            entry.delivery = Delivery::Hide;
+        }
     }
 
     /// Whether rows that come now are the client's: they change nothing here, however many they are.
@@ -192,7 +209,9 @@ impl<E> Replies<E> {
             expected: Some(entry.awaited),
         };
         let delivery = match (entry.delivery, got) {
-            (Delivery::ForwardRows, tag::NO_DATA) => Delivery::Hide,
+            (Delivery::ForwardRows | Delivery::ForwardLate, tag::NO_DATA) => Delivery::Hide,
+            (Delivery::ForwardLate, tag::ROW_DESCRIPTION) => Delivery::ForwardLate,
+            (Delivery::ForwardLate, _) => Delivery::Forward,
             (Delivery::ForwardRows, _) => Delivery::Forward,
             (Delivery::FunctionResult, tag::DATA_ROW) => Delivery::FunctionResult,
             (Delivery::FunctionResult, _) => Delivery::Hide,

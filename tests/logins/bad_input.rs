@@ -259,7 +259,7 @@ fn clients_that_stop() {
     let bed = Bed::new(
         &user("bi", "secret"),
         Some((&files, "")),
-        "listen.client_login_timeout = 2\nlisten.max_client_conn = 1\n\
+        "listen.client_login_timeout = 4\nlisten.max_client_conn = 1\n\
          auth.oauth = { issuer = 'https://issuer.test', users = ['*@oauth'] }",
     );
     let hello: &[u8] = b"\x16\x03\x01\x00\xff\x01";
@@ -290,15 +290,11 @@ fn clients_that_stop() {
 
     let start = Instant::now();
     assert_eq!(bed.stack.login(&alice()).value("SELECT who()"), ALICE);
-    assert!(
-        start.elapsed() < Duration::from_millis(1_500),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     for (place, client) in &mut silent {
         let end = client.try_read();
         let took = start.elapsed();
-        assert!(took < Duration::from_secs(6), "after {place}: {took:?}");
+        assert!(took < Duration::from_secs(9), "after {place}: {took:?}");
         match end {
             Ok(frame) => assert_eq!(
                 (frame.sqlstate().as_str(), frame.field('M').as_deref()),

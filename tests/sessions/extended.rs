@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::support::people::{alice, bob};
 use crate::support::proxy::{Stack, StackOptions};
-use crate::support::raw::{RawClient, bind, close, execute, parse, sync};
-use crate::support::trace::play;
+use crate::support::raw::{RawClient, bind, close, describe, execute, parse, sync};
+use crate::support::trace::{play, render};
 use crate::{ALICE, BOB, proxied, same_as_postgres};
 
 #[test]
@@ -576,4 +576,82 @@ fn statements_fit_a_table_that_a_trusted_role_has_changed() {
 #[test]
 fn statements_fit_a_table_that_somebody_else_has_changed() {
     prepare_again_after("altered_elsewhere", Changer::Elsewhere);
+}
+
+/// A table changes where the proxy does not see it. A statement that somebody has prepared before is prepared anew
+/// behind the client's back, if the client learns the new shape.
+#[test]
+fn stale_statements_heal_where_the_client_learns_the_new_shape() {
+    let stack = Stack::start(&StackOptions::pool(1));
+    let change = |sql: &str| Changer::Elsewhere.run(&stack, sql);
+    change("CREATE TABLE healed (a text)");
+    change("INSERT INTO healed VALUES ('a')");
+    change("GRANT SELECT ON healed TO authenticated");
+    let (mut a, mut b) = (stack.login(&alice()), stack.login(&alice()));
+    let sql = "SELECT who(), * FROM healed";
+    let parse = |name| parse(name, sql, &[]);
+    let run = [bind("", "s", &[]), execute("", 0), sync()].concat();
+    let answer = |client: &mut RawClient, messages: &[u8]| -> Vec<String> {
+        client.send(messages);
+        let frames = client.until_ready();
+        frames.iter().map(|frame| render(frame).join(" ")).collect()
+    };
+    let row = |more: &str| format!("DataRow {}{more}", crate::ALICE);
+    let first = answer(&mut a, &[parse("s"), run.clone()].concat());
+    assert_eq!(first[2], row(" a"), "{first:?}");
+
+    change("ALTER TABLE healed ADD b text DEFAULT 'b'");
+    let fresh = answer(&mut b, &[parse("s"), run.clone()].concat());
+    assert_eq!(
+        fresh[..3],
+        ["ParseComplete".into(), "BindComplete".into(), row(" a b")]
+    );
+
+    change("ALTER TABLE healed ADD c text DEFAULT 'c'");
+    let described = answer(
+        &mut a,
+        &[bind("", "s", &[]), describe('P', ""), execute("", 0), sync()].concat(),
+    );
+    let shape = |columns: &str| format!("RowDescription who {columns}");
+    assert_eq!(
+        described[..3],
+        ["BindComplete".into(), shape("a b c"), row(" a b c")]
+    );
+    assert_eq!(described[4..], ["ReadyForQuery I"]);
+
+    change("ALTER TABLE healed ADD d int");
+    let described = answer(&mut a, &[describe('S', "s"), sync()].concat());
+    assert_eq!(
+        described,
+        [
+            "ParameterDescription".into(),
+            shape("a b c d"),
+            "ReadyForQuery I".into()
+        ]
+    );
+
+    change("ALTER TABLE healed DROP d");
+    let undescribed = answer(&mut a, &run);
+    assert!(
+        undescribed[0].starts_with("ErrorResponse ERROR 0A000"),
+        "{undescribed:?}"
+    );
+
+    answer(&mut a, &run);
+    change("ALTER TABLE healed DROP c");
+    a.values("BEGIN");
+    let in_block = answer(&mut a, &[bind("", "s", &[]), describe('P', ""), sync()].concat());
+    assert!(
+        in_block[0].starts_with("ErrorResponse ERROR 0A000"),
+        "{in_block:?}"
+    );
+    assert_eq!(in_block[1], "ReadyForQuery E");
+    a.values("ROLLBACK");
+
+    let gone = answer(&mut b, &run);
+    assert_eq!(gone[1], row(" a b"), "prepared anew after the error: {gone:?}");
+    change("DROP TABLE healed");
+    let gone = answer(&mut b, &[bind("", "s", &[]), describe('P', ""), sync()].concat());
+    assert!(gone[0].starts_with("ErrorResponse ERROR 42P01"), "{gone:?}");
+    assert_eq!(b.value("SELECT who()"), crate::ALICE);
 }

@@ -227,13 +227,15 @@ fn nothing_leaks_to_the_next_client() {
         "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT",
         "BEGIN; DECLARE c CURSOR FOR SELECT 1; COMMIT",
         "SELECT pg_advisory_xact_lock(1)",
+        "PREPARE p AS SELECT 1",
+        "PREPARE q (mood) AS SELECT $1",
+        "EXECUTE q('ok')",
     ] {
         client.values(sql);
     }
     // These must be refused, because they would stay behind.
     for sql in [
         "LISTEN x",
-        "PREPARE p AS SELECT 1",
         "CREATE TEMP TABLE t (a int)",
         "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
         "SELECT pg_advisory_lock(1)",

@@ -150,3 +150,64 @@ fn half_closed() {
     assert_eq!(stack.login(&bob()).value("SELECT who()"), BOB);
     stack.assert_well();
 }
+
+/// A client that says goodbye behind a complete batch does not wait for the answers: what it has asked for is
+/// done all the same, as by Postgres.
+#[test]
+fn after_a_goodbye_the_work_is_done() {
+    let stack = Stack::start(&StackOptions::pool(1));
+    let goodbye = message(b'X', &[]);
+    let insert = |n: u32| format!("INSERT INTO scratch (run, n) SELECT 'goodbye', {n} FROM pg_sleep(0.2)");
+    let batch = |n: u32| {
+        [
+            parse("", &insert(n), &[]),
+            bind("", "", &[]),
+            execute("", 0),
+            sync(),
+        ]
+        .concat()
+    };
+    let mut next = stack.login(&alice());
+    for (n, messages) in [
+        (1, [query(&insert(1)), goodbye.clone()].concat()),
+        (3, [batch(2), batch(3), goodbye.clone()].concat()),
+        // With answers that nobody reads, so that the socket is reset.
+        (
+            4,
+            [
+                query("SELECT repeat('x', 100000) FROM generate_series(1, 50)"),
+                query(&insert(4)),
+                goodbye.clone(),
+            ]
+            .concat(),
+        ),
+    ] {
+        let mut client = stack.login(&alice());
+        client.send(&messages);
+        client.vanish();
+        wait_until("the work is done", Duration::from_secs(10), || {
+            next.value("SELECT count(*) FROM scratch WHERE run = 'goodbye'") == n.to_string()
+        });
+    }
+    // What is not complete is not done, and holds nothing.
+    for messages in [
+        [query("BEGIN"), query(&insert(5)), goodbye.clone()].concat(),
+        [
+            parse("", &insert(5), &[]),
+            bind("", "", &[]),
+            execute("", 0),
+            goodbye.clone(),
+        ]
+        .concat(),
+        [query(&insert(5))].concat(),
+    ] {
+        let mut client = stack.login(&alice());
+        client.send(&messages);
+        client.vanish();
+        std::thread::sleep(Duration::from_millis(600));
+        assert_eq!(
+            next.value("SELECT max(n) FROM scratch WHERE run = 'goodbye'"),
+            "4"
+        );
+    }
+}

@@ -284,8 +284,6 @@ fn what_transaction_pooling_cannot_keep() {
     let texts = lines(
         r#"
         LISTEN c
-        PREPARE p AS SELECT 1
-        EXECUTE p
         CREATE TEMP TABLE t (a int)
         CREATE LOCAL TEMPORARY VIEW v AS SELECT 1
         SELECT 1 INTO TEMP t

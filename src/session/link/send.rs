@@ -1,15 +1,15 @@
 //! What is sent to the server, each message with what will answer it.
 
-use super::{Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED};
+use super::{ANYTHING, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED};
 use crate::base::Fault;
-use crate::guard::{Action, Cleared};
+use crate::guard::{Action, Cleared, StatementClass};
 use crate::identity::Bound;
 use crate::session::effect::Effect;
 use crate::session::opening::{Mode, Opening};
-use crate::session::statement::{Prepared, READ_SETTING, ROLLBACK, Statement};
+use crate::session::statement::{self, Prepared, READ_SETTING, ROLLBACK, Statement};
 use crate::session::warrant::Warrant;
 use crate::wire::body::FunctionCall;
-use crate::wire::encode::{self, NO_TYPES};
+use crate::wire::encode::{self, NO_TYPES, TransactionStatus};
 use crate::wire::replies::{Awaited, Delivery, Own};
 use crate::wire::tag::client as tag;
 
@@ -31,13 +31,18 @@ impl Link {
     }
 
     fn put_prelude(&mut self, opening: &Opening) -> Bound {
+        let begins_batch = self.batch == Batch::Fresh && self.upstream.is_empty();
         self.put_modes(&opening.modes);
         let (binding, statement) = (&opening.binding, &opening.prelude);
         self.binding_is = Known::Predicted;
+        self.close_unclosed();
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         let portal = self.free_portal();
         let bound = binding.put_prelude(&mut self.upstream, portal, statement.name());
         self.after_hidden(portal);
+        if begins_batch {
+            self.prelude_ends_here();
+        }
         bound
     }
 
@@ -81,19 +86,59 @@ impl Link {
         let id = statement.id();
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
+                self.heed_failure();
+                self.prepared_without_server(id);
                 self.answer(Own::ParseComplete, effect);
             }
             return;
         }
+        self.make_place(id);
+        encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
+        self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
+    }
+
+    /// Takes a place among the server connection's statements; the one that had it is closed.
+    fn make_place(&mut self, id: u64) {
         if let Some(evicted) = self.lease.prepared().insert(id) {
             self.lease.unclosed.push(evicted);
         }
+        self.close_unclosed();
+    }
+
+    fn close_unclosed(&mut self) {
         for evicted in std::mem::take(&mut self.lease.unclosed) {
-            encode::close_statement(&mut self.upstream, &format!("p{evicted}"));
+            encode::close_statement(&mut self.upstream, &statement::server_name(evicted));
             self.expect(Awaited::Close, Delivery::Hide, Effect::Evicted(evicted));
         }
-        encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
-        self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
+    }
+
+    /// The same for a client's statement, by Parse or PREPARE, as the client has prepared it.
+    pub(in crate::session) fn prepare_statement(
+        &mut self,
+        statement: &Statement,
+        delivery: Delivery,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        let prepared = statement.prepared();
+        let Some(command) = statement.command() else {
+            return self.prepare(prepared, statement.sql(), delivery, effect);
+        };
+        if self.lease.prepared().touch(prepared.id()) {
+            return;
+        }
+        self.make_place(prepared.id());
+        encode::parse(&mut self.upstream, "", &command, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        encode::bind_text::<&str>(&mut self.upstream, INTERNAL_PORTAL, "", &[]);
+        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.transient.push(prepared.id());
+        let done = Effect::Prepared(prepared.id(), Box::new(effect));
+        self.expect(Awaited::Execution, Delivery::Hide, done);
+        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.expect(Awaited::Close, Delivery::Hide, Effect::None);
     }
 
     /// Parses a client's statement under the name that the client's stands for.
@@ -111,9 +156,33 @@ impl Link {
         }
     }
 
+    /// Parses an EXECUTE for its errors alone: what the client's name in it stands for is found out when it is
+    /// bound, and another text is sent then.
+    pub(in crate::session) fn parse_untranslated(
+        &mut self,
+        statement: &Statement,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        self.parse_unnamed(statement, Delivery::Forward, effect);
+        self.lease.unnamed = None;
+    }
+
+    /// Parses an EXECUTE with the server's name in it.
+    pub(in crate::session) fn parse_translated(&mut self, sql: &str, _: Warrant) {
+        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+    }
+
+    /// Sends an EXECUTE of a simple query with the server's name in it.
+    pub(in crate::session) fn run_translated(&mut self, sql: &str, effect: Effect, _: Warrant) {
+        self.run_unnamed(sql, Delivery::ForwardLate, effect);
+    }
+
     /// Whether the server's statement of this text, as it would be parsed now, serves all who share it.
     fn shares(&self, statement: &Statement) -> bool {
-        self.context == Some(statement.context())
+        self.context == statement.context()
     }
 
     fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
@@ -127,7 +196,13 @@ impl Link {
     /// Sends one statement of a simple query: Parse, Bind, Describe, Execute on unnamed statement and
     /// portal.
     pub(in crate::session) fn run_once(&mut self, cleared: &Cleared, effect: Effect, _: Warrant) {
-        self.run_unnamed(cleared.sql(), Delivery::ForwardRows, effect);
+        let rows = match cleared.class() {
+            StatementClass::Select | StatementClass::CopyFrom | StatementClass::CopyTo => {
+                Delivery::ForwardRows
+            }
+            _ => Delivery::ForwardLate,
+        };
+        self.run_unnamed(cleared.sql(), rows, effect);
     }
 
     /// Sends the statement that a FunctionCall stands for, with the values of the call. What the client has
@@ -196,6 +271,10 @@ impl Link {
         encode::describe_portal(&mut self.upstream, "");
         self.expect(Awaited::PortalDescription, rows, Effect::None);
         encode::execute(&mut self.upstream, "");
+        let rows = match rows {
+            Delivery::ForwardLate => Delivery::ForwardRows,
+            rows => rows,
+        };
         self.expect(Awaited::Execution, rows, effect);
     }
 
@@ -233,6 +312,15 @@ impl Link {
         self.run_internal(read_setting, READ_SETTING, &[name], Delivery::Capture, effect);
     }
 
+    /// Lets the server fail here if its transaction has failed.
+    pub(in crate::session) fn heed_failure(&mut self) {
+        if self.status == TransactionStatus::Failed {
+            encode::parse(&mut self.upstream, "", ANYTHING, NO_TYPES);
+            self.lease.unnamed = None;
+            self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        }
+    }
+
     /// Makes the server fail here, and the client see `fault` as the reason.
     pub(in crate::session) fn poison(&mut self, fault: Fault) {
         encode::parse(&mut self.upstream, "", REFUSED, NO_TYPES);
@@ -263,6 +351,10 @@ impl Link {
     }
 
     fn end_batch(&mut self, ready: Delivery) {
+        if !self.in_block {
+            self.retire();
+            self.close_unclosed();
+        }
         encode::sync(&mut self.upstream);
         self.expect(Awaited::Ready, ready, Effect::None);
         self.batch = Batch::Synced;
@@ -292,11 +384,11 @@ impl Link {
         &mut self,
         client_name: &[u8],
         statement: &'a Statement,
-        _: Warrant,
+        warrant: Warrant,
     ) -> &'a str {
         let prepared = statement.prepared();
         if !client_name.is_empty() && self.shares(statement) {
-            self.prepare(prepared, statement.sql(), Delivery::Hide, Effect::None);
+            self.prepare_statement(statement, Delivery::Hide, Effect::None, warrant);
             return prepared.name();
         }
         if self.lease.unnamed != Some(prepared.id()) {

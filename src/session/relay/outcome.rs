@@ -1,9 +1,13 @@
 //! What an answer of the server changes here: completions, errors, the end of a batch.
 
-use super::{Goes, Passing, Trouble};
+use std::sync::Arc;
+
+use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
+use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, Changes, CopyIn, Known, Lost, Modes, Shapes};
+use crate::session::link::{Asked, Batch, Block, Changes, CopyIn, Healing, Known, Lost, Modes, Shapes};
+use crate::session::names::NameChange;
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
 use crate::wire::encode::TransactionStatus;
@@ -47,26 +51,57 @@ impl Session {
                 }
             }
             Effect::SettingReset(name) => self.settings.change(name, None),
+            Effect::Worded(wording) => {
+                if let Some(link) = &mut self.link {
+                    link.wording = wording;
+                }
+            }
             Effect::SavepointSet(name) => self.settings.pending().savepoint(&name),
             Effect::SavepointReleased(name) => self.settings.pending().release(&name),
             Effect::RolledBackTo(name) => self.settings.pending().roll_back_to(&name),
         }
     }
 
-    /// An error: the server skips to the next Sync, and so do we.
-    pub(super) fn on_error(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
+    /// An error: the server skips to the next Sync, and so do we. `body` is what has come of its `body_len` bytes.
+    pub(super) fn on_error(
+        &mut self,
+        body: &[u8],
+        body_len: usize,
+        passing: &mut Passing<'_>,
+    ) -> Result<Goes, Trouble> {
         let error = notice::prefix(body);
         if error.ends_connection {
             self.ending = Some(ClientEnd::ServerGone);
         }
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
+        link.lease.unnamed = None;
+        let mut skipped = link.replies.fail();
+        if let Some(Effect::Uses(statement) | Effect::Bound(statement)) =
+            skipped.first().map(|entry| &entry.effect)
+            && is_stale(error.sqlstate)
+            && link.lease.prepared().remove(statement.prepared().id())
+        {
+            // The next one who needs it gets it prepared anew on this connection.
+            link.lease.unclosed.push(statement.prepared().id());
+            let statement = Arc::clone(statement);
+            if link.begin_healing(&statement, &mut skipped) {
+                self.held = Held::default();
+                return Ok(Goes::Nowhere);
+            }
+        }
+        self.held.give(tag::ERROR, passing, &mut self.client.outbox);
         link.failed = true;
         link.copy_in = CopyIn::No;
-        link.lease.unnamed = None;
         link.portals.fail();
+        if let (Some(Effect::NameChanged), Some(NameChange::Set(name, _))) =
+            (skipped.first().map(|entry| &entry.effect), self.names.front())
+            && name.is_empty()
+        {
+            // A Parse that fails takes the old unnamed statement away (`exec_parse_message`, postgres.c).
+            self.unnamed = None;
+        }
         self.names.clear();
         self.captured = None;
-        let mut skipped = link.replies.fail();
         for entry in &skipped {
             match entry.effect {
                 Effect::Prepared(id, _) => {
@@ -79,13 +114,6 @@ impl Session {
         if link.batch == Batch::Open && link.script.is_none() {
             self.skipping = Skipping::ToSync;
         }
-        if let Some(Effect::Uses(id) | Effect::Bound(id)) = skipped.first().map(|entry| &entry.effect)
-            && is_stale(error.sqlstate)
-            && link.lease.prepared().remove(*id)
-        {
-            // The next one who needs it gets it prepared anew on this connection.
-            link.lease.unclosed.push(*id);
-        }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
         if let Some(Effect::Refused(fault)) = failed {
             passing.flush(&mut self.client.outbox);
@@ -95,7 +123,23 @@ impl Session {
         self.shared.events.emit(&Event::ErrorSent {
             sqlstate: error.sqlstate,
         });
+        if let Some(wording) = self.link.as_ref().and_then(|link| link.wording.as_ref())
+            && body.len() == body_len
+        {
+            passing.flush(&mut self.client.outbox);
+            wording.put_error(&mut self.client.outbox, body);
+            return Ok(Goes::Nowhere);
+        }
         Ok(Goes::ToClient)
+    }
+
+    /// The failure of a batch that nobody has heard of is over: sends it again.
+    fn heal(&mut self, healing: Healing) {
+        let warrant = self.warrant(Some(&Action::Query));
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            link.prepare_statement(&healing.statement, Delivery::Hide, Effect::None, warrant);
+            link.send_again(healing);
+        }
     }
 
     pub(super) fn on_ready(&mut self, body: &[u8], passing: &mut Passing<'_>) -> Result<Goes, Trouble> {
@@ -104,6 +148,8 @@ impl Session {
         let status = body.first().copied().and_then(TransactionStatus::from_byte);
         let status = status.ok_or(Trouble::Malformed("ReadyForQuery"))?;
         link.batch = Batch::Fresh;
+        link.forget_wording();
+        link.forget_batch();
         link.asked = Asked::Nothing;
         let errored = std::mem::take(&mut link.failed);
         let place = match status {
@@ -152,6 +198,10 @@ impl Session {
             }
         };
         link.status = status;
+        if let Some(healing) = link.take_healing() {
+            self.heal(healing);
+            return Ok(Goes::Nowhere);
+        }
         self.idle_since = tokio::time::Instant::now();
         if delivery == Delivery::Hide {
             return Ok(Goes::Nowhere);

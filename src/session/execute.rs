@@ -1,0 +1,176 @@
+//! PREPARE and EXECUTE in SQL. The name that a client gives stays here, among those it gives by Parse: on the
+//! server the statement has a name of ours, which EXECUTE is sent with.
+
+use std::sync::Arc;
+
+use super::effect::Effect;
+use super::link::Link;
+use super::names::NameChange;
+use super::statement::{NOWHERE, Statement};
+use super::warrant::Warrant;
+use super::wording::Wording;
+use super::{Session, statement};
+use crate::base::{Fault, SqlState};
+use crate::guard::{Action, Cleared, StatementName};
+use crate::wire::replies::{Delivery, Own};
+
+/// What serves a client's statement now.
+pub(super) enum AsOfNow {
+    /// One that server connections share, or that the client's own transaction has for itself.
+    Shared(Arc<Statement>),
+    /// An EXECUTE with the server's name in it.
+    Translated(String),
+}
+
+impl AsOfNow {
+    /// The name under which the server knows it, and which prepared statement that uses, if one that is kept.
+    /// Sends what is missing for that.
+    pub(super) fn name_on(
+        &self,
+        link: &mut Link,
+        client_name: &[u8],
+        warrant: Warrant,
+    ) -> (&str, Option<Arc<Statement>>) {
+        match self {
+            Self::Translated(sql) => {
+                link.parse_translated(sql, warrant);
+                ("", None)
+            }
+            Self::Shared(statement) => {
+                link.word(None);
+                let name = link.statement_name(client_name, statement, warrant);
+                (name, Some(Arc::clone(statement)))
+            }
+        }
+    }
+}
+
+/// An EXECUTE as the server gets it.
+pub(super) struct Translated {
+    pub(super) sql: String,
+    /// The statement it runs; `None` if the client has none of that name.
+    pub(super) runs: Option<Arc<Statement>>,
+}
+
+impl Session {
+    /// Runs a PREPARE: the server judges the query at once, by preparing it under our name.
+    pub(super) fn prepare_in_sql(&mut self, cleared: &Cleared, name: &StatementName) {
+        let key = name.name.as_bytes();
+        let Some(statement) = self
+            .shared
+            .statements
+            .prepared_in_sql(cleared, name, self.context)
+        else {
+            return;
+        };
+        if let Err(fault) = self.check_new_name(key, statement.bytes()) {
+            self.fail(fault);
+            return;
+        }
+        let now = self.as_of_now(Arc::clone(&statement));
+        let warrant = self.warrant(Some(&Action::Query));
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            let start = cleared.prepared().map_or(0, |query| query.start);
+            link.word(Some(match now.command() {
+                Some(_) => Wording::renamed(cleared, name, now.prepared().name()),
+                None => Wording::part(cleared.whole(), start),
+            }));
+            link.prepare_statement(&now, Delivery::Hide, Effect::None, warrant);
+            link.work();
+        }
+        self.change_name(NameChange::Set(key.into(), statement));
+        self.answer(Own::Command("PREPARE"), Effect::NameChanged);
+    }
+
+    /// An EXECUTE with the server's name in it. What it runs is prepared on the server ahead of it. A name that
+    /// the client does not have becomes one that the server does not have, so that the server says so when
+    /// and where it should.
+    pub(super) fn translate(&mut self, cleared: &Cleared, name: &StatementName) -> Result<Translated, Fault> {
+        let target = self.cleared_statement(name.name.as_bytes())?;
+        if let Some(target) = &target
+            && target.action() != Some(&Action::Query)
+        {
+            return Err(Fault::error(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                format!("EXECUTE cannot run what was prepared as \"{}\"", name.name),
+            )
+            .with_hint("Send the statement itself: only queries can be run by EXECUTE."));
+        }
+        let target = target.map(|target| self.as_of_now(target));
+        let warrant = self.warrant(Some(&Action::Query));
+        let mut ours = NOWHERE;
+        if let (Some(target), Some(warrant), Some(link)) = (&target, warrant, &mut self.link) {
+            link.word(None);
+            link.prepare_statement(target, Delivery::Hide, Effect::None, warrant);
+            ours = target.prepared().name();
+        }
+        if let Some(target) = target.as_deref().and_then(Statement::cleared) {
+            self.note_alteration(target.class());
+        }
+        self.note_alteration(cleared.class());
+        if let Some(link) = &mut self.link {
+            link.word(Some(Wording::renamed(cleared, name, ours)));
+        }
+        Ok(Translated {
+            sql: statement::with_name(cleared.sql(), &name.place, ours),
+            runs: target,
+        })
+    }
+
+    /// Runs an EXECUTE of a simple query.
+    pub(super) fn execute_in_sql(&mut self, cleared: &Cleared, name: &StatementName) {
+        match self.translate(cleared, name) {
+            Err(fault) => self.fail(fault),
+            Ok(translated) => {
+                let warrant = self.warrant(Some(cleared.action()));
+                if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+                    let uses = translated.runs.map_or(Effect::None, Effect::Uses);
+                    link.run_translated(&translated.sql, uses, warrant);
+                }
+            }
+        }
+    }
+
+    /// The statement that serves a client's one as names and literals are read now. A client's own may have been
+    /// prepared under other settings.
+    pub(super) fn as_of_now(&self, statement: Arc<Statement>) -> Arc<Statement> {
+        let Some(now) = self.link.as_ref().map(|link| link.context) else {
+            return statement;
+        };
+        if now == statement.context() {
+            return statement;
+        }
+        self.shared.statements.in_context(&statement, now)
+    }
+
+    /// The same for a statement that is bound or described by the protocol.
+    pub(super) fn named_as_of_now(
+        &mut self,
+        client_name: &[u8],
+        statement: &Arc<Statement>,
+    ) -> Result<AsOfNow, Fault> {
+        if let (Some(Action::Execute(name)), Some(cleared)) = (statement.action(), statement.cleared()) {
+            let translated = self.translate(cleared, name)?;
+            return Ok(AsOfNow::Translated(translated.sql));
+        }
+        // Where the transaction has settings of its own, the server's unnamed statement does, unless types that
+        // Parse does not know were declared.
+        let is_private = self.link.as_ref().is_some_and(|link| link.context.is_none());
+        let statement = Arc::clone(statement);
+        Ok(AsOfNow::Shared(
+            if client_name.is_empty() || (is_private && statement.command().is_none()) {
+                statement
+            } else {
+                self.as_of_now(statement)
+            },
+        ))
+    }
+
+    /// In a failed transaction the server refuses all but its end: what is answered without the server must be
+    /// refused as well, so the server is asked.
+    pub(super) fn heed_failure(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.heed_failure();
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! A batch that failed at its start, because the server's statement was prepared for a table that has changed
+//! since, is sent once more with the statement prepared anew.
+//!
+//! A connection of the client's own would say "cached plan must not change result type" only if it had prepared
+//! that very statement before the change. Here somebody else may have, so the client must not hear of it. Where
+//! the client has prepared it itself, it is healed as well, provided that the client learns the new shape: its
+//! batch describes the statement or portal. A client that relies on a description it has had before must get
+//! the error, as from Postgres: rows of another shape would be misread.
+
+use std::sync::Arc;
+
+use super::{Batch, Block, Link};
+use crate::base::limits;
+use crate::session::effect::Effect;
+use crate::session::portals::Unconfirmed;
+use crate::session::statement::Statement;
+use crate::wire::encode::TransactionStatus;
+use crate::wire::replies::{Awaited, Delivery, Entry};
+
+/// What is remembered of a batch for that.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    /// The batch as it was sent, if it left as a whole.
+    bytes: Vec<u8>,
+    /// Where in it the prelude ends that it begins with.
+    prelude_end: usize,
+    chance: Chance,
+    /// The statement that the client has prepared in this batch without the server.
+    fresh: Option<u64>,
+    under_way: Option<Healing>,
+}
+
+/// Whether a batch could be sent once more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Chance {
+    /// So far.
+    #[default]
+    Open,
+    /// Something has come back, it left in parts, or it was sent twice already.
+    Lost,
+}
+
+/// A batch that is sent again when the server has finished with its failure.
+#[derive(Debug)]
+pub(crate) struct Healing {
+    pub(crate) statement: Arc<Statement>,
+    /// The batch from behind its prelude to its Sync.
+    pub(crate) bytes: Vec<u8>,
+    entries: Vec<Entry<Effect>>,
+    portals: Unconfirmed,
+}
+
+impl Link {
+    /// All bytes at hand have been written.
+    pub(crate) fn keep_batch(&mut self) {
+        let whole = self.batch == Batch::Synced && self.upstream.len() <= limits::REPLAYED_BATCH_BYTES;
+        if !whole || self.in_block || self.replay.prelude_end == 0 {
+            self.replay.chance = Chance::Lost;
+        } else if self.replay.chance == Chance::Open {
+            self.replay.bytes = std::mem::take(&mut self.upstream);
+            self.sent = 0;
+        }
+    }
+
+    /// The client has been given a part of the server's answer.
+    pub(crate) fn answer_has_begun(&mut self) {
+        self.replay.chance = Chance::Lost;
+    }
+
+    /// The batch has been answered.
+    pub(crate) fn forget_batch(&mut self) {
+        self.replay.bytes = Vec::new();
+        self.replay.prelude_end = 0;
+        self.replay.fresh = None;
+        self.replay.chance = Chance::Open;
+    }
+
+    /// The prelude was put at the start of the batch.
+    pub(super) fn prelude_ends_here(&mut self) {
+        self.replay.prelude_end = self.upstream.len();
+    }
+
+    /// The client has prepared a statement that the server connection knew already.
+    pub(super) fn prepared_without_server(&mut self, id: u64) {
+        self.replay.fresh = Some(id);
+    }
+
+    /// Whether the use of a prepared statement that is being answered could be healed.
+    pub(crate) fn may_heal(&self) -> bool {
+        let uses = |entry: &Entry<Effect>| matches!(entry.effect, Effect::Uses(_));
+        self.replay.chance == Chance::Open && self.replies.front().is_some_and(uses)
+    }
+
+    /// An error has come for the first of these entries: the use of this statement. Takes them, if the batch can
+    /// be sent again.
+    pub(crate) fn begin_healing(
+        &mut self,
+        statement: &Arc<Statement>,
+        entries: &mut Vec<Entry<Effect>>,
+    ) -> bool {
+        let outside = self.status == TransactionStatus::Idle
+            && !self.in_block
+            && self.block == Block::None
+            && self.block_ahead == Block::None
+            && self.batch == Batch::Synced
+            && self.script.is_none();
+        if let [first, ..] = entries.as_mut_slice()
+            && let (Effect::Uses(_), Awaited::PortalDescription) = (&first.effect, first.awaited)
+        {
+            // Its parameters have been described; they will be again.
+            first.awaited = Awaited::StatementDescription;
+        }
+        let learns_shape = match entries.as_slice() {
+            [first, ..] if first.awaited == Awaited::StatementDescription => true,
+            [_, second, ..] if second.awaited == Awaited::PortalDescription => true,
+            _ => self.replay.fresh == Some(statement.prepared().id()),
+        };
+        let simple = entries.iter().all(|entry| {
+            matches!(
+                entry.effect,
+                Effect::None
+                    | Effect::Uses(_)
+                    | Effect::Bound(_)
+                    | Effect::PortalChanged
+                    | Effect::NameChanged
+            )
+        });
+        let has_bytes = self.replay.prelude_end > 0 && self.replay.bytes.len() > self.replay.prelude_end;
+        if !(outside && learns_shape && simple && has_bytes && self.replay.chance == Chance::Open) {
+            return false;
+        }
+        let bytes = self.replay.bytes.split_off(self.replay.prelude_end);
+        self.replay.under_way = Some(Healing {
+            statement: Arc::clone(statement),
+            bytes,
+            entries: std::mem::take(entries),
+            portals: self.portals.take_unconfirmed(),
+        });
+        self.replies.hide_next();
+        true
+    }
+
+    /// The batch to be sent again, once the server is idle.
+    pub(crate) fn take_healing(&mut self) -> Option<Healing> {
+        self.replay.under_way.take()
+    }
+
+    /// Sends the batch again, behind a prelude and the statement prepared anew.
+    pub(crate) fn send_again(&mut self, healing: Healing) {
+        self.upstream.extend_from_slice(&healing.bytes);
+        for entry in healing.entries {
+            self.replies.push(entry.awaited, entry.delivery, entry.effect);
+        }
+        self.replies.push(Awaited::Ready, Delivery::Forward, Effect::None);
+        self.portals.restore(healing.portals);
+        self.work();
+        self.batch = Batch::Synced;
+        self.push = true;
+        self.replay.chance = Chance::Lost;
+    }
+}
