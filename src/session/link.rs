@@ -413,6 +413,20 @@ impl Link {
         }
     }
 
+    /// The transaction is over, with all that was in force and all that was open in it.
+    pub(crate) fn forget_transaction(&mut self, context: u64) {
+        self.forget_identity();
+        self.acts_as = ActsAs::Login;
+        self.in_block = false;
+        self.block = Block::None;
+        self.block_ahead = Block::None;
+        self.portals.clear();
+        self.modes = Modes::Unset;
+        self.changes = Changes::None;
+        self.lost = Lost::Nothing;
+        self.context = Some(context);
+    }
+
     /// The transaction ends, or may have ended: the next statement puts the identity into force again.
     pub(crate) fn forget_identity(&mut self) {
         self.bound = None;

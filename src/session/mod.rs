@@ -5,6 +5,7 @@
 //! has answered (`relay`). It leases a server connection with the first message that needs one and gives it
 //! back at the first ReadyForQuery outside a transaction.
 
+mod bind;
 mod bounds;
 mod cancel;
 mod command;
