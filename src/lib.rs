@@ -7,6 +7,8 @@ pub mod cli;
 pub mod dev;
 
 pub mod app;
+pub mod harden;
+
 pub mod config;
 
 pub mod admin;

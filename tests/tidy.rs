@@ -29,6 +29,7 @@ const RANKS: &[(&str, u32)] = &[
     ("admin", 9),
     ("config", 10),
     ("app", 11),
+    ("harden", 11),
     ("dev", 12),
     ("cli", 13),
 ];

@@ -87,9 +87,16 @@ pub enum Event<'a> {
         reason: &'a str,
     },
     /// A client began to wait for a server connection.
-    WaitBegan,
+    WaitBegan {
+        /// Clients that wait in the same pool, this one included.
+        place: usize,
+        /// What it waits for.
+        reason: WaitReason,
+    },
     /// A client stopped waiting, with a server connection or without.
     WaitEnded,
+    /// A client was not let wait, or was sent away while it waited, as too many do.
+    WaitShed,
     /// A CancelRequest arrived.
     CancelRequested {
         /// Whether its key matched a running query.
@@ -123,6 +130,37 @@ pub enum Event<'a> {
         /// What is wrong with it, if anything.
         error: Option<&'a str>,
     },
+}
+
+/// What keeps a client waiting for a server connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The pool has as many connections as it may, all in use.
+    Pool,
+    /// The server has as many connections as it may, none idle.
+    Server,
+    /// The client's tenant holds as many connections as it may.
+    Cap,
+    /// What is left is kept for the floors of other tenants.
+    Floor,
+    /// A connection is being opened, or will be as soon as a login may begin.
+    Connecting,
+}
+
+impl WaitReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [Self::Pool, Self::Server, Self::Cap, Self::Floor, Self::Connecting];
+
+    /// The reason as a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Server => "server",
+            Self::Cap => "cap",
+            Self::Floor => "floor",
+            Self::Connecting => "connecting",
+        }
+    }
 }
 
 /// What the guard decided.
@@ -164,6 +202,8 @@ pub enum DiscardReason {
     Lifetime,
     /// Idle for longer than `server_idle_timeout`.
     Idle,
+    /// Idle, and another pool of its server needed the room.
+    Evicted,
     /// A statement wants its database for itself.
     DatabaseChanges,
     /// A time limit ended the transaction.
@@ -191,6 +231,7 @@ impl DiscardReason {
             Self::Cancelled => "cancelled",
             Self::Lifetime => "lifetime",
             Self::Idle => "idle",
+            Self::Evicted => "evicted",
             Self::DatabaseChanges => "database_changes",
             Self::Timeout => "timeout",
             Self::Ceiling => "ceiling",

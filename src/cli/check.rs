@@ -13,6 +13,7 @@ use super::serve;
 use crate::auth::Authenticator;
 use crate::base::{DatabaseName, Events, LoginName, RoleName, ServerName};
 use crate::config::Config;
+use crate::harden::{self, Finding, Kind, Wanted};
 use crate::net::Endpoint;
 use crate::{pool, tenant};
 
@@ -116,6 +117,8 @@ struct Spot {
 }
 
 async fn check_logins(config: &Config, findings: &mut Findings) {
+    let wanted = Wanted::of(config);
+    let mut looked_at = BTreeSet::new();
     for spot in spots(&config.tenants) {
         let place = format!("login {} on {}/{}", spot.login, spot.server, spot.database);
         let Some(target) = target(&config.pool, &spot) else {
@@ -134,6 +137,9 @@ async fn check_logins(config: &Config, findings: &mut Findings) {
                     check_role(&client, &place, role, findings).await;
                 }
                 check_login_role(&client, &place, findings).await;
+                if looked_at.insert((spot.server.clone(), spot.database.clone())) {
+                    check_database(&client, &spot, &wanted, findings).await;
+                }
                 drop(client);
                 driver.abort();
             }
@@ -240,8 +246,55 @@ async fn check_login_role(client: &tokio_postgres::Client, place: &str, findings
     }
 }
 
+/// What the database lacks to hold by itself, a line for each rule. None of it is an error: the guard comes first.
+async fn check_database(
+    client: &tokio_postgres::Client,
+    spot: &Spot,
+    wanted: &Wanted,
+    findings: &mut Findings,
+) {
+    let place = format!("database {}/{}", spot.server, spot.database);
+    match harden::findings(client, wanted).await {
+        Ok(found) if found.is_empty() => findings.good(&format!("{place}: hardened")),
+        Ok(found) => {
+            for group in found.chunk_by(|a, b| a.rule == b.rule) {
+                findings.warning(&format!("{place}: {}", in_one_line(group)));
+            }
+        }
+        Err(error) => findings.bad(&format!("{place}: {}", reason(&error))),
+    }
+}
+
+/// Findings of one rule: the first few, and what to do about them.
+fn in_one_line(group: &[Finding]) -> String {
+    /// Named one by one; a database without hardening has scores of them.
+    const NAMED: usize = 3;
+    let named: Vec<String> = group
+        .iter()
+        .take(NAMED)
+        .map(|finding| match (finding.kind, &finding.fix) {
+            (Kind::Advice, Some(fix)) => format!("{}: {} ({fix})", finding.object, finding.problem),
+            _ => format!("{}: {}", finding.object, finding.problem),
+        })
+        .collect();
+    let more = match group.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let what_to_do = match group.first() {
+        Some(Finding {
+            kind: Kind::Mend,
+            rule,
+            ..
+        }) => format!(" [{rule}: `portcullis harden` mends it]"),
+        Some(Finding { rule, .. }) => format!(" [{rule}]"),
+        None => String::new(),
+    };
+    format!("{}{more}{what_to_do}", named.join("; "))
+}
+
 /// The server's own words, which `tokio_postgres` keeps in the source.
-fn reason(error: &tokio_postgres::Error) -> String {
+pub(super) fn reason(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), std::error::Error::source(error)) {
         (Some(db), _) => format!("{}: {}", db.code().code(), db.message()),
         (None, Some(source)) => format!("{error}: {source}"),

@@ -1,4 +1,4 @@
-//! TLS for the ordinary client that `portcullis check` asks servers with: the proxy's own, in its shape.
+//! TLS for the ordinary client that `portcullis check` and `harden` ask servers with: the proxy's own, in its shape.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,6 +21,11 @@ use crate::pool;
 pub(super) struct Encryption(Option<Arc<Connector>>);
 
 impl Encryption {
+    /// With this, or in clear text.
+    pub(super) fn by(connector: Option<Arc<Connector>>) -> Self {
+        Self(connector)
+    }
+
     /// What the configuration says of a server.
     pub(super) fn of(pools: &pool::Settings, server: &Server) -> Self {
         Self(pools.servers.get(server).and_then(|server| server.tls.clone()))

@@ -4,6 +4,7 @@ pub mod check;
 mod check_tls;
 pub mod dev;
 pub mod guard;
+pub mod harden;
 pub mod scram_secret;
 pub mod serve;
 pub mod token;
@@ -27,6 +28,8 @@ enum Command {
     Serve(serve::ServeOptions),
     /// Lists every mistake in the configuration, and whether servers, roles and key sets can be reached
     Check(check::CheckOptions),
+    /// Makes a database hold by itself what the guard keeps from end users
+    Harden(harden::HardenOptions),
     /// Says what the guard thinks of a statement, and why
     Guard(guard::GuardOptions),
     /// Signs a token for development and tests
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Serve(options) => runtime.block_on(serve::run(options)),
         Command::Check(options) => runtime.block_on(check::run(options)),
+        Command::Harden(options) => runtime.block_on(harden::run(options)),
         Command::Guard(options) => guard::main(&options),
         Command::Token(arguments) => token::run(&arguments),
         Command::ScramSecret => scram_secret::run(),

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::demo_config::{Facts, portcullis_toml, tenants_toml};
 use super::folder::write_private;
-use super::seed::{Passwords, seed};
+use super::seed::{Passwords, harden, seed};
 use super::signing::{SigningKey, random_text};
 use super::{Cluster, DevError};
+use crate::config::Config;
+use crate::harden::Wanted;
 
 /// The user that stands for nobody: its name is that of the anonymous role, and it has no token.
 const ANONYMOUS: &str = "anon";
@@ -73,6 +75,8 @@ impl Demo {
         let config_path = cluster.run_dir().join("portcullis.toml");
         write_private(&config_path, &portcullis_toml(&facts))?;
         write_private(&cluster.run_dir().join("tenants.toml"), &tenants_toml())?;
+        let config = Config::load(&config_path).map_err(|error| DevError::Config(error.to_string()))?;
+        harden(cluster, &Wanted::of(&config)).await?;
         let psql = psql_program(cluster.binaries().folder());
         let mut urls = Vec::with_capacity(USERS.len());
         for (user, tenant) in USERS {

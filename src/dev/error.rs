@@ -44,6 +44,9 @@ pub enum DevError {
         /// Version of the binaries.
         binaries: super::Version,
     },
+    /// The configuration that the demonstration has written for itself cannot be used.
+    #[error("the demonstration's own configuration has mistakes: {0}")]
+    Config(String),
     /// Started as root, and there is no account to run Postgres as.
     #[error("Postgres does not run as root, and there is no account `postgres` or `nobody` to run it as")]
     NoAccount,

@@ -3,6 +3,7 @@
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::{Cluster, DevError};
+use crate::harden::{self, Wanted};
 
 /// What one tenant of the demonstration starts with.
 pub(super) struct Tenant {
@@ -50,6 +51,26 @@ pub(super) async fn seed(cluster: &Cluster, passwords: &Passwords) -> Result<(),
     for tenant in &TENANTS {
         let session = Session::open(cluster.superuser_config().dbname(tenant.name)).await?;
         session.fill(tenant).await?;
+        session.close().await;
+    }
+    Ok(())
+}
+
+/// Hardens the tenants' databases as `portcullis harden` does, so that the demonstration has its second wall.
+///
+/// # Errors
+/// [`DevError::Database`].
+///
+/// Cancel safe: the next run does what is missing.
+pub(super) async fn harden(cluster: &Cluster, wanted: &Wanted) -> Result<(), DevError> {
+    for tenant in &TENANTS {
+        let session = Session::open(cluster.superuser_config().dbname(tenant.name)).await?;
+        let doing = || format!("harden the database {}", tenant.name);
+        let found = harden::findings(&session.client, wanted).await;
+        for finding in found.map_err(while_asking(doing))? {
+            let mended = harden::mend(&session.client, &finding).await;
+            mended.map_err(while_asking(doing))?;
+        }
         session.close().await;
     }
     Ok(())

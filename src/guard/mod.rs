@@ -7,6 +7,7 @@
 //!
 //! Nothing here does I/O or waits. A verdict is cached by policy and text.
 
+mod bare;
 mod cache;
 mod calls;
 mod class;
@@ -47,6 +48,7 @@ pub use facts::Facts;
 pub use fingerprint::Fingerprint;
 pub use policy::{Ceilings, Policy, PolicyMistake, ReadFile};
 pub use registry::{Registration, registrations};
+pub use reserved::reserved_functions;
 pub use timeouts::Timeouts;
 pub use tokens::{SeenToken, tokens};
 pub use verdict::{
@@ -263,7 +265,7 @@ impl Guard {
         }
         let text: Arc<str> = edited(text, &edits).into();
         let cleared = allowed.into_iter().map(|(range, verdict, prepared)| {
-            let cleared = Cleared::new(Arc::clone(&text), range, verdict.action, verdict.class);
+            let cleared = Cleared::new(Arc::clone(&text), range, verdict);
             match prepared {
                 Some((query, types)) => {
                     cleared.with_prepared(policy.id(), query.range(), classify::classify(&query).0, types)

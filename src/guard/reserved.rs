@@ -5,6 +5,9 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::Settings;
+use crate::base::PoolMode;
+
 /// The reviewed list, with the reason beside each group.
 const SOURCE: &str = include_str!("../../policies/reserved_functions.toml");
 
@@ -51,6 +54,21 @@ pub(super) struct Reserved {
     functions: HashMap<Box<str>, usize>,
     prefixes: Vec<(Box<str>, usize)>,
     relations: HashMap<Box<str>, usize>,
+}
+
+/// The names of the functions that no end user needs with these policies, `*` at the end for all that begin so: what
+/// a database should keep from them by itself as well.
+pub fn reserved_functions(settings: &Settings) -> Vec<String> {
+    let policies = &settings.policies;
+    let session_mode = policies.iter().any(|policy| policy.mode() == PoolMode::Session);
+    let groups = Reserved::list().groups.iter();
+    groups
+        .filter(|group| !(group.transaction_mode_only && session_mode))
+        .flat_map(|group| &group.functions)
+        // Gives up what nobody has: drivers call it when they reset a session.
+        .filter(|name| *name != "pg_advisory_unlock_all")
+        .cloned()
+        .collect()
 }
 
 impl Reserved {

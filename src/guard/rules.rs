@@ -1,5 +1,6 @@
 //! The rules for one statement.
 
+use super::bare::only_sets;
 use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility};
 use super::denial::Denial;
@@ -26,6 +27,8 @@ pub(super) struct Allowed {
     pub(super) class: StatementClass,
     pub(super) action: Action,
     pub(super) edits: Vec<MakeLocal>,
+    /// See [`only_sets`].
+    pub(super) only_sets: bool,
 }
 
 impl Rules<'_> {
@@ -65,7 +68,12 @@ impl Rules<'_> {
             }
             None => self.command(statement, class)?,
         };
-        Ok(Allowed { class, action, edits })
+        Ok(Allowed {
+            class,
+            action,
+            edits,
+            only_sets: only_sets(statement),
+        })
     }
 
     fn command(

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::StatementClass;
+use super::rules::Allowed;
 use crate::base::SqlState;
 
 /// A whole text that the guard has allowed. Only the guard makes one:
@@ -59,6 +60,7 @@ pub struct Cleared {
     range: Range<usize>,
     action: Action,
     class: StatementClass,
+    only_sets: bool,
     prepared: Option<PreparedQuery>,
 }
 
@@ -75,12 +77,13 @@ pub struct PreparedQuery {
 }
 
 impl Cleared {
-    pub(super) fn new(text: Arc<str>, range: Range<usize>, action: Action, class: StatementClass) -> Self {
+    pub(super) fn new(text: Arc<str>, range: Range<usize>, allowed: Allowed) -> Self {
         Self {
             text,
             range,
-            action,
-            class,
+            action: allowed.action,
+            class: allowed.class,
+            only_sets: allowed.only_sets,
             prepared: None,
         }
     }
@@ -95,7 +98,13 @@ impl Cleared {
     ) -> Self {
         let start = query.start;
         let text: Arc<str> = self.text.get(query).unwrap_or("").into();
-        let query = Self::new(Arc::clone(&text), 0..text.len(), Action::Query, class);
+        let query = Allowed {
+            class,
+            action: Action::Query,
+            edits: Vec::new(),
+            only_sets: false,
+        };
+        let query = Self::new(Arc::clone(&text), 0..text.len(), query);
         let script = Arc::new(Script::new(policy, text, vec![query]));
         self.prepared = Some(PreparedQuery { script, start, types });
         self
@@ -129,6 +138,12 @@ impl Cleared {
     /// What kind of statement it is.
     pub fn class(&self) -> StatementClass {
         self.class
+    }
+
+    /// Whether it does nothing but call `set_config` and `current_setting` with constants and parameters. It may
+    /// then be bound as the login role: where `set_config` is revoked from everybody else, nobody else can.
+    pub fn only_sets(&self) -> bool {
+        self.only_sets
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
 use super::throttle::Throttle;
 use crate::base::{ClientEnd, DiscardReason, Event, Observe, VerdictKind};
@@ -22,6 +22,7 @@ pub struct EventLog {
     client_ends: Throttle,
     server_losses: Throttle,
     connect_failures: Throttle,
+    sheds: Throttle,
 }
 
 impl EventLog {
@@ -35,6 +36,7 @@ impl EventLog {
             client_ends: throttle(),
             server_losses: throttle(),
             connect_failures: throttle(),
+            sheds: throttle(),
         }
     }
 
@@ -62,6 +64,12 @@ impl EventLog {
         }
     }
 
+    fn shed(&self) {
+        if let Some(suppressed) = self.sheds.admit(Instant::now()) {
+            warn!(suppressed, "too many clients wait for a server connection");
+        }
+    }
+
     fn server_closed(&self, reason: DiscardReason) {
         let reason_name = reason.as_str();
         match reason {
@@ -81,6 +89,7 @@ impl EventLog {
             | DiscardReason::Cancelled
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::Evicted
             | DiscardReason::DatabaseChanges
             | DiscardReason::Timeout
             | DiscardReason::Ceiling
@@ -103,7 +112,6 @@ impl Observe for EventLog {
             | Event::CheckedOut { .. }
             | Event::CheckedIn { .. }
             | Event::TransactionDone { .. }
-            | Event::WaitBegan
             | Event::WaitEnded
             | Event::Verdict {
                 kind: VerdictKind::Allow,
@@ -129,6 +137,10 @@ impl Observe for EventLog {
                     info!(class, suppressed, "statement refused");
                 }
             }
+            Event::WaitBegan { place, reason } => {
+                trace!(place, reason = reason.as_str(), "waiting for a server connection");
+            }
+            Event::WaitShed => self.shed(),
             Event::ErrorSent { sqlstate } => debug!(sqlstate = sqlstate.as_str(), "error sent"),
             Event::ClientClosed { end, authenticated } => self.client_closed(end, authenticated),
             Event::ServerOpened {

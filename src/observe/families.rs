@@ -210,6 +210,8 @@ impl TrafficMetrics {
 pub(super) struct ServerMetrics {
     pub(super) wait_seconds: Histogram,
     pub(super) waiting: IntGauge,
+    pub(super) waits: Counters<&'static str>,
+    pub(super) shed: IntCounter,
     pub(super) open: IntGauge,
     pub(super) opened: Counters<Box<str>>,
     pub(super) closed: Counters<&'static str>,
@@ -246,6 +248,12 @@ impl ServerMetrics {
             "What became of server connections when their client was done.",
             &["verdict", "reason"],
         )?;
+        let waits = counter_vec(
+            registry,
+            "portcullis_waits_total",
+            "Waits for a server connection, by what was waited for at first.",
+            &["reason"],
+        )?;
         Ok(Self {
             wait_seconds: histogram(
                 registry,
@@ -256,6 +264,12 @@ impl ServerMetrics {
                 registry,
                 "portcullis_clients_waiting",
                 "Clients that wait for a server connection.",
+            )?,
+            waits: Counters::new(REASONS, &waits, |reason| vec![reason]),
+            shed: counter(
+                registry,
+                "portcullis_waits_shed_total",
+                "Clients that were not let wait, or sent away, as too many did.",
             )?,
             open: gauge(
                 registry,

@@ -91,6 +91,8 @@ impl Session {
             return;
         }
         self.policy = policy;
+        // The message at hand is judged anew.
+        self.judged = None;
         self.settings
             .restart(bounded(&self.identity.startup, &self.policy), &self.policy);
         self.rebind();

@@ -3,7 +3,7 @@
 
 use super::effect::Effect;
 use super::link::{Block, Changes, Link};
-use super::statement::{BEGIN, COMMIT, WRITE_SETTING};
+use super::statement::{BEGIN, COMMIT, WRITE_SETTING_AND_RETURN};
 use super::{NameChange, Session};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared, SetScope, SetSetting, SetValue};
@@ -224,13 +224,16 @@ impl Session {
         link.session_changes(name);
         let effect = Effect::SettingReset(name.into());
         match startup {
-            Some(value) => link.run_internal(
-                &internal.write_setting,
-                WRITE_SETTING,
-                &[name, &value],
-                Delivery::Hide,
-                effect,
-            ),
+            Some(value) => {
+                link.leave_role();
+                link.run_internal(
+                    &internal.write_setting,
+                    WRITE_SETTING_AND_RETURN,
+                    &[name, &value, self.identity.principal.role().as_str()],
+                    Delivery::Hide,
+                    effect,
+                );
+            }
             None => {
                 let default = format!("{} TO DEFAULT", quoted(name));
                 link.set_locally(&default, Delivery::Hide, effect, warrant);

@@ -87,7 +87,7 @@ impl Session {
         let tail = head.body_len - names.consumed;
         let step = match self.skipping {
             Skipping::ToSync => Step::Consumed(0),
-            Skipping::No => self.bind(&names, tail),
+            Skipping::No => self.bind(&names, tail, here),
         };
         match step {
             Step::Consumed(_) => {
@@ -100,7 +100,8 @@ impl Session {
         }
     }
 
-    fn bind(&mut self, names: &BindNames<'_>, tail: usize) -> Step {
+    /// `here` is what has come of the body.
+    fn bind(&mut self, names: &BindNames<'_>, tail: usize, here: &[u8]) -> Step {
         if !self.is_settled_for(None) {
             return Step::Blocked;
         }
@@ -128,14 +129,30 @@ impl Session {
             Ok(now) => now,
             Err(fault) => return self.refuse(fault),
         };
+        // What only the login role may bind has to be here in full: nothing may come between.
+        let values = here.get(names.consumed..names.consumed + tail);
+        let as_login =
+            statement.cleared().is_some_and(Cleared::only_sets) && tail <= limits::SESSION_SETTING_BYTES;
+        if as_login && values.is_none() {
+            return Step::Blocked;
+        }
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            if as_login {
+                link.leave_role();
+            }
             let (server_name, used) = now.name_on(link, names.statement, warrant);
             let bound = used.map_or(Effect::PortalChanged, Effect::Bound);
             encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
             link.expect(Awaited::Bind, Delivery::Forward, bound);
             link.open_portal(names.portal, statement);
-            self.inbound = Inbound::Forward(tail);
+            match values.filter(|_| as_login) {
+                Some(values) => {
+                    link.upstream.extend_from_slice(values);
+                    link.return_to_role(self.identity.principal.role());
+                }
+                None => self.inbound = Inbound::Forward(tail),
+            }
         }
         Step::Consumed(0)
     }

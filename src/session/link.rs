@@ -119,6 +119,15 @@ pub(crate) enum Known {
     Confirmed,
 }
 
+/// Who the server takes the next statement to be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ActsAs {
+    /// The login role: nothing has been put into force.
+    Login,
+    /// The role of a binding, unless its transaction has ended since.
+    MaybeRole,
+}
+
 /// What a batch has asked of the server, as far as giving the connection back is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -202,6 +211,8 @@ pub(crate) struct Link {
     pub(crate) asked: Asked,
     /// The binding in force, as far as the messages sent so far say.
     pub(crate) bound: Option<Bound>,
+    /// Who the server may take statements to be of when the binding is put into force.
+    pub(crate) acts_as: ActsAs,
     /// Whether the server has confirmed that the binding is in force: then an error cannot undo it.
     pub(crate) binding_is: Known,
     /// Whether a transaction block is open, as far as the messages sent so far say.
@@ -250,6 +261,7 @@ impl Link {
             failed: false,
             asked: Asked::Nothing,
             bound: None,
+            acts_as: ActsAs::Login,
             binding_is: Known::Predicted,
             in_block: false,
             block: Block::None,

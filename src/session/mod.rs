@@ -47,7 +47,7 @@ use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault
 use crate::guard::{Guard, Policy, Script};
 use crate::identity::{Binding, BindingParts};
 use crate::net::{Inbox, Stream};
-use crate::pool::{Pool, Pools};
+use crate::pool::{Customer, Pools};
 use crate::server::Parameters;
 use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
@@ -110,7 +110,7 @@ pub struct Identity {
     /// Where its transactions run.
     pub route: Arc<Route>,
     /// The server connections it may use.
-    pub pool: Arc<Pool>,
+    pub pool: Customer,
     /// The identity settings' values.
     pub values: Vec<(String, String)>,
     /// Settings from the startup packet, names folded and in order, values as the server canonicalises them.

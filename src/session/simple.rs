@@ -116,7 +116,11 @@ impl Session {
             Err(fault) => return self.fail(fault),
         };
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            link.run_once(cleared, effect, warrant);
+            if cleared.only_sets() {
+                link.run_setting(cleared, self.identity.principal.role(), effect, warrant);
+            } else {
+                link.run_once(cleared, effect, warrant);
+            }
         }
         self.after_execution(action);
     }

@@ -357,5 +357,13 @@ pub(crate) const COMMIT: &str = "COMMIT";
 pub(crate) const ROLLBACK: &str = "ROLLBACK";
 /// Text of [`Internal::read_setting`].
 pub(crate) const READ_SETTING: &str = "SELECT pg_catalog.current_setting($1)";
-/// Text of [`Internal::write_setting`].
+/// Sets one setting, as the login role.
 pub(crate) const WRITE_SETTING: &str = "SELECT pg_catalog.set_config($1, $2, true)";
+/// Text of [`Internal::write_setting`]: behind [`LEAVE_ROLE`], so it becomes the role again.
+pub(crate) const WRITE_SETTING_AND_RETURN: &str =
+    "SELECT pg_catalog.set_config($1, $2, true), pg_catalog.set_config('role', $3, true)";
+/// Back to the login role, which alone may call `set_config` in a hardened
+/// database. Only ever sent right ahead of a statement that becomes a role again or fails with its transaction.
+pub(crate) const LEAVE_ROLE: &str = "SET ROLE NONE";
+/// As the login role: becomes a role for the rest of the transaction.
+pub(crate) const RETURN_TO_ROLE: &str = "SELECT pg_catalog.set_config('role', $1, true)";

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::leash::Leash;
 use super::people::Person;
+use super::proxy::ordinary_config;
 use super::raw::RawClient;
 use super::{tools, wait_until};
 
@@ -181,6 +182,34 @@ impl Postgres {
                 client.values(sql);
             }
         }
+        if std::env::var_os("PORTCULLIS_TEST_HARDENED").is_some() {
+            self.harden(&["shop", "umbrella"], &self.config_file());
+        }
+    }
+
+    /// `portcullis harden` for databases, against the roles of a configuration.
+    pub(crate) fn harden(&self, databases: &[&str], config: &Path) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        command.arg("harden").arg("--config").arg(config);
+        for database in databases {
+            let (host, port) = (self.folder.display(), self.port);
+            let url = format!("host={host} port={port} user=postgres dbname={database}");
+            command.args(["--database", &url]);
+        }
+        let output = command.output().expect("portcullis harden");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(
+            output.status.success(),
+            "portcullis harden: {}",
+            String::from_utf8_lossy(&said)
+        );
+    }
+
+    /// The ordinary configuration as a file.
+    fn config_file(&self) -> PathBuf {
+        let path = self.folder.join("harden.toml");
+        fs::write(&path, ordinary_config(1, self.port, 1).to_string()).unwrap();
+        path
     }
 }
 

@@ -272,7 +272,8 @@ impl Drop for Stack {
     }
 }
 
-fn ordinary_config(port: u16, server_port: u16, pool_size: usize) -> Table {
+/// The configuration that options are laid over.
+pub(crate) fn ordinary_config(port: u16, server_port: u16, pool_size: usize) -> Table {
     let text = format!(
         r#"
         [listen]

@@ -165,7 +165,7 @@ impl RawClient {
                 b'K' => self.cancel_key = frame.body,
                 b'Z' => return Ok(()),
                 b'E' => return Err(Unready::Refused(frame)),
-                b'N' => {}
+                b'N' | b'v' => {}
                 _ => panic!("during login: {frame:?}"),
             }
         }

@@ -98,14 +98,15 @@ CREATE PROCEDURE commits(the_run text) LANGUAGE plpgsql
 CREATE FUNCTION who() RETURNS text STABLE LANGUAGE sql
     AS $$ SELECT concat_ws('|', current_user, current_user_id(), current_tenant()) $$;
 -- What a session must not find on its server connection, whoever had it before.
-CREATE FUNCTION residue() RETURNS text LANGUAGE sql AS $$
+-- Its own rights: in a hardened database nobody else may ask for the first two.
+CREATE FUNCTION residue() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT concat_ws(',', (SELECT 'statements: ' || string_agg(name, ' ') FROM pg_prepared_statements WHERE from_sql),
         (SELECT 'cursors: ' || string_agg(name, ' ') FROM pg_cursors WHERE is_holdable),
         (SELECT 'channels: ' || string_agg(channel, ' ') FROM pg_listening_channels() AS channel),
         (SELECT 'advisory locks' FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' LIMIT 1))
 $$;
--- The same and more, as whoever asks sees it: '' on a connection on which nothing has happened.
-CREATE FUNCTION leftovers() RETURNS text LANGUAGE sql AS $$
+-- The same and more: '' on a connection on which nothing has happened.
+CREATE FUNCTION leftovers() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT concat_ws(', ', (SELECT 'statement ' || string_agg(name, ' ') FROM pg_prepared_statements WHERE from_sql),
         (SELECT 'cursor ' || string_agg(name, ' ') FROM pg_cursors WHERE is_holdable OR creation_time < transaction_timestamp()),
         (SELECT 'channel ' || string_agg(channel, ' ') FROM pg_listening_channels() AS channel),

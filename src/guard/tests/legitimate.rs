@@ -216,3 +216,40 @@ fn each_statement_has_its_action() {
     let sql: Vec<&str> = script.statements().iter().map(Cleared::sql).collect();
     assert_eq!(sql, ["SELECT 1", "TABLE t"]);
 }
+
+#[test]
+fn queries_that_only_set_settings_are_told_from_those_that_do_more() {
+    let only = |text: &str| {
+        let script = judge_as("web", text).unwrap_or_else(|refusal| panic!("{text}: {refusal:?}"));
+        script.statements()[0].only_sets()
+    };
+    for text in [
+        "SELECT set_config('jit', 'off', false)",
+        "SELECT current_setting('jit') AS cur, set_config('jit', 'off', FALSE) AS new",
+        "select pg_catalog.set_config('TimeZone', $1, true);",
+        "SELECT \"set_config\"('TimeZone', E'UTC', true) AS \"zone\"",
+        "SELECT set_config('bytea_output','hex',false) FROM pg_show_all_settings() WHERE name = 'bytea_output'",
+    ] {
+        assert!(only(text), "{text}");
+    }
+    for text in [
+        "SELECT current_setting('jit')",
+        "SELECT set_config('jit', 'off', true) FROM todos",
+        "SELECT set_config('jit', 'off', true) FROM pg_show_all_settings() WHERE name = title",
+        "SELECT set_config('jit', 'off', true) FROM pg_show_all_settings() WHERE name = 'a' OR f()",
+        "SELECT set_config('jit', (SELECT title FROM todos), true)",
+        "SELECT set_config('jit', current_setting('x'), true)",
+        "SELECT set_config('jit', lower('OFF'), true)",
+        "SELECT set_config('jit', 'off', true), f()",
+        "SELECT set_config('jit', 'off', true) || 'x'",
+        "SELECT set_config('jit', 'off', true) WHERE f()",
+        "SELECT set_config('jit', 'off'::text, true)",
+        "SELECT (set_config('jit', 'off', true))",
+        "WITH x AS (SELECT f()) SELECT set_config('jit', 'off', true)",
+        "SELECT set_config('jit', 'off', true) UNION SELECT title FROM todos",
+        "SELECT 1",
+        "SELECT",
+    ] {
+        assert!(!only(text), "{text}");
+    }
+}

@@ -1,12 +1,14 @@
 //! What is sent to the server, each message with what will answer it.
 
-use super::{ANYTHING, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED};
-use crate::base::Fault;
+use super::{ANYTHING, ActsAs, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED};
+use crate::base::{Fault, RoleName};
 use crate::guard::{Action, Cleared, StatementClass};
 use crate::identity::Bound;
 use crate::session::effect::Effect;
 use crate::session::opening::{Mode, Opening};
-use crate::session::statement::{self, Prepared, READ_SETTING, ROLLBACK, Statement};
+use crate::session::statement::{
+    self, LEAVE_ROLE, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK, Statement,
+};
 use crate::session::warrant::Warrant;
 use crate::wire::body::FunctionCall;
 use crate::wire::encode::{self, NO_TYPES, TransactionStatus};
@@ -35,6 +37,10 @@ impl Link {
         self.put_modes(&opening.modes);
         let (binding, statement) = (&opening.binding, &opening.prelude);
         self.binding_is = Known::Predicted;
+        if self.acts_as == ActsAs::MaybeRole {
+            self.leave_role();
+        }
+        self.acts_as = ActsAs::MaybeRole;
         self.close_unclosed();
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         let portal = self.free_portal();
@@ -78,6 +84,21 @@ impl Link {
             encode::close_portal(&mut self.upstream, portal);
             self.expect(Awaited::Close, Delivery::Hide, Effect::None);
         }
+    }
+
+    /// Goes back to the login role, for a statement of ours that only it may run and that becomes a role again.
+    pub(in crate::session) fn leave_role(&mut self) {
+        self.run_hidden(LEAVE_ROLE, &[]);
+    }
+
+    /// Runs a statement of our own that is too rare to be kept prepared. The unnamed statement is lost to it.
+    fn run_hidden(&mut self, sql: &str, values: &[&str]) {
+        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+        self.lease.unnamed = None;
+        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, "", values);
+        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.after_hidden(INTERNAL_PORTAL);
     }
 
     /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
@@ -230,6 +251,25 @@ impl Link {
         self.expect(Awaited::Close, Delivery::Hide, Effect::None);
     }
 
+    /// The same for a query that only sets settings, which is bound as the login role and run as `role`.
+    pub(in crate::session) fn run_setting(
+        &mut self,
+        cleared: &Cleared,
+        role: &RoleName,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        self.leave_role();
+        self.bind_unnamed(cleared.sql());
+        self.return_to_role(role);
+        self.execute_unnamed(Delivery::ForwardRows, effect);
+    }
+
+    /// Becomes the transaction's role again, behind what followed [`Link::leave_role`].
+    pub(in crate::session) fn return_to_role(&mut self, role: &RoleName) {
+        self.run_hidden(RETURN_TO_ROLE, &[role.as_str()]);
+    }
+
     /// Sends a cleared SET in the form that ends with the transaction.
     pub(in crate::session) fn set_locally(
         &mut self,
@@ -261,6 +301,11 @@ impl Link {
 
     /// Runs a statement on unnamed statement and portal.
     pub(in crate::session) fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
+        self.bind_unnamed(sql);
+        self.execute_unnamed(rows, effect);
+    }
+
+    fn bind_unnamed(&mut self, sql: &str) {
         self.asked = Asked::Work;
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
@@ -268,6 +313,9 @@ impl Link {
         encode::bind_text::<&str>(&mut self.upstream, "", "", &[]);
         self.portals.close(b"");
         self.expect(Awaited::Bind, Delivery::Hide, Effect::PortalChanged);
+    }
+
+    fn execute_unnamed(&mut self, rows: Delivery, effect: Effect) {
         encode::describe_portal(&mut self.upstream, "");
         self.expect(Awaited::PortalDescription, rows, Effect::None);
         encode::execute(&mut self.upstream, "");

@@ -6,7 +6,9 @@ use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, Changes, CopyIn, Healing, Known, Lost, Modes, Shapes};
+use crate::session::link::{
+    ActsAs, Asked, Batch, Block, Changes, CopyIn, Healing, Known, Lost, Modes, Shapes,
+};
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
@@ -163,6 +165,7 @@ impl Session {
             }
             TransactionStatus::Idle => {
                 link.forget_identity();
+                link.acts_as = ActsAs::Login;
                 link.in_block = false;
                 link.block = Block::None;
                 link.block_ahead = Block::None;

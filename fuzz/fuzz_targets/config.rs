@@ -1,0 +1,4 @@
+//! The `config` target for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| portcullis_fuzz::config(bytes));

@@ -1,0 +1,210 @@
+-- What a database lacks to stand on its own behind Portcullis: one row for each thing, with the statement that
+-- mends it. `portcullis harden` runs those of kind `mend`, `portcullis check` names all of them. It changes
+-- nothing, reads only what every role may read, and gives no row twice, so it may run at any time.
+--
+-- Everything here comes second: the guard refuses the same things before a server is asked. What mends is safe for
+-- an application that only reads and writes; what may take something away from one is `advice`.
+--
+-- $1, $2  pairs: login roles, and the roles that transactions of that login run as
+-- $3      end-user roles
+-- $4      trusted roles, and others that keep what PUBLIC loses
+-- $5, $6  reserved functions: names, and beginnings of names (policies/reserved_functions.toml)
+WITH
+pairs AS (SELECT l.oid AS login, r.oid AS role, l.rolname AS login_name, r.rolname AS role_name
+    FROM unnest($1::text[], $2::text[]) AS p (login, role)
+    JOIN pg_catalog.pg_roles l ON l.rolname = p.login JOIN pg_catalog.pg_roles r ON r.rolname = p.role),
+logins AS (SELECT r.* FROM pg_catalog.pg_roles r WHERE r.rolname = ANY ($1::text[])),
+end_users AS (SELECT r.* FROM pg_catalog.pg_roles r WHERE r.rolname = ANY ($3::text[])),
+-- PUBLIC counts as an end user: what everybody may do, they may.
+grantees AS (SELECT oid, pg_catalog.quote_ident(rolname) AS name FROM end_users UNION ALL SELECT 0, 'PUBLIC'),
+keepers AS (SELECT coalesce(string_agg(pg_catalog.quote_ident(rolname), ', ' ORDER BY rolname), '') AS names
+    FROM pg_catalog.pg_roles WHERE rolname = ANY ($4::text[])),
+schemas AS (SELECT n.* FROM pg_catalog.pg_namespace n
+    WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'),
+extension_members AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'),
+relations AS (SELECT c.*, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+    FROM pg_catalog.pg_class c JOIN schemas n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')),
+grants AS (SELECT c.oid, c.relkind, c.name, g.oid AS grantee, g.name AS grantee_name, a.privilege_type
+    FROM relations c, LATERAL pg_catalog.aclexplode(c.relacl) a JOIN grantees g ON g.oid = a.grantee),
+reads AS (SELECT DISTINCT oid, name, relkind FROM grants
+    WHERE privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE') AND relkind <> 'S'),
+functions AS (SELECT p.*, pg_catalog.format('%I.%I(%s)', n.nspname, p.proname,
+        pg_catalog.pg_get_function_identity_arguments(p.oid)) AS name, n.nspname
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace),
+own_functions AS (SELECT f.* FROM functions f JOIN schemas n ON n.oid = f.pronamespace
+    WHERE NOT EXISTS (SELECT FROM extension_members m WHERE m.classid = 'pg_catalog.pg_proc'::regclass AND m.objid = f.oid)
+      AND (pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE')
+        OR EXISTS (SELECT FROM end_users e WHERE pg_catalog.has_function_privilege(e.oid, f.oid, 'EXECUTE')))),
+-- Of PostgreSQL itself and of extensions; an application's own functions of such names are its own.
+reserved AS (SELECT f.*, f.proname = 'set_config' AS is_set_config FROM functions f
+    WHERE (f.proname = 'set_config' OR f.proname = ANY ($5::text[])
+        OR EXISTS (SELECT FROM unnest($6::text[]) AS prefix WHERE pg_catalog.starts_with(f.proname, prefix)))
+      AND (f.nspname = 'pg_catalog' OR EXISTS (SELECT FROM extension_members m
+        WHERE m.classid = 'pg_catalog.pg_proc'::regclass AND m.objid = f.oid))),
+version AS (SELECT pg_catalog.current_setting('server_version_num')::int AS number)
+
+SELECT rule, kind, object, problem, fix FROM (
+
+-- Functions that reach around policies. The logins keep set_config: it is what the identity is set with.
+SELECT 'function.reserved' AS rule, 'mend' AS kind, f.name AS object, 'anyone may call it' AS problem,
+    pg_catalog.format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', f.name)
+    || CASE WHEN k.names = '' THEN '' ELSE pg_catalog.format('; GRANT EXECUTE ON ROUTINE %s TO %s', f.name, k.names) END
+    || CASE WHEN f.is_set_config THEN coalesce((SELECT pg_catalog.format('; GRANT EXECUTE ON ROUTINE %s TO %s', f.name,
+        string_agg(pg_catalog.quote_ident(rolname), ', ' ORDER BY rolname)) FROM logins), '') ELSE '' END AS fix
+    FROM reserved f, keepers k WHERE pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE')
+UNION ALL
+SELECT 'function.reserved', 'mend', f.name, pg_catalog.format('%I may call it', e.rolname),
+    pg_catalog.format('REVOKE EXECUTE ON ROUTINE %s FROM %I', f.name, e.rolname)
+    FROM reserved f, LATERAL pg_catalog.aclexplode(f.proacl) a JOIN end_users e ON e.oid = a.grantee
+UNION ALL
+SELECT 'function.identity', 'mend', f.name, pg_catalog.format('login %I cannot set the identity with it', l.rolname),
+    pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO %I', f.name, l.rolname)
+    FROM reserved f, logins l WHERE f.is_set_config AND NOT pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE')
+      AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(f.proacl) a WHERE a.grantee = l.oid) AND NOT l.rolsuper
+
+-- Temporary tables shadow real ones for whoever gets the connection next.
+UNION ALL
+SELECT 'database.temporary', 'mend', d.datname, pg_catalog.format('%s may make temporary tables or schemas', g.name),
+    pg_catalog.format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM %s', d.datname, g.name)
+    FROM pg_catalog.pg_database d, grantees g WHERE d.datname = pg_catalog.current_database()
+      AND EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a
+        WHERE a.grantee = g.oid AND a.privilege_type IN ('TEMPORARY', 'CREATE'))
+UNION ALL
+SELECT 'schema.create', 'mend', pg_catalog.quote_ident(n.nspname), pg_catalog.format('%s may create objects in it', g.name),
+    pg_catalog.format('REVOKE CREATE ON SCHEMA %I FROM %s', n.nspname, g.name)
+    FROM schemas n, LATERAL pg_catalog.aclexplode(coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a
+    JOIN grantees g ON g.oid = a.grantee WHERE a.privilege_type = 'CREATE'
+
+-- What GRANT ALL gives beside reading and writing. TRUNCATE asks no policy; MAINTAIN locks (17 and later).
+UNION ALL
+SELECT 'table.privileges', 'mend', g.name,
+    pg_catalog.format('%s has %s', g.grantee_name, string_agg(DISTINCT g.privilege_type, ', ')),
+    pg_catalog.format('REVOKE %s ON TABLE %s FROM %s', string_agg(DISTINCT g.privilege_type, ', '), g.name, g.grantee_name)
+    FROM grants g WHERE g.relkind <> 'S' AND g.privilege_type IN ('TRUNCATE', 'TRIGGER', 'REFERENCES', 'MAINTAIN')
+    GROUP BY g.name, g.grantee_name
+UNION ALL
+SELECT 'sequence.update', 'mend', g.name, pg_catalog.format('%s may set it back', g.grantee_name),
+    pg_catalog.format('GRANT USAGE ON SEQUENCE %s TO %s; REVOKE UPDATE ON SEQUENCE %s FROM %s',
+        g.name, g.grantee_name, g.name, g.grantee_name)
+    FROM grants g WHERE g.relkind = 'S' AND g.privilege_type = 'UPDATE'
+UNION ALL
+SELECT 'default.privileges', 'mend', g.name,
+    pg_catalog.format('tables that %I will make give it %s', o.rolname, string_agg(DISTINCT a.privilege_type, ', ')),
+    pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE %s ON TABLES FROM %s', o.rolname,
+        coalesce(pg_catalog.format(' IN SCHEMA %I', n.nspname), ''), string_agg(DISTINCT a.privilege_type, ', '), g.name)
+    FROM pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles o ON o.oid = d.defaclrole
+    LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace, LATERAL pg_catalog.aclexplode(d.defaclacl) a
+    JOIN grantees g ON g.oid = a.grantee
+    WHERE d.defaclobjtype = 'r' AND a.privilege_type IN ('TRUNCATE', 'TRIGGER', 'REFERENCES', 'MAINTAIN')
+    GROUP BY g.name, o.rolname, n.nspname
+UNION ALL
+SELECT 'settings.update', 'mend', 'pg_catalog.pg_settings', pg_catalog.format('%s may change settings through it', g.name),
+    pg_catalog.format('REVOKE UPDATE ON pg_catalog.pg_settings FROM %s', g.name)
+    FROM pg_catalog.pg_class c, LATERAL pg_catalog.aclexplode(c.relacl) a JOIN grantees g ON g.oid = a.grantee
+    WHERE c.oid = 'pg_catalog.pg_settings'::regclass AND a.privilege_type = 'UPDATE'
+
+-- The owner's own functions and views must see what the caller sees.
+UNION ALL
+SELECT 'rls.force', 'mend', c.name, 'its owner is not held to its policies',
+    pg_catalog.format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', c.name)
+    FROM relations c WHERE c.relkind IN ('r', 'p') AND c.relrowsecurity AND NOT c.relforcerowsecurity
+      AND c.oid IN (SELECT oid FROM reads)
+
+-- A transaction without identity must see nothing.
+UNION ALL
+SELECT 'login.inherit', 'mend', pg_catalog.quote_ident(l.rolname), 'it inherits its roles'' rights',
+    pg_catalog.format('ALTER ROLE %I NOINHERIT', l.rolname) FROM logins l WHERE l.rolinherit AND NOT l.rolsuper
+UNION ALL
+-- From 16 on each membership says for itself; the columns are not there before.
+SELECT 'login.inherit', 'mend', pg_catalog.quote_ident(l.rolname), pg_catalog.format('it inherits the rights of %I', r.rolname),
+    pg_catalog.format('GRANT %I TO %I WITH INHERIT FALSE, SET TRUE', r.rolname, l.rolname)
+    FROM pg_catalog.pg_auth_members m JOIN logins l ON l.oid = m.member JOIN pg_catalog.pg_roles r ON r.oid = m.roleid
+    WHERE (pg_catalog.to_jsonb(m) ->> 'inherit_option')::boolean
+UNION ALL
+SELECT 'login.admin', 'mend', pg_catalog.quote_ident(l.rolname), pg_catalog.format('it may grant %I to others', r.rolname),
+    pg_catalog.format('REVOKE ADMIN OPTION FOR %I FROM %I', r.rolname, l.rolname)
+    FROM pg_catalog.pg_auth_members m JOIN logins l ON l.oid = m.member JOIN pg_catalog.pg_roles r ON r.oid = m.roleid
+    WHERE m.admin_option
+UNION ALL
+SELECT 'login.grants', 'mend', c.name, pg_catalog.format('login %I has rights of its own on it', l.rolname),
+    pg_catalog.format('REVOKE ALL ON %s %s FROM %I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.name, l.rolname)
+    FROM relations c JOIN logins l ON EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) a WHERE a.grantee = l.oid)
+    WHERE c.relowner <> l.oid
+
+-- What a person has to decide.
+UNION ALL
+SELECT 'login.owner', 'advice', c.name, pg_catalog.format('login %I owns it', l.rolname),
+    pg_catalog.format('ALTER %s %s OWNER TO …', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.name)
+    FROM relations c JOIN logins l ON l.oid = c.relowner
+UNION ALL
+SELECT 'login.membership', 'advice', pg_catalog.quote_ident(l.rolname),
+    pg_catalog.format('it may become %I, which the configuration does not ask of it', r.rolname),
+    pg_catalog.format('REVOKE %I FROM %I', r.rolname, l.rolname)
+    FROM pg_catalog.pg_auth_members m JOIN logins l ON l.oid = m.member JOIN pg_catalog.pg_roles r ON r.oid = m.roleid
+    WHERE NOT EXISTS (SELECT FROM pairs p WHERE p.login = m.member AND p.role = m.roleid)
+UNION ALL
+SELECT 'role.membership', 'advice', pg_catalog.quote_ident(e.rolname),
+    pg_catalog.format('an end user''s role is a member of %I', r.rolname), pg_catalog.format('REVOKE %I FROM %I', r.rolname, e.rolname)
+    FROM end_users e JOIN pg_catalog.pg_auth_members m ON m.member = e.oid JOIN pg_catalog.pg_roles r ON r.oid = m.roleid
+    WHERE r.rolname = ANY ($4::text[]) OR r.rolname LIKE 'pg\_%' OR r.rolbypassrls OR r.rolsuper
+UNION ALL
+SELECT 'role.attributes', 'advice', pg_catalog.quote_ident(r.rolname), 'it has attributes that no policy binds',
+    pg_catalog.format('ALTER ROLE %I NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION', r.rolname)
+    FROM (SELECT * FROM end_users UNION SELECT r.* FROM pg_catalog.pg_roles r WHERE r.rolname = ANY ($1::text[])) r
+    WHERE r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication
+UNION ALL
+SELECT 'login.settings', 'advice', pg_catalog.quote_ident(l.rolname), pg_catalog.format('it begins every session with %s', s.setting),
+    pg_catalog.format('ALTER ROLE %I RESET %I', l.rolname, pg_catalog.split_part(s.setting, '=', 1))
+    FROM pg_catalog.pg_db_role_setting d JOIN logins l ON l.oid = d.setrole, LATERAL unnest(d.setconfig) AS s (setting)
+    WHERE pg_catalog.split_part(s.setting, '=', 1) IN ('role', 'session_authorization', 'search_path', 'row_security',
+        'standard_conforming_strings', 'client_encoding', 'session_preload_libraries', 'local_preload_libraries')
+      OR pg_catalog.strpos(pg_catalog.split_part(s.setting, '=', 1), '.') > 0
+UNION ALL
+SELECT 'function.immutable', 'advice', f.name,
+    'it reads settings but is IMMUTABLE: a shared plan keeps what it gave to another user',
+    pg_catalog.format('ALTER FUNCTION %s STABLE', f.name)
+    FROM own_functions f WHERE f.provolatile = 'i'
+      AND f.prosrc || coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), '') ~* 'current_setting'
+UNION ALL
+SELECT 'function.search_path', 'advice', f.name, 'it runs as its owner, with names looked up where the caller says',
+    pg_catalog.format('ALTER ROUTINE %s SET search_path = %I, pg_temp', f.name, f.nspname)
+    FROM own_functions f WHERE f.prosecdef
+      AND NOT EXISTS (SELECT FROM unnest(f.proconfig) AS c (setting) WHERE pg_catalog.starts_with(c.setting, 'search_path='))
+UNION ALL
+SELECT 'function.runs_text', 'advice', f.name, 'it runs text that it is given: deny it by name in the policy', NULL
+    FROM own_functions f JOIN pg_catalog.pg_language l ON l.oid = f.prolang
+    WHERE l.lanname = 'plpgsql' AND f.prorettype <> 'pg_catalog.trigger'::regtype AND f.prosrc ~* '\mexecute\M'
+      AND pg_catalog.oidvectortypes(f.proargtypes) ~ '\m(text|character varying|json|jsonb)\M'
+UNION ALL
+SELECT 'view.security_invoker', 'advice', c.name, 'end users see through it what its owner sees of tables under row security',
+    CASE WHEN v.number >= 150000 THEN pg_catalog.format('ALTER VIEW %s SET (security_invoker = true)', c.name) END
+    FROM relations c, version v WHERE c.relkind = 'v' AND c.oid IN (SELECT oid FROM reads)
+      AND NOT coalesce(c.reloptions, '{}') && '{security_invoker=true,security_invoker=on,security_invoker=1,security_invoker=yes}'::text[]
+      AND EXISTS (SELECT FROM pg_catalog.pg_rewrite w JOIN pg_catalog.pg_depend d
+            ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
+        JOIN pg_catalog.pg_class t ON t.oid = d.refobjid AND t.relrowsecurity WHERE w.ev_class = c.oid)
+UNION ALL
+SELECT 'table.no_policies', 'advice', c.name,
+    CASE c.relkind WHEN 'm' THEN 'a materialized view, which' WHEN 'f' THEN 'a foreign table, which'
+        ELSE CASE WHEN i.inhparent IS NULL THEN 'it' ELSE 'a part of a table under row security, which' END END
+    || ' has no row security, and end users may use it',
+    CASE WHEN c.relkind IN ('r', 'p') THEN pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', c.name) END
+    FROM relations c LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid
+        AND EXISTS (SELECT FROM pg_catalog.pg_class p WHERE p.oid = i.inhparent AND p.relrowsecurity)
+    WHERE c.relkind IN ('r', 'p', 'm', 'f') AND NOT c.relrowsecurity AND c.oid IN (SELECT oid FROM reads)
+UNION ALL
+SELECT 'extension', 'advice', e.extname, 'it reaches files, the network or text that is run: the guard alone keeps end users from it', NULL
+    FROM pg_catalog.pg_extension e WHERE e.extname IN ('adminpack', 'dblink', 'file_fdw', 'http', 'lo', 'pg_surgery', 'pageinspect',
+        'plperlu', 'plpython3u', 'pltclu', 'plsh', 'postgres_fdw', 'tablefunc', 'xml2')
+UNION ALL
+SELECT 'server.prepared_transactions', 'advice', 'max_prepared_transactions', 'it is not 0: a transaction could be left behind',
+    'ALTER SYSTEM SET max_prepared_transactions = 0'
+    WHERE pg_catalog.current_setting('max_prepared_transactions') <> '0'
+UNION ALL
+-- CVE-2024-10976 and CVE-2024-10978: plans and roles mixed up under row security.
+SELECT 'server.version', 'advice', pg_catalog.current_setting('server_version'), 'this minor version mixes up roles under row security', NULL
+    FROM version v WHERE v.number < 140014 OR v.number BETWEEN 150000 AND 150008 OR v.number BETWEEN 160000 AND 160004
+      OR v.number = 170000
+
+) AS findings ORDER BY kind DESC, rule, object, problem

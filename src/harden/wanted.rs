@@ -1,0 +1,55 @@
+//! What the configuration says that a database has to keep apart.
+
+use crate::base::RoleName;
+use crate::config::Config;
+use crate::guard::{self, Policy};
+
+/// The roles and functions that hardening is about.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Login roles, each with a role that its transactions run as.
+    pub(super) memberships: Vec<(String, String)>,
+    /// Roles of end users.
+    pub(super) end_users: Vec<String>,
+    /// Roles that keep the functions that PUBLIC loses.
+    pub(super) keepers: Vec<String>,
+    /// Reserved functions by name, and by how their names begin.
+    pub(super) functions: Vec<String>,
+    pub(super) prefixes: Vec<String>,
+}
+
+impl Wanted {
+    /// What a configuration asks for.
+    pub fn of(config: &Config) -> Self {
+        let mut wanted = Self::default();
+        let policies = &config.guard;
+        for (role, settings) in &config.tenants.roles {
+            if let Some(login) = config.pool.logins.get(&settings.login) {
+                wanted
+                    .memberships
+                    .push((login.user.clone(), role.as_str().to_owned()));
+            }
+            let policy = policies.by_role.get(role).unwrap_or(&policies.default_policy);
+            let mut named = policies.policies.iter().filter(|known| known.name() == policy);
+            if named.any(Policy::is_trusted) {
+                wanted.keepers.push(role.as_str().to_owned());
+            } else {
+                wanted.end_users.push(role.as_str().to_owned());
+            }
+        }
+        for name in guard::reserved_functions(&config.guard) {
+            match name.strip_suffix('*') {
+                Some(prefix) => wanted.prefixes.push(prefix.to_owned()),
+                None => wanted.functions.push(name),
+            }
+        }
+        wanted
+    }
+
+    /// Another role that keeps what PUBLIC loses: migrations, monitoring, backups.
+    #[must_use]
+    pub fn keeping(mut self, role: RoleName) -> Self {
+        self.keepers.push(role.as_str().to_owned());
+        self
+    }
+}

@@ -1,0 +1,120 @@
+//! Attacks by a client with a valid token, each judged by its effect: on the catalogs, on other users' rows, on the
+//! attacker's own identity, and on the next client of the one server connection there is. A refusal alone proves
+//! nothing here, and a control run against a pooler without a guard shows that each check can fail.
+//!
+//! Every case runs on every version, with the database as it comes (`arena`: the guard alone must hold) and
+//! hardened (`fort`).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod arena;
+mod cases;
+mod naive;
+mod routes;
+mod startup;
+mod watch;
+mod wire;
+
+use arena::{Arena, Ground};
+use cases::{Case, cases};
+use support::postgres::{Postgres, Version, cluster};
+
+/// Runs every case on one ground and reports all that had an effect.
+fn run(version: Version, ground: Ground) {
+    if cluster(version).is_none() {
+        return;
+    }
+    let mut arena = Arena::open(version, ground);
+    let mut failures = Vec::new();
+    for case in cases() {
+        let effects = arena.attack(&case);
+        if !effects.is_empty() {
+            failures.push(format!(
+                "{} ({})\n    {}",
+                case.name,
+                case.text,
+                effects.join("\n    ")
+            ));
+        }
+    }
+    for case in wire::cases() {
+        let effects = arena.attack_by_bytes(&case);
+        if !effects.is_empty() {
+            failures.push(format!("{}\n    {}", case.name, effects.join("\n    ")));
+        }
+    }
+    for case in startup::cases() {
+        let effects = arena.attack_by_login(&case);
+        if !effects.is_empty() {
+            failures.push(format!("{}\n    {}", case.name, effects.join("\n    ")));
+        }
+    }
+    arena.assert_well();
+    assert!(
+        failures.is_empty(),
+        "{} attacks had an effect:\n  {}",
+        failures.len(),
+        failures.join("\n  ")
+    );
+}
+
+#[test]
+fn the_guard_alone() {
+    run(Version::Installed, Ground::Arena);
+}
+
+#[test]
+fn with_the_database_hardened() {
+    run(Version::Installed, Ground::Fort);
+}
+
+#[test]
+fn the_guard_alone_on_18() {
+    run(Version::Eighteen, Ground::Arena);
+}
+
+#[test]
+fn with_the_database_hardened_on_18() {
+    run(Version::Eighteen, Ground::Fort);
+}
+
+#[test]
+fn there_are_enough_cases_and_no_name_twice() {
+    let mut names: Vec<String> = cases().into_iter().map(|case| case.name).collect();
+    names.extend(wire::cases().into_iter().map(|case| case.name.to_owned()));
+    names.extend(startup::cases().into_iter().map(|case| case.name.to_owned()));
+    let all = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), all, "a name is there twice");
+    assert!(all >= 450, "{all} cases");
+}
+
+/// The same statements through a pooler that sets the identity and judges nothing: those marked `!` must have an
+/// effect that the checks see, and the others none. Otherwise a green run would mean little.
+#[test]
+fn the_checks_can_fail() {
+    let postgres = Postgres::own();
+    let mut pooler = naive::Pooler::open(&postgres);
+    let mut wrong = Vec::new();
+    for Case { name, text, works } in cases() {
+        let effects = pooler.attack(&text);
+        if effects.is_empty() == works {
+            wrong.push(format!("{name} ({text}): {effects:?}"));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} cases are marked wrongly:\n  {}",
+        wrong.len(),
+        wrong.join("\n  ")
+    );
+}
