@@ -1,5 +1,7 @@
 //! The composition root: builds every part from the configuration and runs them.
 
+mod policies;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -72,6 +74,12 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     let authenticator = Authenticator::new(config.auth, events.clone())?;
     let guard = Arc::new(Guard::new(config.guard));
     let directory = Arc::new(Directory::new(config.tenants));
+    let policies = policies::watch(
+        config.policy_files,
+        Arc::clone(&guard),
+        events.clone(),
+        drain.clone(),
+    );
     let gateway = Gateway::new(GatewayParts {
         settings: config.client,
         authenticator: Arc::clone(&authenticator),
@@ -88,6 +96,7 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     pools.keep_warm(warm_pools(&directory, &end_users));
     let reaper = tokio::spawn(pools.run(after.clone()));
     let refresher = tokio::spawn(Arc::clone(&authenticator).run(drain.clone()));
+    tokio::spawn(policies);
     tokio::spawn(tls::watch(certificates, events.clone(), after.clone()));
     let admin = admin_listener.map(|listener| {
         let ready = readiness(authenticator, drain.clone());

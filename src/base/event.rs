@@ -109,6 +109,13 @@ pub enum Event<'a> {
         /// What went wrong, if anything.
         error: Option<&'a str>,
     },
+    /// A changed policy was put into force, or could not be; the latter once for each reason.
+    PolicyReloaded {
+        /// Its name.
+        policy: &'a str,
+        /// What is wrong with its files, if anything.
+        error: Option<&'a str>,
+    },
     /// Changed certificates were put into force, or could not be; the latter once for each reason.
     CertificatesReloaded {
         /// Their files.
@@ -201,6 +208,8 @@ pub enum DiscardReason {
     DatabaseChanges,
     /// A time limit ended the transaction.
     Timeout,
+    /// An answer grew beyond the policy's ceiling.
+    Ceiling,
     /// Its lease was dropped without check-in.
     Dropped,
     /// The trusted session that kept it is over: what such a session can leave is not all known.
@@ -225,6 +234,7 @@ impl DiscardReason {
             Self::Evicted => "evicted",
             Self::DatabaseChanges => "database_changes",
             Self::Timeout => "timeout",
+            Self::Ceiling => "ceiling",
             Self::Dropped => "dropped",
             Self::SessionEnded => "session_ended",
             Self::Unclean => "unclean",
@@ -248,6 +258,8 @@ pub enum ClientEnd {
     Expired,
     /// A time limit ended it.
     Timeout,
+    /// An answer inside a transaction block grew beyond the policy's ceiling.
+    Ceiling,
     /// The server connection failed under it.
     ServerGone,
     /// It was a CancelRequest.
@@ -266,6 +278,7 @@ impl ClientEnd {
             Self::ProtocolViolation => "protocol_violation",
             Self::Expired => "expired",
             Self::Timeout => "timeout",
+            Self::Ceiling => "ceiling",
             Self::ServerGone => "server_gone",
             Self::CancelRequest => "cancel_request",
             Self::Shutdown => "shutdown",

@@ -55,6 +55,7 @@ impl EventLog {
             ClientEnd::Vanished
             | ClientEnd::ProtocolViolation
             | ClientEnd::Timeout
+            | ClientEnd::Ceiling
             | ClientEnd::ServerGone => {
                 if let Some(suppressed) = self.client_ends.admit(Instant::now()) {
                     warn!(end = end_name, authenticated, suppressed, "client ended badly");
@@ -91,6 +92,7 @@ impl EventLog {
             | DiscardReason::Evicted
             | DiscardReason::DatabaseChanges
             | DiscardReason::Timeout
+            | DiscardReason::Ceiling
             | DiscardReason::Dropped
             | DiscardReason::Shutdown => debug!(reason = reason_name, "server connection closed"),
         }
@@ -170,6 +172,7 @@ impl Observe for EventLog {
                 warn!(issuer, reason = clipped(reason), "keys could not be refreshed");
             }
             Event::CertificatesReloaded { files, error } => certificates_reloaded(clipped(files), error),
+            Event::PolicyReloaded { policy, error } => policy_reloaded(policy, error),
             Event::UsersReloaded { file, error } => users_reloaded(clipped(file), error),
         }
     }
@@ -184,6 +187,16 @@ fn certificates_reloaded(files: &str, error: Option<&str>) {
                 reason, "changed certificates cannot be used; the last good ones stay"
             );
         }
+    }
+}
+
+fn policy_reloaded(policy: &str, error: Option<&str>) {
+    match error.map(clipped) {
+        None => info!(policy, "a changed policy is in force"),
+        Some(reason) => error!(
+            policy,
+            reason, "a changed policy cannot be used; the old one stays"
+        ),
     }
 }
 

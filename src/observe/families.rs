@@ -32,10 +32,32 @@ pub(super) struct ClientMetrics {
     pub(super) logins_refused: Counters<SqlState>,
     pub(super) key_refreshes_ok: Counters<Box<str>>,
     pub(super) key_refreshes_failed: Counters<Box<str>>,
-    pub(super) certificate_reloads_ok: IntCounter,
-    pub(super) certificate_reloads_failed: IntCounter,
-    pub(super) user_reloads_ok: IntCounter,
-    pub(super) user_reloads_failed: IntCounter,
+    pub(super) certificate_reloads: Reloads,
+    pub(super) policy_reloads: Reloads,
+    pub(super) user_reloads: Reloads,
+}
+
+/// Changed files that were put into force, or could not be.
+pub(super) struct Reloads {
+    pub(super) ok: IntCounter,
+    pub(super) failed: IntCounter,
+}
+
+impl Reloads {
+    fn new(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
+        let reloads = counter_vec(registry, name, help, &["result"])?;
+        Ok(Self {
+            ok: reloads.get_metric_with_label_values(&["ok"])?,
+            failed: reloads.get_metric_with_label_values(&["failed"])?,
+        })
+    }
+
+    pub(super) fn count(&self, error: Option<&str>) {
+        match error {
+            None => self.ok.inc(),
+            Some(_) => self.failed.inc(),
+        }
+    }
 }
 
 impl ClientMetrics {
@@ -64,18 +86,6 @@ impl ClientMetrics {
             "Key sets fetched, by issuer and result.",
             &["issuer", "result"],
         )?;
-        let reloads = counter_vec(
-            registry,
-            "portcullis_certificate_reloads_total",
-            "Changed certificates put into force, by result.",
-            &["result"],
-        )?;
-        let users = counter_vec(
-            registry,
-            "portcullis_user_reloads_total",
-            "Changed users files put into force, by result.",
-            &["result"],
-        )?;
         let by_role = roles.into_iter().map(|role| {
             let counter = sessions.get_metric_with_label_values(&[role.as_str()])?;
             Ok((role, counter))
@@ -99,10 +109,21 @@ impl ClientMetrics {
             logins_refused: Counters::new(SQLSTATES, &logins, |sqlstate| vec!["refused", sqlstate]),
             key_refreshes_ok: Counters::new(CONFIGURED, &refreshes, |issuer| vec![issuer, "ok"]),
             key_refreshes_failed: Counters::new(CONFIGURED, &refreshes, |issuer| vec![issuer, "failed"]),
-            certificate_reloads_ok: reloads.get_metric_with_label_values(&["ok"])?,
-            certificate_reloads_failed: reloads.get_metric_with_label_values(&["failed"])?,
-            user_reloads_ok: users.get_metric_with_label_values(&["ok"])?,
-            user_reloads_failed: users.get_metric_with_label_values(&["failed"])?,
+            certificate_reloads: Reloads::new(
+                registry,
+                "portcullis_certificate_reloads_total",
+                "Changed certificates put into force, by result.",
+            )?,
+            policy_reloads: Reloads::new(
+                registry,
+                "portcullis_policy_reloads_total",
+                "Changed policies put into force, by result.",
+            )?,
+            user_reloads: Reloads::new(
+                registry,
+                "portcullis_user_reloads_total",
+                "Changed users files put into force, by result.",
+            )?,
         })
     }
 

@@ -25,6 +25,7 @@
 //! | `portcullis_checkins_total` | counter | `verdict`, `reason` | `reuse`, `rollback`, `reset` (a session that kept it is over, or DO has run), or `discard` with its reason |
 //! | `portcullis_cancel_requests_total` | counter | `result` | `matched` a running query, or `unmatched` |
 //! | `portcullis_key_refreshes_total` | counter | `issuer`, `result` | key sets fetched: `ok`, `failed` |
+//! | `portcullis_policy_reloads_total` | counter | `result` | changed policies put into force: `ok`, `failed` |
 //! | `portcullis_certificate_reloads_total` | counter | `result` | changed certificates put into force: `ok`, `failed` |
 //! | `portcullis_user_reloads_total` | counter | `result` | changed users files put into force: `ok`, `failed` |
 //! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `mode`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
@@ -115,12 +116,9 @@ impl Observe for Metrics {
                 None => self.clients.key_refreshes_ok.inc(issuer),
                 Some(_) => self.clients.key_refreshes_failed.inc(issuer),
             },
-            Event::CertificatesReloaded { error: None, .. } => self.clients.certificate_reloads_ok.inc(),
-            Event::CertificatesReloaded { error: Some(_), .. } => {
-                self.clients.certificate_reloads_failed.inc();
-            }
-            Event::UsersReloaded { error: None, .. } => self.clients.user_reloads_ok.inc(),
-            Event::UsersReloaded { error: Some(_), .. } => self.clients.user_reloads_failed.inc(),
+            Event::PolicyReloaded { error, .. } => self.clients.policy_reloads.count(error),
+            Event::CertificatesReloaded { error, .. } => self.clients.certificate_reloads.count(error),
+            Event::UsersReloaded { error, .. } => self.clients.user_reloads.count(error),
             Event::Verdict { kind, class } => match kind {
                 VerdictKind::Allow => self.traffic.allowed.inc(class),
                 VerdictKind::Refuse => self.traffic.refused.inc(class),
@@ -284,6 +282,10 @@ mod tests {
                 issuer: "https://id.example",
                 error: Some("down"),
             },
+            Event::PolicyReloaded {
+                policy: "end_user",
+                error: None,
+            },
             Event::CertificatesReloaded {
                 files: "server.crt",
                 error: None,
@@ -362,6 +364,7 @@ mod tests {
                 "portcullis_key_refreshes_total{issuer=\"https://id.example\",result=\"failed\"}",
                 1.0,
             ),
+            ("portcullis_policy_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"failed\"}", 1.0),
             ("portcullis_user_reloads_total{result=\"ok\"}", 1.0),

@@ -132,6 +132,7 @@ impl Lease {
             | DiscardReason::ProtocolViolation
             | DiscardReason::PinnedSetting
             | DiscardReason::Timeout
+            | DiscardReason::Ceiling
             | DiscardReason::Dropped
             | DiscardReason::Shutdown => {
                 drop(pooled);

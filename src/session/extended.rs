@@ -105,8 +105,10 @@ impl Session {
         if !self.is_settled_for(None) {
             return Step::Blocked;
         }
-        let Some(statement) = self.statement(names.statement) else {
-            return self.refuse(unknown_statement(names.statement));
+        let statement = match self.cleared_statement(names.statement) {
+            Ok(Some(statement)) => statement,
+            Ok(None) => return self.refuse(unknown_statement(names.statement)),
+            Err(fault) => return self.refuse(fault),
         };
         if let Some(step) = self.need_link() {
             return step;
@@ -164,8 +166,10 @@ impl Session {
     }
 
     fn describe_statement(&mut self, name: &[u8]) -> Step {
-        let Some(statement) = self.statement(name) else {
-            return self.refuse(unknown_statement(name));
+        let statement = match self.cleared_statement(name) {
+            Ok(Some(statement)) => statement,
+            Ok(None) => return self.refuse(unknown_statement(name)),
+            Err(fault) => return self.refuse(fault),
         };
         if statement::is_session_command(statement.action()) {
             self.answer(Own::NoParameters, Effect::None);

@@ -5,6 +5,7 @@
 //! has answered (`relay`). It leases a server connection with the first message that needs one and gives it
 //! back at the first ReadyForQuery outside a transaction.
 
+mod bounds;
 mod cancel;
 mod command;
 mod effect;
@@ -137,6 +138,9 @@ pub struct Session {
     client: Client,
     identity: Identity,
     policy: Arc<Policy>,
+    /// The guard's version when the policy was looked up.
+    policy_version: u64,
+    tally: bounds::Tally,
     opening: Opening,
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
@@ -209,11 +213,13 @@ impl Session {
         ticket: CancelTicket,
         drain: Drain,
     ) -> Self {
+        // The version first: a policy that changes in between is looked up again.
+        let policy_version = shared.guard.version();
         let policy = shared
             .guard
             .policy_in(identity.route.mode, identity.principal.role());
         let settings = SessionSettings::new(
-            identity.startup.clone(),
+            bounds::bounded(&identity.startup, &policy),
             Arc::clone(&identity.parameters),
             identity.route.search_path.clone(),
             identity.told.clone(),
@@ -228,6 +234,8 @@ impl Session {
                 leaves_by: None,
             },
             policy,
+            policy_version,
+            tally: bounds::Tally::default(),
             context: context_of(&identity, &settings),
             opening,
             settings,
@@ -304,6 +312,7 @@ impl Session {
             ClientEnd::Terminated | ClientEnd::Vanished => CheckIn::Discard(DiscardReason::ClientGone),
             ClientEnd::ServerGone => CheckIn::Discard(DiscardReason::ServerGone),
             ClientEnd::Expired | ClientEnd::Timeout => CheckIn::Discard(DiscardReason::Timeout),
+            ClientEnd::Ceiling => CheckIn::Discard(DiscardReason::Ceiling),
             ClientEnd::Shutdown => CheckIn::Discard(DiscardReason::Shutdown),
             ClientEnd::Refused | ClientEnd::ProtocolViolation | ClientEnd::CancelRequest => {
                 CheckIn::Discard(DiscardReason::ClientGone)

@@ -25,6 +25,7 @@ mod leaks;
 mod limits;
 mod login;
 mod pipelines;
+mod policies;
 mod server_loss;
 mod session_mode;
 mod settings;
