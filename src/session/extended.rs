@@ -129,8 +129,7 @@ impl Session {
         };
         // What only the login role may bind has to be here in full: nothing may come between.
         let values = here.get(names.consumed..names.consumed + tail);
-        let as_login =
-            statement.cleared().is_some_and(Cleared::only_sets) && tail <= limits::SESSION_SETTING_BYTES;
+        let as_login = statement.binds_as_login(tail);
         if as_login && values.is_none() {
             return Step::Blocked;
         }
@@ -144,12 +143,11 @@ impl Session {
             encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
             link.expect(Awaited::Bind, Delivery::Forward, bound);
             link.open_portal(names.portal, statement);
-            match values.filter(|_| as_login) {
-                Some(values) => {
-                    link.upstream.extend_from_slice(values);
-                    link.return_to_role(self.identity.principal.role());
-                }
-                None => self.inbound = Inbound::Forward(tail),
+            if let Some(values) = values.filter(|_| as_login) {
+                link.upstream.extend_from_slice(values);
+                link.return_to_role(self.identity.principal.role());
+            } else {
+                self.inbound = Inbound::Forward(tail);
             }
         }
         Step::Consumed(0)

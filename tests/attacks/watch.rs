@@ -135,6 +135,18 @@ impl Watch {
         effects
     }
 
+    /// Waits a little for the locks of a server process that is just being ended.
+    pub(crate) fn wait_for_locks(&mut self) {
+        let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        for _ in 0..40 {
+            if self.superuser.value(count) == "0" {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
     /// Locks that are held now and stop other people's work.
     pub(crate) fn locks(&mut self) -> Vec<String> {
         let held = self.superuser.value(LOCKS);

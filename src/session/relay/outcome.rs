@@ -6,9 +6,7 @@ use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{
-    ActsAs, Asked, Batch, Block, Changes, CopyIn, Healing, Known, Lost, Modes, Shapes,
-};
+use crate::session::link::{Asked, Batch, Block, Changes, CopyIn, Healing, Known, Lost, Modes, Shapes};
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
@@ -164,8 +162,7 @@ impl Session {
                 return Ok(Goes::Nowhere);
             }
             TransactionStatus::Idle => {
-                link.forget_identity();
-                link.acts_as = ActsAs::Login;
+                link.act_as_login();
                 link.in_block = false;
                 link.block = Block::None;
                 link.block_ahead = Block::None;
