@@ -69,7 +69,7 @@ impl Arena {
             .with(&[tenant("acme"), tenant("globex")].concat());
         let stack = Stack::start(&options);
         if ground == Ground::Fort {
-            postgres.harden(&[database], &stack.config_path());
+            postgres.harden(&[database], &stack.config_path(), &[]);
         }
         let (alice, bob) = (alice().token(), bob().token());
         let mut client = RawClient::login(stack.port(), "bob", "globex", &bob);

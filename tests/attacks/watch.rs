@@ -55,7 +55,7 @@ const MORE: &str = "\
     UNION ALL SELECT 'the ledger', concat(last_value, is_called) FROM ledger \
     UNION ALL SELECT 'large objects', concat(count(*), md5(string_agg(data, '' ORDER BY loid, pageno))) FROM pg_largeobject \
     UNION ALL SELECT 'databases', concat(count(*), max(xmin::text::bigint)) FROM pg_database \
-        WHERE datname = current_database() OR datname NOT IN ('arena', 'fort', 'pristine') \
+        WHERE datname = current_database() OR datname NOT IN ('arena', 'fort', 'twice', 'pristine') \
     UNION ALL SELECT 'prepared transactions', count(*)::text FROM pg_prepared_xacts \
     UNION ALL SELECT 'replication slots', count(*)::text FROM pg_replication_slots \
     UNION ALL SELECT 'replication origins', count(*)::text FROM pg_replication_origin \
