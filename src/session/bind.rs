@@ -7,7 +7,6 @@ use super::names::too_many;
 use super::statement;
 use super::{Session, Skipping};
 use crate::base::limits;
-use crate::guard::Cleared;
 use crate::wire::body::{self, BindNames};
 use crate::wire::encode;
 use crate::wire::frame::{HEAD_BYTES, Head};
@@ -84,8 +83,7 @@ impl Session {
         };
         // What only the login role may bind has to be here in full: nothing may come between.
         let values = here.get(names.consumed..names.consumed + tail);
-        let as_login =
-            statement.cleared().is_some_and(Cleared::only_sets) && tail <= limits::SESSION_SETTING_BYTES;
+        let as_login = statement.binds_as_login(tail);
         if as_login && values.is_none() {
             return Step::Blocked;
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use moka::sync::Cache;
 
+use crate::base::limits;
 use crate::guard::{Action, Cleared, Script, StatementClass, StatementName};
 use crate::wire::encode;
 
@@ -131,6 +132,11 @@ impl Statement {
     /// What the guard has allowed.
     pub(crate) fn script(&self) -> &Arc<Script> {
         &self.script
+    }
+
+    /// Whether it is to be bound as the login role, with these many bytes of formats and values.
+    pub(crate) fn binds_as_login(&self, bytes: usize) -> bool {
+        bytes <= limits::SESSION_SETTING_BYTES && self.cleared().is_some_and(Cleared::only_sets)
     }
 
     /// The one cleared statement, `None` for an empty text.
