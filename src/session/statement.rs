@@ -107,6 +107,11 @@ impl Statement {
         self.context
     }
 
+    /// The policy that it was cleared under.
+    pub(crate) fn policy(&self) -> u64 {
+        self.script.policy()
+    }
+
     /// The PREPARE that makes a server connection know it; `None` if Parse does.
     pub(crate) fn command(&self) -> Option<String> {
         let command = self.command.as_ref()?;
@@ -121,6 +126,11 @@ impl Statement {
     /// What the guard has allowed.
     pub(crate) fn script(&self) -> &Arc<Script> {
         &self.script
+    }
+
+    /// Whether it is to be bound as the login role, with these many bytes of formats and values.
+    pub(crate) fn binds_as_login(&self, bytes: usize) -> bool {
+        bytes <= limits::SESSION_SETTING_BYTES && self.cleared().is_some_and(Cleared::only_sets)
     }
 
     /// The one cleared statement, `None` for an empty text.
@@ -269,6 +279,20 @@ impl StatementCache {
             .chain(types.iter().flat_map(|oid| oid.to_be_bytes()))
             .collect();
         Some(self.named(&query.script, &types, context))
+    }
+
+    /// The same statement with another verdict: the policy has changed.
+    pub(crate) fn judged_again(&self, statement: &Statement, script: Arc<Script>) -> Arc<Statement> {
+        let types = statement.prepared.types();
+        match statement.context {
+            Some(context) => self.shared(&script, types, context, || statement.command.clone()),
+            None => Arc::new(Statement {
+                prepared: self.prepared(types),
+                script,
+                command: statement.command.clone(),
+                context: None,
+            }),
+        }
     }
 
     /// The same text, parsed as it is read in another context; `None` means one that nobody else has.

@@ -69,7 +69,7 @@ impl Arena {
             .with(&[tenant("acme"), tenant("globex")].concat());
         let stack = Stack::start(&options);
         if ground == Ground::Fort {
-            postgres.harden(&[database], &stack.config_path());
+            postgres.harden(&[database], &stack.config_path(), &[]);
         }
         let (alice, bob) = (alice().token(), bob().token());
         let mut client = RawClient::login(stack.port(), "bob", "globex", &bob);
@@ -167,9 +167,11 @@ impl Arena {
 
     /// What superuser and next client see.
     fn aftermath(&mut self) -> Vec<String> {
-        let mut effects = self.watch.look();
         let mut next = RawClient::login(self.stack.port(), "bob", "globex", &self.bob);
         let found = Found::by(&mut next);
+        // Looked at afterwards: an attacker who is gone is rolled back by then.
+        self.watch.wait_for_locks();
+        let mut effects = self.watch.look();
         effects.extend(self.watch.differences(&self.found, &found));
         effects
     }

@@ -26,6 +26,7 @@ mod wire;
 use arena::{Arena, Ground};
 use cases::{Case, cases};
 use support::postgres::{Postgres, Version, cluster};
+use support::proxy::{Stack, StackOptions};
 
 /// Runs every case on one ground and reports all that had an effect.
 fn run(version: Version, ground: Ground) {
@@ -96,6 +97,61 @@ fn there_are_enough_cases_and_no_name_twice() {
     names.dedup();
     assert_eq!(names.len(), all, "a name is there twice");
     assert!(all >= 450, "{all} cases");
+}
+
+/// Hardening says what it would do, does it, and then has nothing left to do; `check` agrees.
+#[test]
+fn hardening_is_done_once() {
+    for version in [Version::Installed, Version::Eighteen] {
+        let Some(postgres) = cluster(version) else {
+            continue;
+        };
+        arena::make_database(postgres, "twice");
+        let tenant =
+            "[[tenants.tenant]]\nname = \"acme\"\nserver = \"main\"\ndatabase = \"twice\"\nshared = true\n";
+        let options = StackOptions {
+            postgres: version,
+            ..StackOptions::pool(1)
+        };
+        let stack = Stack::start(&options.with(tenant));
+        let config = stack.config_path();
+        let check = || {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"));
+            let output = command
+                .arg("check")
+                .arg("--config")
+                .arg(&config)
+                .output()
+                .unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let dry = |args: &[&str]| postgres.harden(&["twice"], &config, args);
+        let script = dry(&["--dry-run"]);
+        for wanted in [
+            "REVOKE EXECUTE ON ROUTINE pg_catalog.set_config(text, text, boolean) FROM PUBLIC",
+            "REVOKE TEMPORARY, CREATE ON DATABASE twice FROM PUBLIC",
+            "ON TABLE public.todos FROM authenticated",
+            "GRANT USAGE ON SEQUENCE public.ledger TO authenticated; REVOKE UPDATE",
+            "-- advice: public.run_text(q text)",
+            "-- advice: public.owners_count()",
+        ] {
+            assert!(script.contains(wanted), "{wanted} is missing:\n{script}");
+        }
+        assert_eq!(script, dry(&["--dry-run"]), "a dry run changes nothing");
+        assert!(check().contains("`portcullis harden` mends it"), "{}", check());
+        let first = dry(&[]);
+        assert!(
+            first.contains(" 0 failed") && !first.contains(" 0 mended"),
+            "{first}"
+        );
+        let second = dry(&[]);
+        assert!(second.contains(" 0 mended, 0 failed"), "{second}");
+        let warned = check();
+        assert!(
+            !warned.contains("mends it") && warned.contains("function.runs_text"),
+            "{warned}"
+        );
+    }
 }
 
 /// The same statements through a pooler that sets the identity and judges nothing: those marked `!` must have an

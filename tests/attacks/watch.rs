@@ -55,7 +55,7 @@ const MORE: &str = "\
     UNION ALL SELECT 'the ledger', concat(last_value, is_called) FROM ledger \
     UNION ALL SELECT 'large objects', concat(count(*), md5(string_agg(data, '' ORDER BY loid, pageno))) FROM pg_largeobject \
     UNION ALL SELECT 'databases', concat(count(*), max(xmin::text::bigint)) FROM pg_database \
-        WHERE datname = current_database() OR datname NOT IN ('arena', 'fort', 'pristine') \
+        WHERE datname = current_database() OR datname NOT IN ('arena', 'fort', 'twice', 'pristine') \
     UNION ALL SELECT 'prepared transactions', count(*)::text FROM pg_prepared_xacts \
     UNION ALL SELECT 'replication slots', count(*)::text FROM pg_replication_slots \
     UNION ALL SELECT 'replication origins', count(*)::text FROM pg_replication_origin \
@@ -133,6 +133,18 @@ impl Watch {
             effects.push("a file was written".to_owned());
         }
         effects
+    }
+
+    /// Waits a little for the locks of a server process that is just being ended.
+    pub(crate) fn wait_for_locks(&mut self) {
+        let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        for _ in 0..40 {
+            if self.superuser.value(count) == "0" {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
     }
 
     /// Locks that are held now and stop other people's work.

@@ -183,14 +183,14 @@ impl Postgres {
             }
         }
         if std::env::var_os("PORTCULLIS_TEST_HARDENED").is_some() {
-            self.harden(&["shop", "umbrella"], &self.config_file());
+            self.harden(&["shop", "umbrella"], &self.config_file(), &[]);
         }
     }
 
-    /// `portcullis harden` for databases, against the roles of a configuration.
-    pub(crate) fn harden(&self, databases: &[&str], config: &Path) {
+    /// `portcullis harden` for databases, against the roles of a configuration; what it says.
+    pub(crate) fn harden(&self, databases: &[&str], config: &Path, more: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.arg("harden").arg("--config").arg(config);
+        command.arg("harden").arg("--config").arg(config).args(more);
         for database in databases {
             let (host, port) = (self.folder.display(), self.port);
             let url = format!("host={host} port={port} user=postgres dbname={database}");
@@ -198,11 +198,9 @@ impl Postgres {
         }
         let output = command.output().expect("portcullis harden");
         let said = [output.stdout, output.stderr].concat();
-        assert!(
-            output.status.success(),
-            "portcullis harden: {}",
-            String::from_utf8_lossy(&said)
-        );
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(output.status.success(), "portcullis harden: {said}");
+        said
     }
 
     /// The ordinary configuration as a file.
