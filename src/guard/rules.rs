@@ -120,27 +120,15 @@ impl Rules<'_> {
                 return Ok((Action::Query, self.names(statement, &[])?));
             }
             // DDL names functions to create or grant them, not to call them.
-            C::Create
-            | C::Alter
-            | C::Drop
-            | C::Grant
-            | C::Revoke
-            | C::Comment
-            | C::SecurityLabel
-            | C::ImportForeignSchema
-            | C::ReassignOwned
-            | C::Refresh
-            | C::Analyze
-            | C::Vacuum
-            | C::Cluster
-            | C::Reindex
-            | C::Checkpoint
-            | C::Load
-            | C::Discard
-            | C::CopyFile => match is_utility(statement, class) {
-                true => Action::Utility,
-                false => Action::Query,
-            },
+            C::Create | C::Alter | C::Drop | C::Vacuum | C::Cluster | C::Reindex => {
+                match is_utility(statement, class) {
+                    true => Action::Utility,
+                    false => Action::Query,
+                }
+            }
+            C::Grant | C::Revoke | C::Comment | C::SecurityLabel | C::ImportForeignSchema => Action::Query,
+            C::ReassignOwned | C::Refresh | C::Analyze | C::Checkpoint => Action::Query,
+            C::Load | C::Discard | C::CopyFile => Action::Query,
             C::Execute => return Err(malformed()),
             // Nobody is given these; a policy that did would have to say here how they are sent.
             C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared | C::Unknown => {
