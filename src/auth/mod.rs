@@ -37,7 +37,7 @@ pub use certificate::{BadCertificateName, CertificateName};
 pub use claim_path::{ClaimPath, ClaimPathError};
 pub use error::AuthError;
 pub use name_pattern::NamePattern;
-pub use principal::Principal;
+pub use principal::{Credential, Principal};
 pub use sasl_error::SaslError;
 pub use scram::{BadVerifier, ScramVerifier};
 pub use settings::{IssuerSettings, KeySource, Required, Settings, Ways};

@@ -41,6 +41,15 @@ pub struct Principal {
     origin: Origin,
 }
 
+/// What the end of a session hangs by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The token that it logged in with.
+    Token,
+    /// The client certificate that was its way in, or half of it.
+    Certificate,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Token,
@@ -73,6 +82,16 @@ impl Principal {
     /// was its way in. `None`: never.
     pub fn expires_at(&self) -> Option<SystemTime> {
         self.expires_at
+    }
+
+    /// What has expired when `expires_at` has come.
+    pub fn credential(&self) -> Credential {
+        match self.origin {
+            // A listed user's password has no end.
+            Origin::UsersFile => Credential::Certificate,
+            // Without a password there is nothing that could expire.
+            Origin::Token | Origin::NoPassword => Credential::Token,
+        }
     }
 
     /// Whether it came without a token.

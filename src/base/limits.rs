@@ -37,6 +37,19 @@ pub const CLIENT_STATEMENTS: usize = 5_000;
 /// with 53400.
 pub const CLIENT_STATEMENT_BYTES: usize = 16 << 20;
 
+/// Bytes of text that the prepared statements of one server connection may have in all, beside their number
+/// (`server_prepared_statements`); the least recently used ones make room. The server keeps trees and plans of them
+/// in each of its processes, some ten times as large: what fits here costs it some 40 MB. The two hundred statements
+/// of an ordinary application are a tenth of it.
+pub const SERVER_STATEMENT_BYTES: usize = 4 << 20;
+
+/// Memory for all prepared statements that sessions share, texts included. One that is pushed out stays with the
+/// sessions that have it; the next to prepare its text has it under a new name.
+pub const SHARED_STATEMENT_BYTES: u64 = 64 << 20;
+
+/// Memory for preludes. Deployments have one for each set of settings that their drivers make.
+pub const PRELUDE_BYTES: u64 = 4 << 20;
+
 /// Replies awaited from the server at one time. Beyond it the client's pipeline is read no further
 /// until the server has answered.
 pub const REPLIES_IN_FLIGHT: usize = 4_096;

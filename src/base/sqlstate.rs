@@ -60,7 +60,7 @@ sqlstates! {
     STATEMENT_TOO_COMPLEX = b"54001";
     /// A query was cancelled on request of the user.
     QUERY_CANCELED = b"57014";
-    /// Shutting down, or the session's token has expired.
+    /// Shutting down, or the session's token or client certificate has expired.
     ADMIN_SHUTDOWN = b"57P01";
     /// The server cannot take connections now.
     CANNOT_CONNECT_NOW = b"57P03";

@@ -138,7 +138,8 @@ impl Desk {
         let mut settings = startup::settings(startup, guard, &policy)?;
         self.canonicalise(&pool, &principal, &mut settings).await?;
         let rank = self.rank(&pool, &principal, &policy).await?;
-        let told = greeting::differences(&parameters, &route, rank, &settings);
+        let shown = self.sessions.as_shown(&principal, &settings);
+        let told = greeting::differences(&parameters, &route, rank, &shown);
         let ticket = self.cancels.register(startup.negotiated_minor());
 
         let mut out = Vec::new();

@@ -44,7 +44,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     let log = listen::log(top);
     let servers = servers::servers(top);
     let logins = servers::logins(top);
-    let (mut pool, pool_mode) = servers::pool(top, servers, logins);
+    let (mut pool, pool_mode, application_name) = servers::pool(top, servers, logins);
     let identity = identity::identity(top);
     let mut policies = guard::policies(top);
     let roles = roles::roles(top, &pool.logins, &policies);
@@ -57,7 +57,10 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     let guard = guard::settings(policies, &identity, &roles, listen.session.max_statement_bytes);
     Some(Parts {
         client: listen.client,
-        session: listen.session,
+        session: crate::session::Settings {
+            application_name,
+            ..listen.session
+        },
         admin,
         log,
         pool,

@@ -112,14 +112,32 @@ impl Rules<'_> {
             C::CopyFrom | C::CopyTo => return self.copy(statement),
             C::Declare => return Ok((Action::Query, self.declare(statement)?)),
             C::Explain => return self.explain(statement),
-            _ if is_utility(statement, class) => Action::Utility,
-            // DDL names functions to create or grant them, not to call them.
-            _ if class.grant() == super::class::Grant::Trusted => Action::Query,
             C::Lock | C::Truncate => {
                 self.relations().judge_names(statement)?;
                 return Ok((Action::Query, self.names(statement, &[])?));
             }
-            _ => return Ok((Action::Query, self.names(statement, &[])?)),
+            C::Close | C::Fetch | C::Move | C::Show | C::Notify | C::Listen => {
+                return Ok((Action::Query, self.names(statement, &[])?));
+            }
+            // DDL names functions to create or grant them, not to call them.
+            C::Create | C::Alter | C::Drop | C::Vacuum | C::Cluster | C::Reindex => {
+                match is_utility(statement, class) {
+                    true => Action::Utility,
+                    false => Action::Query,
+                }
+            }
+            C::Grant | C::Revoke | C::Comment | C::SecurityLabel | C::ImportForeignSchema => Action::Query,
+            C::ReassignOwned | C::Refresh | C::Analyze | C::Checkpoint => Action::Query,
+            C::Load | C::Discard | C::CopyFile => Action::Query,
+            C::Execute => return Err(malformed()),
+            // Nobody is given these; a policy that did would have to say here how they are sent.
+            C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared | C::Unknown => {
+                return Err(Denial::statement(self.policy, class).at(statement.offset(0)));
+            }
+            // Judged by what their queries do, not here.
+            C::Select | C::SelectInto | C::Insert | C::Update | C::Delete | C::Merge => {
+                return Err(malformed());
+            }
         };
         Ok((action, Vec::new()))
     }

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::base::limits::SERVER_CONTROL_BYTES;
+use crate::base::limits::{SERVER_CONTROL_BYTES, SERVER_STATEMENT_BYTES};
 use crate::base::{DatabaseName, Secret};
 use crate::net::tls::{Connector, server_end_point};
 use crate::net::{Endpoint, Stream};
@@ -85,7 +85,7 @@ async fn open(target: &Target) -> Result<ServerConn, ServerError> {
         stream,
         parameters,
         cancel_key,
-        PreparedSet::new(target.prepared_statements),
+        PreparedSet::new(target.prepared_statements, SERVER_STATEMENT_BYTES),
     ))
 }
 

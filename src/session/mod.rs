@@ -5,6 +5,7 @@
 //! has answered (`relay`). It leases a server connection with the first message that needs one and gives it
 //! back at the first ReadyForQuery outside a transaction.
 
+mod application_name;
 mod bind;
 mod bounds;
 mod cancel;
@@ -31,6 +32,7 @@ mod transaction;
 mod warrant;
 mod wording;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -40,6 +42,7 @@ use std::time::{Duration, SystemTime};
 use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
+pub use application_name::ApplicationName;
 pub use cancel::{CancelRegistry, CancelTicket};
 pub use probe::{ProbeError, canonical_settings, is_superuser};
 
@@ -75,6 +78,8 @@ pub struct Settings {
     pub client_idle_timeout: Option<Duration>,
     /// Largest Query or Parse in bytes; longer ones are refused with 54000.
     pub max_statement_bytes: usize,
+    /// What its transactions are called on the server.
+    pub application_name: ApplicationName,
 }
 
 /// What all sessions of a process share.
@@ -101,6 +106,16 @@ impl Shared {
     /// The guard that judges every session's statements.
     pub fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// The settings of a session that begins with these, as its transactions will have them.
+    pub fn as_shown<'s>(
+        &self,
+        principal: &Principal,
+        startup: &'s [(String, String)],
+    ) -> Cow<'s, [(String, String)]> {
+        let subject = self.settings.application_name.subject(principal);
+        application_name::with_subject(startup, subject.as_deref())
     }
 }
 
@@ -169,7 +184,7 @@ pub struct Session {
     timer: Timer,
     /// When the client or its transaction was last heard of.
     idle_since: Instant,
-    /// When the token stops being valid.
+    /// When the token or certificate stops being valid.
     expires_at: Option<Instant>,
     /// Why no server connection could be had for the message at hand.
     lease_fault: Option<Fault>,
@@ -224,7 +239,8 @@ impl Session {
             Arc::clone(&identity.parameters),
             identity.route.search_path.clone(),
             identity.told.clone(),
-        );
+        )
+        .showing(shared.settings.application_name.subject(&identity.principal));
         let opening = Opening::new(binding_of(&identity, &settings), &settings, &shared.statements);
         Self {
             client: Client {
@@ -389,7 +405,7 @@ impl Session {
         ClientEnd::ServerGone
     }
 
-    /// How long ago the token has expired.
+    /// How long ago the token or certificate has expired.
     fn expired_since(&self) -> Option<Duration> {
         Instant::now().checked_duration_since(self.expires_at?)
     }
@@ -408,7 +424,7 @@ fn expiry_of(principal: &Principal) -> Option<Instant> {
 
 fn binding_of(identity: &Identity, settings: &SessionSettings) -> Binding {
     Binding::new(&BindingParts {
-        session: settings.in_force(),
+        session: &settings.in_force(),
         search_path: identity.route.search_path.as_deref(),
         identity: &identity.values,
         role: identity.principal.role(),
@@ -419,11 +435,12 @@ fn context_of(identity: &Identity, settings: &SessionSettings) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     use std::sync::LazyLock;
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    let in_force = settings.in_force().iter();
+    let in_force = settings.in_force();
     KEYS.hash_one((
         identity.principal.role(),
         identity.route.search_path.as_deref(),
         in_force
+            .iter()
             .filter(|(name, _)| settings::decides_meaning(name))
             .collect::<Vec<_>>(),
     ))

@@ -33,7 +33,8 @@ pub(super) struct Mode {
 impl Opening {
     /// Puts the parts together.
     pub(super) fn new(binding: Binding, settings: &SessionSettings, statements: &StatementCache) -> Self {
-        let modes = settings.in_force().iter().filter_map(|(name, value)| {
+        let in_force = settings.in_force();
+        let modes = in_force.iter().filter_map(|(name, value)| {
             let (_, mode) = MODES.iter().find(|(default, _)| default == name)?;
             // A plain SET: the server warns about SET LOCAL and SET TRANSACTION outside of a block, in its log
             // too. It leaves nothing behind, since every transaction begins with the defaults

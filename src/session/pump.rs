@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::link::{Batch, Link, UPSTREAM_BYTES};
 use super::{Client, Session, reached};
+use crate::auth::Credential;
 use crate::base::{ClientEnd, Fault, Phase, SqlState, limits};
 use crate::net::Stream;
 use crate::wire::encode::TransactionStatus;
@@ -163,7 +164,7 @@ impl Session {
         if let Some(since) = self.expired_since() {
             let over = self.link.is_none() || since >= self.shared.settings.expiry_grace;
             if over {
-                self.say(&token_expired());
+                self.say(&expired(self.identity.principal.credential()));
                 return Some(ClientEnd::Expired);
             }
         }
@@ -192,13 +193,19 @@ impl Session {
     }
 }
 
-/// The error of a session whose token is no longer valid.
-pub(super) fn token_expired() -> Fault {
-    Fault::fatal(
-        SqlState::ADMIN_SHUTDOWN,
-        "terminating connection because the token has expired",
-    )
-    .with_hint("Connect again with a fresh token as the password.")
+/// The error of a session whose token or certificate is no longer valid.
+pub(super) fn expired(credential: Credential) -> Fault {
+    let (message, hint) = match credential {
+        Credential::Token => (
+            "terminating connection because the token has expired",
+            "Connect again with a fresh token as the password.",
+        ),
+        Credential::Certificate => (
+            "terminating connection because the client certificate has expired",
+            "Connect again with a new certificate.",
+        ),
+    };
+    Fault::fatal(SqlState::ADMIN_SHUTDOWN, message).with_hint(hint)
 }
 
 /// Whether the server has nothing to do until the client speaks.

@@ -313,7 +313,11 @@ impl Session {
         match self.next_delivery() {
             Some(Delivery::Hide | Delivery::Capture) => Goes::Nowhere,
             Some(
-                Delivery::Forward | Delivery::ForwardRows | Delivery::ForwardLate | Delivery::FunctionResult,
+                Delivery::Forward
+                | Delivery::ForwardRows
+                | Delivery::ForwardLate
+                | Delivery::NoticesOnly
+                | Delivery::FunctionResult,
             )
             | None => Goes::ToClient,
         }
@@ -381,7 +385,7 @@ impl Session {
         Ok(match step.delivery {
             Delivery::Forward | Delivery::ForwardRows => Goes::ToClient,
             Delivery::ForwardLate => Goes::Held,
-            Delivery::Hide | Delivery::Capture => Goes::Nowhere,
+            Delivery::Hide | Delivery::NoticesOnly | Delivery::Capture => Goes::Nowhere,
             Delivery::FunctionResult if body.starts_with(&[0, 1]) => Goes::AsFunctionResult,
             Delivery::FunctionResult => return Err(Trouble::Malformed("result of a function")),
         })

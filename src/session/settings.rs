@@ -1,8 +1,10 @@
 //! Session settings: what a driver sets for its session lives here and is replayed by the prelude, so that
 //! nothing stays behind on a server connection (design: no state lives on a server connection).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::application_name::with_subject;
 use super::pending::Pending;
 use crate::base::limits;
 use crate::guard::Policy;
@@ -15,6 +17,8 @@ pub(crate) struct SessionSettings {
     startup: Vec<(String, String)>,
     /// In force now, startup values included. Names folded.
     current: Vec<(String, String)>,
+    /// What its transactions add to the client's application_name.
+    subject: Option<Box<str>>,
     /// Changed by the transaction that runs now.
     pending: Pending,
     reports: Reports,
@@ -46,6 +50,7 @@ impl SessionSettings {
         Self {
             current: startup.clone(),
             startup,
+            subject: None,
             pending: Pending::default(),
             reports: Reports {
                 base,
@@ -56,9 +61,14 @@ impl SessionSettings {
         }
     }
 
+    /// With a subject that its transactions show behind the client's application_name.
+    pub(crate) fn showing(self, subject: Option<Box<str>>) -> Self {
+        Self { subject, ..self }
+    }
+
     /// What the prelude sets, in the order of their names, so that equal sets share one statement.
-    pub(crate) fn in_force(&self) -> &[(String, String)] {
-        &self.current
+    pub(crate) fn in_force(&self) -> Cow<'_, [(String, String)]> {
+        with_subject(&self.current, self.subject.as_deref())
     }
 
     /// The value a RESET returns to; `None` means the server's own default.
@@ -174,8 +184,9 @@ impl SessionSettings {
         if self.reports.seen.is_empty() {
             return due;
         }
+        let in_force = with_subject(&self.current, self.subject.as_deref());
         for (name, server_value) in &self.reports.seen {
-            let own = || find_ignoring_case(&self.current, name).or(self.reports.ordinary(name));
+            let own = || find_ignoring_case(&in_force, name).or(self.reports.ordinary(name));
             let should = match place {
                 Place::Outside => own(),
                 Place::Failed if self.reports.base.get(name) == Some(server_value) => own(),
@@ -253,7 +264,7 @@ fn find_ignoring_case<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&
         .map(|(_, v)| v.as_str())
 }
 
-fn set(pairs: &mut Vec<(String, String)>, name: &str, value: Option<String>) {
+pub(super) fn set(pairs: &mut Vec<(String, String)>, name: &str, value: Option<String>) {
     let at = pairs.binary_search_by(|(n, _)| n.as_str().cmp(name));
     match (at, value) {
         (Ok(at), Some(value)) => {
@@ -293,7 +304,7 @@ mod tests {
         s.change("timezone".into(), None);
         assert!(s.commit());
         assert_eq!(
-            s.in_force(),
+            *s.in_force(),
             [
                 ("datestyle".to_owned(), "German".to_owned()),
                 ("timezone".to_owned(), "Europe/Berlin".to_owned()),
@@ -301,6 +312,25 @@ mod tests {
         );
         assert!(s.reset_all());
         assert_eq!(s.in_force().len(), 1);
+    }
+
+    #[test]
+    fn a_subject_is_part_of_the_name_from_the_greeting_on() {
+        let base = Arc::new(Parameters::new(vec![("application_name".into(), "proxy".into())]));
+        let startup = vec![("application_name".into(), "app".into())];
+        let told = vec![("application_name".into(), "app - alice".into())];
+        let mut s = SessionSettings::new(startup, base, None, told).showing(Some("alice".into()));
+        assert_eq!(*s.in_force(), [("application_name".into(), "app - alice".into())]);
+        s.reported("application_name", "app - alice");
+        assert!(s.due_reports(Place::InTransaction).is_empty());
+        s.reported("application_name", "proxy");
+        assert!(s.due_reports(Place::Failed).is_empty());
+        assert!(s.due_reports(Place::Outside).is_empty());
+        s.change("application_name".into(), Some("other".into()));
+        s.commit();
+        let due = [("application_name".to_owned(), "other - alice".to_owned())];
+        assert_eq!(s.due_reports(Place::Outside), due);
+        assert_eq!(s.startup_value("application_name"), Some("app"));
     }
 
     #[test]
@@ -318,7 +348,7 @@ mod tests {
         ];
         s.restart(startup, &policy);
         assert_eq!(
-            s.in_force(),
+            *s.in_force(),
             [
                 pair("datestyle", "German"),
                 pair("lock_timeout", "1000ms"),
@@ -329,7 +359,7 @@ mod tests {
         s.restart(vec![pair("timezone", "UTC")], &Policy::end_user());
         assert_eq!(s.startup_value("lock_timeout"), None);
         assert_eq!(
-            s.in_force(),
+            *s.in_force(),
             [pair("datestyle", "German"), pair("timezone", "UTC")]
         );
     }

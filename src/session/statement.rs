@@ -65,12 +65,6 @@ struct StatementKey {
     types: Box<[u8]>,
 }
 
-/// Memory for statements that sessions share, texts included.
-const STATEMENT_BYTES: u64 = 64 << 20;
-
-/// Memory for preludes. Deployments have one for each set of settings that their drivers make.
-const PRELUDE_BYTES: u64 = 4 << 20;
-
 /// Bytes of an entry that has this many bytes of its own, about.
 fn weight(bytes: usize) -> u32 {
     u32::try_from(bytes + 300).unwrap_or(u32::MAX)
@@ -214,13 +208,13 @@ impl StatementCache {
         Self {
             next_id: AtomicU64::new(ids.start),
             statements: Cache::builder()
-                .max_capacity(STATEMENT_BYTES)
+                .max_capacity(limits::SHARED_STATEMENT_BYTES)
                 .weigher(|key: &StatementKey, statement: &Arc<Statement>| {
                     weight(statement.bytes() + 2 * key.types.len())
                 })
                 .build(),
             preludes: Cache::builder()
-                .max_capacity(PRELUDE_BYTES)
+                .max_capacity(limits::PRELUDE_BYTES)
                 .weigher(|sql: &String, _: &Arc<Prepared>| weight(sql.len()))
                 .build(),
             internal,
@@ -373,3 +367,29 @@ pub(crate) const WRITE_SETTING_AND_RETURN: &str =
 pub(crate) const LEAVE_ROLE: &str = "SET ROLE NONE";
 /// As the login role: becomes a role for the rest of the transaction.
 pub(crate) const RETURN_TO_ROLE: &str = "SELECT pg_catalog.set_config('role', $1, true)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::{Guard, Settings};
+
+    /// However much is prepared: what sessions no longer hold does not stay.
+    #[test]
+    fn shared_statements_are_bounded_by_their_bytes() {
+        let guard = Guard::new(Settings::default());
+        let policy = guard.policy_for(&"web".into());
+        let cache = StatementCache::new();
+        let padding = " ".repeat(1 << 20);
+        let prepare = |n: u32| {
+            let script = guard.judge(&policy, format!("SELECT {n}{padding}").as_bytes());
+            cache.named(&script.unwrap(), encode::NO_TYPES, 0)
+        };
+        for n in 0..200 {
+            prepare(n);
+        }
+        cache.statements.run_pending_tasks();
+        let held = cache.statements.weighted_size();
+        assert!(held <= limits::SHARED_STATEMENT_BYTES, "{held} bytes");
+        assert!(held > limits::SHARED_STATEMENT_BYTES / 2, "{held} bytes");
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::link::{Link, Shapes, Traces};
-use super::pump::token_expired;
+use super::pump::expired;
 use super::settings::Place;
 use super::{Session, Skipping, statement};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
@@ -20,7 +20,7 @@ impl Session {
     /// Cancel safe: a dropped checkout leaves its place in the queue.
     pub(super) async fn check_out(&mut self) -> Result<(), ClientEnd> {
         if self.expired_since().is_some() {
-            self.say(&token_expired());
+            self.say(&expired(self.identity.principal.credential()));
             return Err(ClientEnd::Expired);
         }
         if self.resume_kept() {

@@ -78,7 +78,9 @@ pub enum Delivery {
     ForwardRows,
     /// The same, and a description only with what follows it: an error in its place is all that comes.
     ForwardLate,
-    /// Nobody.
+    /// Nobody, but notices ahead of it are the client's: it belongs to what the client has sent.
+    NoticesOnly,
+    /// Nobody, and no notice either.
     Hide,
     /// Nobody, but its row is read by us.
     Capture,

@@ -232,7 +232,10 @@ fn a_certificate_is_good_until_it_ends() {
     assert_eq!(client.answer().tag, b'Z');
     assert_eq!(client.value("SELECT who()"), ALICE);
     // The session ends with it, as another does with its token …
-    assert_eq!(client.answer().sqlstate(), "57P01");
+    let ended = client.answer();
+    assert_eq!(ended.sqlstate(), "57P01", "{ended:?}");
+    let told = ended.field('M').unwrap_or_default();
+    assert!(told.contains("client certificate has expired"), "{told}");
     std::thread::sleep(Duration::from_millis(1_100));
     // … and a resumed one does not bring it back.
     let mut again = connect().unwrap();

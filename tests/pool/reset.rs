@@ -42,7 +42,7 @@ async fn what_a_session_has_left_goes_and_the_connection_stays() {
         "SET transaction_isolation = 'serializable'",
     ] {
         assert_eq!(query(&mut lease, left).await.error, None, "{left}");
-        lease.prepared().insert(7);
+        lease.prepared().insert(7, 1);
         lease.unnamed = Some(7);
         lease.check_in(CheckIn::Reset);
         lease = checkout(&pool).await;

@@ -1,5 +1,6 @@
 //! CancelRequest: it reaches the query it is meant for and no other.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::people::{alice, bob};
@@ -7,6 +8,7 @@ use crate::support::proxy::{Stack, StackOptions};
 use crate::support::raw::{
     CANCEL_REQUEST, RawClient, VERSION_3_0, VERSION_3_2, cancel, query, startup, untagged,
 };
+use crate::support::wait_until;
 use crate::{ALICE, BOB};
 
 fn sqlstate_of_the_answer(client: &mut RawClient) -> Option<String> {
@@ -22,6 +24,23 @@ fn sqlstate_of_the_answer(client: &mut RawClient) -> Option<String> {
         .map(|frame| frame.sqlstate())
 }
 
+/// Lets a client's query sleep, longer than any test waits for it, and waits until it does.
+fn fall_asleep(stack: &Stack, client: &mut RawClient) {
+    static SLEEPERS: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "sleeper-{}-{}",
+        std::process::id(),
+        SLEEPERS.fetch_add(1, Ordering::Relaxed)
+    );
+    client.send(&query(&format!("SELECT '{name}', pg_sleep(60)")));
+    wait_until("the query sleeps", Duration::from_secs(30), || {
+        let asleep = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%{name}%'"
+        );
+        stack.postgres().ask(&asleep) == ["1"]
+    });
+}
+
 #[test]
 fn a_running_query_is_cancelled() {
     for pool_size in [1, 4] {
@@ -34,17 +53,13 @@ fn a_running_query_is_cancelled() {
                 .unwrap_or_else(|why| panic!("{}", why.describe()));
             // Twice: the first must leave nothing that hits the second.
             for _ in 0..2 {
-                client.send(&query("SELECT pg_sleep(30)"));
-                std::thread::sleep(Duration::from_millis(300));
-                let start = Instant::now();
+                fall_asleep(&stack, &mut client);
                 cancel(stack.port(), &client.cancel_key);
                 assert_eq!(sqlstate_of_the_answer(&mut client).as_deref(), Some("57014"));
-                assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
                 assert_eq!(client.value("SELECT who()"), ALICE);
             }
             assert_eq!(client.values("BEGIN"), Vec::<String>::new());
-            client.send(&query("SELECT pg_sleep(30)"));
-            std::thread::sleep(Duration::from_millis(300));
+            fall_asleep(&stack, &mut client);
             cancel(stack.port(), &client.cancel_key);
             assert_eq!(sqlstate_of_the_answer(&mut client).as_deref(), Some("57014"));
             assert_eq!(client.sqlstate("SELECT 1"), "25P02");

@@ -518,6 +518,51 @@ fn evicted_statements_are_prepared_again() {
     assert_ne!(held, ["0"]);
 }
 
+/// Longer statements than one server connection keeps, of 1 MiB each: it holds 4 MiB of text, and
+/// those that were pushed out come back by themselves. So does one that is longer than all that.
+#[test]
+fn a_server_connection_keeps_few_long_statements() {
+    let stack = Stack::start(&StackOptions::pool(1).with("listen.max_statement_bytes = 8000000"));
+    let mut client = stack.login(&alice());
+    let padding = |mib: usize| " ".repeat(mib << 20);
+    let run = |client: &mut RawClient, n: usize| {
+        client.send(&[bind("", &format!("s{n}"), &[]), execute("", 0), sync()].concat());
+        let frames = client.until_ready();
+        let row = frames.iter().find(|frame| frame.tag == b'D');
+        let row = row.unwrap_or_else(|| panic!("{:?}", frames.iter().map(render).collect::<Vec<_>>()));
+        assert_eq!(row.row(), [Some(format!("{n}{ALICE}"))]);
+    };
+    for n in 0..9 {
+        let sql = format!("SELECT {n} || who(){}", padding(if n == 8 { 5 } else { 1 }));
+        client.send(&[parse(&format!("s{n}"), &sql, &[]), sync()].concat());
+        let frames = client.until_ready();
+        assert!(frames.iter().all(|frame| frame.tag != b'E'), "{frames:?}");
+        run(&mut client, n);
+        let kept: usize = client.value("SELECT prepared_bytes()").parse().unwrap();
+        assert!(kept <= 4 << 20, "{kept} bytes after {n}");
+        assert!(kept > 2 << 20 || !(2..8).contains(&n), "{kept} bytes after {n}");
+    }
+    for n in (0..9).chain((0..9).rev()) {
+        run(&mut client, n);
+    }
+    // All in one batch.
+    let batch: Vec<u8> = (0..9)
+        .flat_map(|n| [bind("", &format!("s{n}"), &[]), execute("", 0)].concat())
+        .collect();
+    client.send(&[batch, sync()].concat());
+    let frames = client.until_ready();
+    let rows = frames
+        .iter()
+        .filter(|frame| frame.tag == b'D')
+        .map(|frame| frame.row());
+    let expected = (0..9).map(|n| vec![Some(format!("{n}{ALICE}"))]);
+    assert!(
+        rows.eq(expected),
+        "{:?}",
+        frames.iter().map(render).collect::<Vec<_>>()
+    );
+}
+
 /// Who changes a table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Changer {

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::ALICE;
 use crate::support::people::{alice, bob, carol, in_seconds};
 use crate::support::proxy::{Stack, StackOptions};
-use crate::support::raw::{Frame, RawClient, query};
+use crate::support::raw::{Frame, RawClient, parse, query, sync};
 use crate::support::wait_until;
 
 /// The FATAL error with which an idle session is ended, and how long that took.
@@ -189,7 +189,7 @@ fn a_token_that_expires() {
     assert!(
         frame
             .field('M')
-            .is_some_and(|message| message.contains("expired")),
+            .is_some_and(|message| message.contains("token has expired")),
         "{frame:?}"
     );
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -279,5 +279,36 @@ fn statements_without_number() {
         .concat(),
     );
     assert_eq!(client.until_ready()[0].tag, b'1');
+    stack.assert_well();
+}
+
+#[test]
+fn statements_without_end() {
+    let mut stack = Stack::start(&StackOptions::pool(1).with("listen.max_statement_bytes = 2000000"));
+    let mut client = stack.login(&alice());
+    let long = format!("SELECT 1{}", " ".repeat(1 << 20));
+    let prepare = |client: &mut RawClient, name: &str, sql: &str| {
+        client.send(&[parse(name, sql, &[]), sync()].concat());
+        let answer = client.until_ready().remove(0);
+        if answer.tag == b'E' {
+            answer.sqlstate()
+        } else {
+            "ok".to_owned()
+        }
+    };
+    for n in 0..15 {
+        assert_eq!(prepare(&mut client, &format!("s{n}"), &long), "ok", "{n}");
+    }
+    assert_eq!(prepare(&mut client, "s15", &long), "53400", "16 MiB and some");
+    assert_eq!(
+        prepare(&mut client, "", &long),
+        "ok",
+        "the unnamed one is not kept"
+    );
+    assert_eq!(prepare(&mut client, "short", "SELECT 1"), "ok");
+    client.values("DEALLOCATE s3");
+    assert_eq!(prepare(&mut client, "s15", &long), "ok");
+    assert_eq!(prepare(&mut client, "s16", &long), "53400");
+    assert_eq!(client.value("SELECT who()"), ALICE);
     stack.assert_well();
 }

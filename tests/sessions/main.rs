@@ -19,6 +19,7 @@ mod copy;
 mod databases;
 mod extended;
 mod fleet;
+mod formats;
 mod hostile;
 mod large_objects;
 mod leaks;

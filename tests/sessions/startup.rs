@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::ALICE;
+use serde_json::json;
+
 use crate::support::people::alice;
 use crate::support::proxy::{Stack, StackOptions};
 use crate::support::raw::{
     GSSENC_REQUEST, RawClient, SSL_REQUEST, VERSION_3_0, VERSION_3_2, query, startup, untagged,
 };
+use crate::support::trace::play;
+use crate::{ALICE, VERSIONS};
 
 const OPTIONS: [(&str, &str); 2] = [("user", "alice"), ("database", "acme")];
 
@@ -217,6 +220,71 @@ fn the_greeting_is_the_servers_own() {
         "in_hot_standby",
     ] {
         assert_eq!(client.parameters.get(name), server.parameters.get(name), "{name}");
+    }
+}
+
+/// What operators see of a session in `pg_stat_activity` while its transaction runs.
+#[test]
+fn the_name_of_a_transaction() {
+    for postgres in VERSIONS {
+        for (key, subject) in [("false", None), ("true", Some("alice"))] {
+            let options = StackOptions {
+                postgres,
+                ..StackOptions::pool(1).with(&format!("pool.application_name_add_principal = {key}"))
+            };
+            let Some(stack) = Stack::try_start(&options) else {
+                continue;
+            };
+            let seen = |client: &mut RawClient| {
+                client.values("BEGIN");
+                let pid = client.value("SELECT pg_backend_pid()");
+                let name = format!("SELECT application_name FROM pg_stat_activity WHERE pid = {pid}");
+                let seen = stack.postgres().ask(&name).remove(0);
+                assert_eq!(client.value("SHOW application_name"), seen);
+                client.values("ROLLBACK");
+                seen
+            };
+            let named = |name: &str| match subject {
+                Some(subject) => format!("{name} - {subject}"),
+                None => name.to_owned(),
+            };
+            let login = |name: &str, token: &str| {
+                let options = [OPTIONS[0], OPTIONS[1], ("application_name", name)];
+                RawClient::try_login(stack.port(), &options, Some(token))
+                    .unwrap_or_else(|why| panic!("{}", why.describe()))
+            };
+            let mut client = login("app", &alice().token());
+            assert_eq!(client.parameters["application_name"], named("app"));
+            assert_eq!(seen(&mut client), named("app"));
+            // The client is told of its own changes, once, and of nothing else.
+            play(
+                &mut client,
+                &format!(
+                    "F Query BEGIN\nF Query \"SELECT 1/0\"\nF Query ROLLBACK\n\
+                     F Query \"SET application_name = 'mine'\"\n\
+                     B CommandComplete BEGIN\nB ReadyForQuery T\nB ErrorResponse ERROR 22012\nB ReadyForQuery E\n\
+                     B CommandComplete ROLLBACK\nB ReadyForQuery I\n\
+                     B CommandComplete SET\nB ParameterStatus application_name \"{}\"\nB ReadyForQuery I",
+                    named("mine")
+                ),
+            );
+            assert_eq!(seen(&mut client), named("mine"));
+            client.values("RESET ALL");
+            assert_eq!(seen(&mut client), named("app"));
+            client.values(&format!("SET application_name = '{}'", "n".repeat(60)));
+            let own = if subject.is_some() {
+                63 - " - alice".len()
+            } else {
+                60
+            };
+            assert_eq!(seen(&mut client), named(&"n".repeat(own)));
+            // Nothing of it is there for the next one, and no token writes into the server's log as it likes.
+            let odd = alice().token_with(&[("sub", json!("al\ni\u{e9}ce"))]);
+            let odd_name = if subject.is_some() { "app - al?i?ce" } else { "app" };
+            assert_eq!(seen(&mut login("app", &odd)), odd_name);
+            let unnamed = if subject.is_some() { "alice" } else { "portcullis" };
+            assert_eq!(seen(&mut stack.login(&alice())), unnamed);
+        }
     }
 }
 

@@ -211,3 +211,56 @@ fn after_a_goodbye_the_work_is_done() {
         );
     }
 }
+
+/// Terminate in any state: nobody answers, the connection closes, what was not committed is gone. The client leaves
+/// its own end open, so that it is the proxy that closes.
+#[test]
+fn goodbye_in_every_state() {
+    let insert = "INSERT INTO scratch (run, n) VALUES ('vanishing-goodbye', 1)";
+    let batch = [parse("", insert, &[]), bind("", "", &[]), execute("", 0)].concat();
+    let states: [(&str, Vec<u8>, &[u8]); 7] = [
+        ("idle", Vec::new(), b""),
+        ("transaction", [query("BEGIN"), query(insert)].concat(), b"CZCZ"),
+        (
+            "failed",
+            [query("BEGIN"), query(insert), query("SELECT 1/0")].concat(),
+            b"CZCZEZ",
+        ),
+        ("copy", query("COPY scratch_in (run, n) FROM STDIN"), b"G"),
+        (
+            "copy data",
+            [
+                query("COPY scratch_in (run, n) FROM STDIN"),
+                message(b'd', b"vanishing-goodbye\t1\n"),
+            ]
+            .concat(),
+            b"G",
+        ),
+        ("flushed", [batch.clone(), flush()].concat(), b"12C"),
+        ("unsynced", batch, b""),
+    ];
+    for postgres in VERSIONS {
+        let options = StackOptions {
+            postgres,
+            ..StackOptions::pool(1)
+        };
+        let Some(mut stack) = Stack::try_start(&options) else {
+            continue;
+        };
+        for (state, messages, answer) in &states {
+            let mut client = stack.login(&alice());
+            client.send(messages);
+            for tag in *answer {
+                assert_eq!(client.read().tag, *tag, "{state}");
+            }
+            client.send(&message(b'X', &[]));
+            assert!(client.is_closed(), "{state}");
+            let mut next = stack.login(&bob());
+            assert_eq!(next.value("SELECT who()"), BOB, "{state}");
+            assert_eq!(next.value("SELECT residue()"), "", "{state}");
+            let left = "SELECT count(*) FROM scratch WHERE run = 'vanishing-goodbye'";
+            assert_eq!(stack.login(&alice()).value(left), "0", "{state}");
+        }
+        stack.assert_well();
+    }
+}

@@ -105,6 +105,10 @@ CREATE FUNCTION residue() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_
         (SELECT 'channels: ' || string_agg(channel, ' ') FROM pg_listening_channels() AS channel),
         (SELECT 'advisory locks' FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory' LIMIT 1))
 $$;
+-- How much text the statements prepared on this server connection have.
+CREATE FUNCTION prepared_bytes() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT coalesce(sum(length(statement)), 0) FROM pg_prepared_statements
+$$;
 -- The same and more: '' on a connection on which nothing has happened.
 CREATE FUNCTION leftovers() RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT concat_ws(', ', (SELECT 'statement ' || string_agg(name, ' ') FROM pg_prepared_statements WHERE from_sql),

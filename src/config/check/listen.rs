@@ -55,6 +55,7 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             idle_transaction_timeout: listen.limit("idle_transaction_timeout", 60),
             client_idle_timeout: listen.limit("client_idle_timeout", 0),
             max_statement_bytes,
+            application_name: session::ApplicationName::default(),
         },
     }
 }

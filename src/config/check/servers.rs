@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::base::{LoginName, PoolMode, ServerName};
 use crate::net::Endpoint;
 use crate::pool::{Access, Budget, LoginSettings, ServerSettings, Settings};
+use crate::session::ApplicationName;
 
 use super::super::raw::{Item, Section};
 use super::super::secret;
@@ -100,15 +101,19 @@ fn budget(section: &Section<'_>) -> Budget {
     }
 }
 
-/// Sizes and times, and the mode of sessions for which nothing else says one.
+/// Sizes and times, the mode of sessions for which nothing else says one, and the name of their transactions.
 pub(super) fn pool(
     top: &Section<'_>,
     servers: HashMap<ServerName, ServerSettings>,
     logins: HashMap<LoginName, LoginSettings>,
-) -> (Settings, PoolMode) {
+) -> (Settings, PoolMode, ApplicationName) {
     let pool = top.section("pool");
     let plans = plans::plans(top, &pool);
     let mode = pool.or("pool_mode", PoolMode::Transaction, pool_mode);
+    let application_name = match pool.flag("application_name_add_principal", false) {
+        true => ApplicationName::WithSubject,
+        false => ApplicationName::AsGiven,
+    };
     let settings = Settings {
         plans: plans.named,
         default_share: plans.default,
@@ -136,7 +141,7 @@ pub(super) fn pool(
             );
         }
     }
-    (settings, mode)
+    (settings, mode, application_name)
 }
 
 fn host(item: &Item<'_>) -> Option<String> {

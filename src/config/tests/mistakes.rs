@@ -17,6 +17,10 @@ fn values_of_a_wrong_type_or_size() {
         &["listen.allow_plaintext: must be true or false, not a string"],
     );
     added(
+        "[pool]\napplication_name_add_principal = 1",
+        &["pool.application_name_add_principal: must be true or false, not a whole number"],
+    );
+    added(
         "[listen]\nmax_client_conn = 0",
         &["listen.max_client_conn: must be from 1 to"],
     );

@@ -113,16 +113,15 @@ impl Link {
             }
             return;
         }
-        self.make_place(id);
+        self.make_place(id, sql);
         encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
         self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
     }
 
-    /// Takes a place among the server connection's statements; the one that had it is closed.
-    fn make_place(&mut self, id: u64) {
-        if let Some(evicted) = self.lease.prepared().insert(id) {
-            self.lease.unclosed.push(evicted);
-        }
+    /// Takes a place among the server connection's statements; those that had it are closed.
+    fn make_place(&mut self, id: u64, sql: &str) {
+        let evicted = self.lease.prepared().insert(id, sql.len());
+        self.lease.unclosed.extend(evicted);
         self.close_unclosed();
     }
 
@@ -148,7 +147,7 @@ impl Link {
         if self.lease.prepared().touch(prepared.id()) {
             return;
         }
-        self.make_place(prepared.id());
+        self.make_place(prepared.id(), &command);
         encode::parse(&mut self.upstream, "", &command, NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
@@ -260,7 +259,7 @@ impl Link {
         _: Warrant,
     ) {
         self.leave_role();
-        self.bind_unnamed(cleared.sql());
+        self.bind_unnamed(cleared.sql(), Delivery::NoticesOnly);
         self.return_to_role(role);
         self.execute_unnamed(Delivery::ForwardRows, effect);
     }
@@ -301,18 +300,23 @@ impl Link {
 
     /// Runs a statement on unnamed statement and portal.
     pub(in crate::session) fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
-        self.bind_unnamed(sql);
+        let ahead = match rows {
+            Delivery::Hide => Delivery::Hide,
+            _ => Delivery::NoticesOnly,
+        };
+        self.bind_unnamed(sql, ahead);
         self.execute_unnamed(rows, effect);
     }
 
-    fn bind_unnamed(&mut self, sql: &str) {
+    /// `ahead` is for the answers to Parse and Bind, which a simple query does not have.
+    fn bind_unnamed(&mut self, sql: &str, ahead: Delivery) {
         self.asked = Asked::Work;
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
-        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
+        self.expect(Awaited::Parse, ahead, Effect::None);
         encode::bind_text::<&str>(&mut self.upstream, "", "", &[]);
         self.portals.close(b"");
-        self.expect(Awaited::Bind, Delivery::Hide, Effect::PortalChanged);
+        self.expect(Awaited::Bind, ahead, Effect::PortalChanged);
     }
 
     fn execute_unnamed(&mut self, rows: Delivery, effect: Effect) {
