@@ -1,5 +1,7 @@
 //! The composition root: builds every part from the configuration and runs them.
 
+mod policies;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -11,13 +13,13 @@ use tokio::time::timeout;
 
 use crate::admin::{self, Readiness};
 use crate::auth::{AuthSetupError, Authenticator};
-use crate::base::{Drain, DrainHandle, Events, Phase};
+use crate::base::{Drain, DrainHandle, Events, LoginName, Phase};
 use crate::client::{Gateway, GatewayParts};
 use crate::config::Config;
 use crate::guard::Guard;
 use crate::net::tls::{self, Certificates};
-use crate::observe::{EventLog, Fanout, Metrics, MetricsError, MetricsSettings, PoolGauge};
-use crate::pool::Pools;
+use crate::observe::{EventLog, Fanout, Metrics, MetricsError, MetricsSettings, PoolGauge, ServerGauge};
+use crate::pool::{self, Access, PoolKey, Pools};
 use crate::session;
 use crate::tenant::Directory;
 
@@ -57,22 +59,31 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     let metrics = Metrics::new(MetricsSettings {
         roles: config.auth.roles.iter().cloned().collect(),
         pools: pool_gauges(Arc::clone(&pools_seen)),
+        servers: server_gauges(Arc::clone(&pools_seen)),
     })?;
     let events = Events::new(Arc::new(Fanout::new([
         Arc::clone(&metrics) as _,
         Arc::new(EventLog::new()) as _,
     ])));
     let certificates = certificates(&config);
+    let end_users = end_user_logins(&config.pool);
     let pools = Pools::new(config.pool, events.clone());
     // It was empty: this is the only place that fills it.
     let _ = pools_seen.set(Arc::downgrade(&pools));
     let anonymous_role = config.auth.anonymous_role.as_ref().map(ToString::to_string);
     let authenticator = Authenticator::new(config.auth, events.clone())?;
     let guard = Arc::new(Guard::new(config.guard));
+    let directory = Arc::new(Directory::new(config.tenants));
+    let policies = policies::watch(
+        config.policy_files,
+        Arc::clone(&guard),
+        events.clone(),
+        drain.clone(),
+    );
     let gateway = Gateway::new(GatewayParts {
         settings: config.client,
         authenticator: Arc::clone(&authenticator),
-        directory: Arc::new(Directory::new(config.tenants)),
+        directory: Arc::clone(&directory),
         pools: Arc::clone(&pools),
         identity: config.identity,
         sessions: session::Shared::new(config.session, guard, Arc::clone(&pools), events.clone()),
@@ -82,8 +93,10 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
 
     // The pools and the endpoint outlive the sessions, so that the last transactions end well and are seen.
     let (after_sessions, after) = DrainHandle::new();
+    pools.keep_warm(warm_pools(&directory, &end_users));
     let reaper = tokio::spawn(pools.run(after.clone()));
     let refresher = tokio::spawn(Arc::clone(&authenticator).run(drain.clone()));
+    tokio::spawn(policies);
     tokio::spawn(tls::watch(certificates, events.clone(), after.clone()));
     let admin = admin_listener.map(|listener| {
         let ready = readiness(authenticator, drain.clone());
@@ -125,6 +138,28 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
         .map_err(|source| AppError::Listen { address, source })
 }
 
+/// The logins that serve end users.
+fn end_user_logins(pool: &pool::Settings) -> Vec<LoginName> {
+    let logins = pool.logins.iter();
+    logins
+        .filter(|(_, login)| login.access == Access::EndUser)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// The pools of tenants with a rank, the most important first.
+fn warm_pools(directory: &Directory, logins: &[LoginName]) -> impl Iterator<Item = PoolKey> {
+    let spots = directory.ranked().into_iter();
+    spots
+        .filter(|spot| logins.contains(&spot.login))
+        .map(|spot| PoolKey {
+            server: spot.server,
+            database: spot.database,
+            login: spot.login,
+            mode: spot.mode,
+        })
+}
+
 fn pool_gauges(pools: Arc<OnceLock<Weak<Pools>>>) -> crate::observe::PoolGauges {
     Box::new(move || {
         let pools = pools.get().and_then(Weak::upgrade);
@@ -140,6 +175,26 @@ fn pool_gauges(pools: Arc<OnceLock<Weak<Pools>>>) -> crate::observe::PoolGauges 
                     idle: pool.idle,
                     leased: pool.leased,
                     waiting: pool.waiting,
+                })
+                .collect()
+        })
+    })
+}
+
+fn server_gauges(pools: Arc<OnceLock<Weak<Pools>>>) -> crate::observe::ServerGauges {
+    Box::new(move || {
+        let pools = pools.get().and_then(Weak::upgrade);
+        pools.map_or_else(Vec::new, |pools| {
+            pools
+                .servers()
+                .into_iter()
+                .map(|server| ServerGauge {
+                    server: server.server,
+                    idle: server.idle,
+                    leased: server.leased,
+                    connecting: server.connecting,
+                    waiting: server.waiting,
+                    max: server.max,
                 })
                 .collect()
         })

@@ -87,9 +87,16 @@ pub enum Event<'a> {
         reason: &'a str,
     },
     /// A client began to wait for a server connection.
-    WaitBegan,
+    WaitBegan {
+        /// Clients that wait in the same pool, this one included.
+        place: usize,
+        /// What it waits for.
+        reason: WaitReason,
+    },
     /// A client stopped waiting, with a server connection or without.
     WaitEnded,
+    /// A client was not let wait, or was sent away while it waited, as too many do.
+    WaitShed,
     /// A CancelRequest arrived.
     CancelRequested {
         /// Whether its key matched a running query.
@@ -100,6 +107,13 @@ pub enum Event<'a> {
         /// The issuer.
         issuer: &'a str,
         /// What went wrong, if anything.
+        error: Option<&'a str>,
+    },
+    /// A changed policy was put into force, or could not be; the latter once for each reason.
+    PolicyReloaded {
+        /// Its name.
+        policy: &'a str,
+        /// What is wrong with its files, if anything.
         error: Option<&'a str>,
     },
     /// Changed certificates were put into force, or could not be; the latter once for each reason.
@@ -116,6 +130,37 @@ pub enum Event<'a> {
         /// What is wrong with it, if anything.
         error: Option<&'a str>,
     },
+}
+
+/// What keeps a client waiting for a server connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitReason {
+    /// The pool has as many connections as it may, all in use.
+    Pool,
+    /// The server has as many connections as it may, none idle.
+    Server,
+    /// The client's tenant holds as many connections as it may.
+    Cap,
+    /// What is left is kept for the floors of other tenants.
+    Floor,
+    /// A connection is being opened, or will be as soon as a login may begin.
+    Connecting,
+}
+
+impl WaitReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [Self::Pool, Self::Server, Self::Cap, Self::Floor, Self::Connecting];
+
+    /// The reason as a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Server => "server",
+            Self::Cap => "cap",
+            Self::Floor => "floor",
+            Self::Connecting => "connecting",
+        }
+    }
 }
 
 /// What the guard decided.
@@ -157,10 +202,14 @@ pub enum DiscardReason {
     Lifetime,
     /// Idle for longer than `server_idle_timeout`.
     Idle,
+    /// Idle, and another pool of its server needed the room.
+    Evicted,
     /// A statement wants its database for itself.
     DatabaseChanges,
     /// A time limit ended the transaction.
     Timeout,
+    /// An answer grew beyond the policy's ceiling.
+    Ceiling,
     /// Its lease was dropped without check-in.
     Dropped,
     /// The trusted session that kept it is over: what such a session can leave is not all known.
@@ -182,8 +231,10 @@ impl DiscardReason {
             Self::Cancelled => "cancelled",
             Self::Lifetime => "lifetime",
             Self::Idle => "idle",
+            Self::Evicted => "evicted",
             Self::DatabaseChanges => "database_changes",
             Self::Timeout => "timeout",
+            Self::Ceiling => "ceiling",
             Self::Dropped => "dropped",
             Self::SessionEnded => "session_ended",
             Self::Unclean => "unclean",
@@ -207,6 +258,8 @@ pub enum ClientEnd {
     Expired,
     /// A time limit ended it.
     Timeout,
+    /// An answer inside a transaction block grew beyond the policy's ceiling.
+    Ceiling,
     /// The server connection failed under it.
     ServerGone,
     /// It was a CancelRequest.
@@ -225,6 +278,7 @@ impl ClientEnd {
             Self::ProtocolViolation => "protocol_violation",
             Self::Expired => "expired",
             Self::Timeout => "timeout",
+            Self::Ceiling => "ceiling",
             Self::ServerGone => "server_gone",
             Self::CancelRequest => "cancel_request",
             Self::Shutdown => "shutdown",

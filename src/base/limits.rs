@@ -45,8 +45,9 @@ pub const REPLIES_IN_FLIGHT: usize = 4_096;
 /// prepared statement turns out to be stale. What drivers send for one statement is far smaller.
 pub const REPLAYED_BATCH_BYTES: usize = 8 * 1024;
 
-/// How long what a client has asked for may go on after it has said Terminate and closed its socket.
-pub const WORK_AFTER_GOODBYE: Duration = Duration::from_secs(60);
+/// How long what a client has asked for may go on after it has said Terminate and closed its socket. Nobody can
+/// cancel it any more, and others wait for its server connection.
+pub const WORK_AFTER_GOODBYE: Duration = Duration::from_secs(5);
 
 /// Settings one session may keep.
 pub const SESSION_SETTINGS: usize = 64;
@@ -89,6 +90,13 @@ pub const RESET_TIMEOUT: Duration = Duration::from_secs(5);
 /// Logins under way at one time in one pool: enough to grow fast, too few to be a storm.
 pub const CONNECTS_PER_POOL: usize = 4;
 
+/// How long a pool keeps its last connection while it has clients for it and another pool of the server waits
+/// for its first: long enough to pay for the login that the change costs.
+pub const POOL_TENURE: Duration = Duration::from_millis(50);
+
+/// By how much its weight may make that longer.
+pub const POOL_TENURE_WEIGHT: u32 = 8;
+
 /// Shortest back-off after a failed login to a server, whatever `server_login_retry` says.
 pub const SERVER_LOGIN_RETRY_MIN: Duration = Duration::from_millis(100);
 
@@ -102,6 +110,10 @@ pub const ROLE_AFFINITY_SCAN: usize = 16;
 
 /// Pools held at one time. Each is a few hundred bytes; empty ones are dropped after `POOL_UNUSED`.
 pub const POOLS: usize = 65_536;
+
+/// Pools whose connections are opened at start-up and kept, for tenants with a rank. More would be a storm of
+/// logins rather than a warm start.
+pub const WARM_POOLS: usize = 1_024;
 
 /// How long an empty pool that nobody holds is kept.
 pub const POOL_UNUSED: Duration = Duration::from_secs(60);

@@ -8,7 +8,9 @@ mod sqlstate;
 mod types;
 
 pub use drain::{Drain, DrainHandle, Phase};
-pub use event::{CheckIn, ClientEnd, DiscardReason, Event, Events, Exposition, Observe, VerdictKind};
+pub use event::{
+    CheckIn, ClientEnd, DiscardReason, Event, Events, Exposition, Observe, VerdictKind, WaitReason,
+};
 pub use fault::{Fault, Severity};
 pub use sqlstate::SqlState;
-pub use types::{DatabaseName, LoginName, PoolMode, RoleName, Secret, ServerName, TenantName};
+pub use types::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, Secret, ServerName, TenantName};

@@ -74,6 +74,10 @@ name_type! {
     /// A database on a Postgres server.
     DatabaseName
 }
+name_type! {
+    /// What a tenant has booked, by its key under `[plans]`.
+    PlanName
+}
 
 /// How long a client keeps a server connection (PgBouncer's `pool_mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,8 +1,12 @@
 //! `portcullis guard`: says what the guard thinks of a statement, or of many.
 
+mod learn;
+mod tokens;
+
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufWriter, Write};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,7 +14,7 @@ use serde::Serialize;
 
 use super::serve;
 use crate::base::{PoolMode, RoleName};
-use crate::guard::{Facts, Guard, Limits, Policy, Refusal, Script, Settings};
+use crate::guard::{self, Facts, Guard, Limits, Policy, Refusal, Script, Settings};
 
 /// What the command line of `portcullis guard` says.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,14 +28,22 @@ pub struct GuardOptions {
     /// The pool mode of the role's sessions: transaction or session
     #[arg(long, default_value = "transaction", value_parser = pool_mode)]
     pool_mode: PoolMode,
-    /// Judge NUL-separated statements from standard input, one JSON line each
-    #[arg(long, required_unless_present = "sql", conflicts_with = "sql")]
-    batch: bool,
+    /// Judge NUL-separated texts of a file, one JSON line each [default FILE: standard input]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", conflicts_with = "sql")]
+    batch: Option<PathBuf>,
+    /// Print the tokens of the text as JSON lines instead of a verdict; without SQL or --batch, of standard input
+    #[arg(long)]
+    tokens: bool,
+    /// Collect the statements of a log into a registry of statements on standard output; `-` is standard input
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["sql", "batch", "tokens"])]
+    learn: Option<PathBuf>,
     /// The statement
+    #[arg(required_unless_present_any = ["batch", "tokens", "learn"])]
     sql: Option<String>,
 }
 
-/// Judges what the command line asks for. Exit code 1 means that the one statement is refused.
+/// Judges what the command line asks for. Exit code 1 means that the one statement is refused, or that some text
+/// could not be split into tokens.
 pub fn main(options: &GuardOptions) -> ExitCode {
     let settings = match &options.config {
         Some(path) => match serve::load(path) {
@@ -40,15 +52,9 @@ pub fn main(options: &GuardOptions) -> ExitCode {
         },
         None => built_in(),
     };
-    let request = match &options.sql {
-        Some(sql) => Request::Explain(sql),
-        None => Request::Batch,
-    };
-    let guard = Guard::new(settings);
-    let policy = guard.policy_in(options.pool_mode, &RoleName::new(options.role.as_str()));
-    match run(&guard, &policy, &request) {
-        Ok(allowed) if allowed || options.batch => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    match run(settings, options) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             let _ = writeln!(io::stderr(), "portcullis guard: {error}");
             ExitCode::FAILURE
@@ -81,28 +87,53 @@ fn built_in() -> Settings {
     }
 }
 
-/// What the command line asks for.
-#[derive(Debug)]
-pub(crate) enum Request<'a> {
-    /// Explain the verdict on one text.
-    Explain(&'a str),
-    /// Judge NUL-separated texts from standard input, one JSON line each.
-    Batch,
-}
-
-/// Runs the command for a policy: true if everything asked about is allowed.
-///
-/// # Errors
-///
-/// Standard input or output failed.
-pub(crate) fn run(guard: &Guard, policy: &Arc<Policy>, request: &Request<'_>) -> io::Result<bool> {
+/// Does what the command line asks for; whether it ends well.
+fn run(settings: Settings, options: &GuardOptions) -> io::Result<bool> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let allowed = match request {
-        Request::Explain(sql) => explain(guard, policy, sql, &mut out)?,
-        Request::Batch => batch(guard, policy, io::stdin().lock(), &mut out)?,
+    let limits = settings.limits;
+    if let Some(log) = &options.learn {
+        // What is left out is said; the registry is good all the same.
+        learn::learn(&limits, &mut *open(log)?, &mut out, &mut io::stderr())?;
+        out.flush()?;
+        return Ok(true);
+    }
+    let ends_well = match (&options.batch, &options.sql) {
+        (Some(file), _) if options.tokens => tokens::batch(&limits, &mut *open(file)?, &mut out)?,
+        (Some(file), _) => {
+            let (guard, policy) = judge(settings, options);
+            batch(&guard, &policy, &mut *open(file)?, &mut out)?;
+            true
+        }
+        (None, Some(sql)) if options.tokens => tokens::print(&limits, None, sql.as_bytes(), &mut out)?,
+        (None, Some(sql)) => {
+            let (guard, policy) = judge(settings, options);
+            explain(&guard, &policy, sql, &mut out)?
+        }
+        (None, None) => {
+            let mut text = Vec::new();
+            io::stdin().lock().read_to_end(&mut text)?;
+            tokens::print(&limits, None, &text, &mut out)?
+        }
     };
     out.flush()?;
-    Ok(allowed)
+    Ok(ends_well)
+}
+
+/// A guard, and the policy that the command line means.
+fn judge(settings: Settings, options: &GuardOptions) -> (Guard, Arc<Policy>) {
+    let guard = Guard::new(settings);
+    let policy = guard.policy_in(options.pool_mode, &RoleName::new(options.role.as_str()));
+    (guard, policy)
+}
+
+/// A file, or standard input for `-`.
+fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    Ok(Box::new(BufReader::new(file)))
 }
 
 /// Prints the verdict on one text, with its rule, hint and facts; true if it is allowed.
@@ -137,6 +168,9 @@ fn explain_allowed(script: &Script, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "class:    {}", cleared.class())?;
         writeln!(out, "action:   {:?}", cleared.action())?;
         writeln!(out, "sql:      {}", cleared.sql())?;
+        for found in guard::registrations(cleared.sql().as_bytes(), &Limits::default()).unwrap_or_default() {
+            writeln!(out, "fingerprint: {}", found.fingerprint)?;
+        }
     }
     Ok(())
 }
@@ -198,7 +232,7 @@ struct Line<'a> {
 pub(crate) fn batch(
     guard: &Guard,
     policy: &Arc<Policy>,
-    mut input: impl BufRead,
+    input: &mut dyn BufRead,
     out: &mut impl Write,
 ) -> io::Result<bool> {
     let mut all_allowed = true;
@@ -249,8 +283,8 @@ mod tests {
     fn a_batch_gives_one_line_for_each_text() {
         let guard = Guard::new(Settings::default());
         let mut out = Vec::new();
-        let input = &b"SELECT 1\0DROP TABLE t\0\0SELECT a FROM t FOR UPDATE; SELECT +"[..];
-        assert!(!batch(&guard, &guard.policy_for(&"web".into()), input, &mut out).unwrap());
+        let mut input = &b"SELECT 1\0DROP TABLE t\0\0SELECT a FROM t FOR UPDATE; SELECT +"[..];
+        assert!(!batch(&guard, &guard.policy_for(&"web".into()), &mut input, &mut out).unwrap());
         let lines: Vec<serde_json::Value> = out
             .split(|b| *b == b'\n')
             .filter(|line| !line.is_empty())

@@ -12,7 +12,7 @@ use crate::auth::{Authenticator, Principal, Wanted};
 use crate::base::{Event, Events, RoleName};
 use crate::guard::Policy;
 use crate::identity;
-use crate::pool::{Pool, PoolKey, Pools};
+use crate::pool::{Customer, PoolKey, Pools};
 use crate::session::{self, CancelRegistry, CancelTicket, Identity, canonical_settings, is_superuser};
 use crate::tenant::Directory;
 use crate::wire::startup::{CancelRequest, FirstPacket, Startup};
@@ -123,12 +123,15 @@ impl Desk {
         if let Some(tenant) = &route.tenant {
             seat.belongs_to(tenant)?;
         }
-        let pool = self.pools.get(&PoolKey {
+        let key = PoolKey {
             server: route.server.clone(),
             database: route.database.clone(),
             login: route.login.clone(),
             mode: route.mode,
-        })?;
+        };
+        let pool = self
+            .pools
+            .enter(&key, route.tenant.as_ref(), route.plan.as_ref())?;
         let parameters = pool.parameters().await?;
         let guard = self.sessions.guard();
         let policy = guard.policy_in(route.mode, principal.role());
@@ -164,7 +167,7 @@ impl Desk {
     /// in each database: drivers do no more with it than to draw a prompt.
     async fn rank(
         &self,
-        pool: &Arc<Pool>,
+        pool: &Customer,
         principal: &Principal,
         policy: &Policy,
     ) -> Result<Rank, LoginError> {
@@ -188,7 +191,7 @@ impl Desk {
     /// rarely asked.
     async fn canonicalise(
         &self,
-        pool: &Arc<Pool>,
+        pool: &Customer,
         principal: &Principal,
         settings: &mut [(String, String)],
     ) -> Result<(), LoginError> {

@@ -6,6 +6,7 @@ mod identity;
 mod listen;
 mod overlap;
 mod placement;
+mod plans;
 mod roles;
 mod servers;
 mod tenants;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 use crate::base::{LoginName, PoolMode, ServerName};
 use crate::{admin, client, observe, pool, session, tenant};
 
+use super::policy_file::PolicyFile;
 use super::raw::{Item, Section, Show};
 use super::suggest;
 
@@ -31,6 +33,7 @@ pub(super) struct Parts {
     pub(super) auth: crate::auth::Settings,
     pub(super) identity: crate::identity::Settings,
     pub(super) guard: crate::guard::Settings,
+    pub(super) policy_files: Vec<PolicyFile>,
     pub(super) tenants: tenant::Settings,
 }
 
@@ -41,14 +44,16 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     let log = listen::log(top);
     let servers = servers::servers(top);
     let logins = servers::logins(top);
-    let (pool, pool_mode) = servers::pool(top, servers, logins);
+    let (mut pool, pool_mode) = servers::pool(top, servers, logins);
     let identity = identity::identity(top);
-    let policies = guard::policies(top);
+    let mut policies = guard::policies(top);
     let roles = roles::roles(top, &pool.logins, &policies);
+    roles.mark_trusted(&mut pool.logins, &policies);
     let auth = auth::auth(top, &roles, &policies);
-    let directory = tenants::directory(top, &pool.servers, auth.tenant_claim);
+    let directory = tenants::directory(top, &pool, auth.tenant_claim);
     tenants::reachable(top, &directory, auth.tenant_claim, &roles);
     tenants::shared_is_told_apart(top, &directory, &identity);
+    let policy_files = std::mem::take(&mut policies.files);
     let guard = guard::settings(policies, &identity, &roles, listen.session.max_statement_bytes);
     Some(Parts {
         client: listen.client,
@@ -59,6 +64,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
         auth: auth.settings?,
         identity,
         guard,
+        policy_files,
         tenants: tenant::Settings {
             roles: roles.routes(),
             pool_mode,

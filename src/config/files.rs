@@ -7,6 +7,9 @@ use std::path::Path;
 /// Largest key, secret or policy.
 pub(super) const SMALL: u64 = 1 << 20;
 
+/// Largest registry of statements: some 60,000 of them.
+pub(super) const REGISTRY: u64 = 16 << 20;
+
 /// Largest configuration or tenants file: 50,000 tenants take some 5 MB.
 pub(super) const LARGE: u64 = 256 << 20;
 

@@ -9,12 +9,14 @@ mod duration;
 mod error;
 mod files;
 mod model;
+mod policy_file;
 mod raw;
 mod secret;
 mod suggest;
 
 pub use error::{ConfigError, Mistake};
 pub use model::Config;
+pub use policy_file::PolicyFile;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::{admin, auth, client, guard, identity, observe, pool, session, tenant};
 
+use super::policy_file::PolicyFile;
 use super::raw::{Effective, Environment, Notes, Origin, Section, Source};
 use super::{ConfigError, Mistake, check, files};
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub identity: identity::Settings,
     /// Policies and limits of statements.
     pub guard: guard::Settings,
+    /// The policies that come from files.
+    pub policy_files: Vec<PolicyFile>,
     /// Where tenants live.
     pub tenants: tenant::Settings,
     /// What works, but is probably not what was meant.
@@ -70,6 +73,7 @@ impl Config {
                 auth: parts.auth,
                 identity: parts.identity,
                 guard: parts.guard,
+                policy_files: parts.policy_files,
                 tenants: parts.tenants,
                 warnings,
                 effective,

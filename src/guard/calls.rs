@@ -2,16 +2,21 @@
 //!
 //! A function is called by its name and `(`, in any schema and any spelling. Two more ways are easily
 //! overlooked, and work on every version:
-//! * `(1::bigint).pg_advisory_lock`: attribute notation calls a function of one argument when what stands
-//!   before the point is not a plain name (`ParseFuncOrColumn` in parse_func.c);
+//! * `(1::bigint).pg_advisory_lock`: attribute notation calls a function of one argument
+//!   (`ParseFuncOrColumn` in parse_func.c). A plain name before the point is no safer: in
+//!   `SELECT g.pg_advisory_lock FROM generate_series(1, 9) g` it stands for what a function has returned;
 //! * `TREAT(1 AS pg_advisory_lock)`: the grammar turns the type's name into a function's.
 
+use std::cell::OnceCell;
+
 use super::denial::Denial;
+use super::facts::{self, Facts};
 use super::lexer::{Kw, TokenKind};
 use super::policy::Policy;
-use super::reserved::Reserved;
-use super::settings::Settable;
+use super::reserved::{Group, Reserved};
+use super::settings::{Settable, too_long};
 use super::statement::Statement;
+use super::words;
 use crate::base::PoolMode;
 
 /// What the names are judged by.
@@ -41,6 +46,7 @@ impl Names<'_> {
         if is_harmless_unlock(statement) {
             return Ok(edits);
         }
+        let facts = OnceCell::new();
         let treats = (0..statement.len()).any(|at| is_treat(statement, at));
         for at in 0..statement.len() {
             let Some(name) = statement.name(at) else { continue };
@@ -52,9 +58,40 @@ impl Names<'_> {
             let is_called = statement.is_punct(at + 1, b'(') && !relation.contains(&at);
             if is_called || treats || is_attribute_call(statement, at) {
                 self.call(statement, at, name, &mut edits)?;
+                // What looks like a call may be a list of columns; only the grammar can tell.
+                let is_no_matter = self.lists(statement, at, name)
+                    || (!treats && is_type(statement, at))
+                    || (is_called && is_no_call(statement, at, name, parsed(statement, &facts)));
+                if !is_no_matter {
+                    return Err(self.unlisted(name, statement.offset(at)));
+                }
+            } else if at > 1 && statement.is_punct(at - 1, b'.') {
+                self.attribute(statement, at, name, &facts)?;
             }
         }
         Ok(edits)
+    }
+
+    /// Whether the policy's list of allowed functions, if it has one, has the name that ends at token `at`; words
+    /// that cannot be functions count as listed.
+    fn lists(&self, statement: &Statement<'_>, at: usize, name: &str) -> bool {
+        if !self.policy.lists_functions() || name == "set_config" {
+            return true;
+        }
+        let is_word = matches!(statement.get(at), Some(token) if token.kind == TokenKind::Word);
+        let schema = schema(statement, at);
+        (is_word && schema.is_none() && words::is_never_function(name))
+            || self.policy.allows_function(schema, name)
+    }
+
+    fn unlisted(&self, name: &str, at: usize) -> Denial {
+        let message = format!(
+            "the policy \"{}\" does not allow function {name}",
+            self.policy.name()
+        );
+        Denial::forbidden("policy.allowed_functions", message)
+            .hint("The operator can add it to \"allowed_functions\" in the role's policy.")
+            .at(at)
     }
 
     /// Judges the call of the function whose name ends at token `at`.
@@ -69,22 +106,74 @@ impl Names<'_> {
             edits.extend(self.set_config(statement, at)?);
             return Ok(());
         }
-        let trusted = self.policy.is_trusted();
-        let session = self.policy.mode() == PoolMode::Session;
-        let is_reserved = |group: &&super::reserved::Group| {
-            (group.everyone || !trusted) && !(group.transaction_mode_only && session)
-        };
-        if let Some(group) = Reserved::list().function(name).filter(is_reserved)
-            && !(name == "ts_rewrite" && arguments(statement, at + 1).len() == 3)
+        if let Some(group) = self.reserved(name)
+            && !(name == "ts_rewrite"
+                && statement.is_punct(at + 1, b'(')
+                && arguments(statement, at + 1).len() == 3)
         {
             return Err(Denial::reserved(group, "function", name, statement.offset(at)));
         }
-        let schema = (at > 1 && statement.is_punct(at - 1, b'.'))
-            .then(|| statement.name(at - 2))
-            .flatten();
+        let schema = schema(statement, at);
+        if let Some(schema) =
+            schema.filter(|schema| *schema != "pg_catalog" && !self.policy.allows_schema(schema))
+        {
+            let message = format!(
+                "the policy \"{}\" does not allow schema {schema}",
+                self.policy.name()
+            );
+            return Err(Denial::forbidden("policy.allowed_schemas", message).at(statement.offset(at)));
+        }
         if self.policy.denies_function(schema, name) {
-            let message = format!("the policy \"{}\" denies function {name}", self.policy.name());
-            return Err(Denial::forbidden("policy.denied_functions", message).at(statement.offset(at)));
+            return Err(self.denied(name, statement.offset(at)));
+        }
+        Ok(())
+    }
+
+    fn denied(&self, name: &str, at: usize) -> Denial {
+        let message = format!("the policy \"{}\" denies function {name}", self.policy.name());
+        Denial::forbidden("policy.denied_functions", message).at(at)
+    }
+
+    /// The group that keeps the function from this policy's roles.
+    fn reserved(&self, name: &str) -> Option<&'static Group> {
+        let trusted = self.policy.is_trusted();
+        let session = self.policy.mode() == PoolMode::Session;
+        let group = Reserved::list().function(name)?;
+        let is_reserved = (group.everyone || !trusted) && !(group.transaction_mode_only && session);
+        is_reserved.then_some(group)
+    }
+
+    /// Judges the name after a point at token `at`: a column, a relation in a schema, or a call of a function with
+    /// what stands before the point as its argument. A row is no argument that a reserved function takes, so it
+    /// is a column where what stands before is known to be a row; unless that is known, it is a call.
+    fn attribute(
+        &self,
+        statement: &Statement<'_>,
+        at: usize,
+        name: &str,
+        facts: &OnceCell<Option<Facts>>,
+    ) -> Result<(), Denial> {
+        let facts = || parsed(statement, facts);
+        let before = statement.name(at - 2).unwrap_or("");
+        // It takes three arguments: such a call cannot be made.
+        if let Some(group) = self.reserved(name).filter(|_| name != "set_config")
+            && !is_written_place(statement, at)
+            && !facts().is_some_and(|facts| is_row(before, name, facts))
+        {
+            return Err(Denial::reserved(group, "function", name, statement.offset(at)));
+        }
+        // Functions that a policy denies may take a row.
+        if self.policy.denies_function(None, name)
+            && !is_written_place(statement, at)
+            && !facts().is_some_and(|facts| is_relation(before, name, facts))
+        {
+            return Err(self.denied(name, statement.offset(at)));
+        }
+        if self.policy.lists_functions()
+            && !self.policy.allows_function(None, name)
+            && facts().is_none_or(|facts| facts.function_sources.iter().any(|source| source == before))
+        {
+            return Err(self.unlisted(name, statement.offset(at)));
         }
         Ok(())
     }
@@ -96,7 +185,8 @@ impl Names<'_> {
     fn set_config(&self, statement: &Statement<'_>, at: usize) -> Result<Option<MakeLocal>, Denial> {
         let offset = statement.offset(at);
         let arguments = arguments(statement, at + 1);
-        let [(name_at, name_end), _, (local_at, local_end)] = *arguments.as_slice() else {
+        let [(name_at, name_end), (value_at, value_end), (local_at, local_end)] = *arguments.as_slice()
+        else {
             return Err(self.unreadable_set_config(offset));
         };
         let name = statement
@@ -113,6 +203,12 @@ impl Names<'_> {
         self.settable
             .judge_name(self.policy, &name)
             .map_err(|denial| denial.at(offset))?;
+        if let Some(most) = self.policy.timeouts().limit(&name) {
+            let value = statement.string(value_at).filter(|_| value_end == value_at + 1);
+            if !value.is_some_and(|value| self.policy.timeouts().permit(&name, &value)) {
+                return Err(too_long(self.policy, &name, most).at(offset));
+            }
+        }
         // By source: a quoted "true" is a column.
         let local = statement.source(local_at).to_ascii_lowercase();
         let make_local = |keep| {
@@ -227,8 +323,77 @@ fn is_attribute_call(statement: &Statement<'_>, at: usize) -> bool {
         )
 }
 
+/// Whether the name that ends at token `at` is a type or an alias: one stands after `::` and `AS`.
+fn is_type(statement: &Statement<'_>, at: usize) -> bool {
+    let first = if schema(statement, at).is_some() {
+        at - 2
+    } else {
+        at
+    };
+    first > 0 && (statement.source(first - 1) == "::" || statement.kw(first - 1) == Kw::As)
+}
+
+/// The facts of the statement, parsed once whatever the number of names that ask for them.
+fn parsed<'f>(statement: &Statement<'_>, facts: &'f OnceCell<Option<Facts>>) -> Option<&'f Facts> {
+    facts.get_or_init(|| facts::read(statement)).as_ref()
+}
+
+/// Whether a name with a parenthesis after it is known to be no function's: a keyword, or the name of something
+/// whose columns are listed. That the grammar finds no call is not enough, since it makes something else of some.
+fn is_no_call(statement: &Statement<'_>, at: usize, name: &str, facts: Option<&Facts>) -> bool {
+    let is = |function: &String| {
+        let rest = function.strip_suffix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    let is_word = matches!(statement.get(at), Some(token) if token.kind == TokenKind::Word);
+    facts.is_some_and(|facts| {
+        let is_other =
+            (is_word && words::is_keyword(name)) || facts.column_lists.iter().any(|list| list == name);
+        is_other && !facts.functions.iter().any(is)
+    })
+}
+
+/// Whether `before.name` is a column of a row, or a relation in a schema.
+fn is_row(before: &str, name: &str, facts: &Facts) -> bool {
+    let is = |listed: &String| listed == before;
+    !facts.function_sources.iter().any(is)
+        && (facts.row_sources.iter().any(is) || is_relation(before, name, facts))
+}
+
+/// Whether `schema.name` is a relation.
+fn is_relation(schema: &str, name: &str, facts: &Facts) -> bool {
+    let is = |relation: &String| {
+        relation
+            .strip_suffix(name)
+            .and_then(|rest| rest.strip_suffix('.'))
+            .is_some_and(|before| before == schema)
+    };
+    facts.relations.iter().any(is) && !facts.function_sources.iter().any(|source| source == schema)
+}
+
+/// Whether the name whose last part is at `at` follows a word that nothing but a relation follows. FROM is no such
+/// word: `IS DISTINCT FROM g.f` and `substring(a FROM g.f)` are expressions.
+fn is_written_place(statement: &Statement<'_>, at: usize) -> bool {
+    let mut first = at;
+    while first > 1 && statement.is_punct(first - 1, b'.') {
+        first -= 2;
+    }
+    first > 0
+        && matches!(
+            statement.kw(first - 1),
+            Kw::Into | Kw::Update | Kw::Table | Kw::Only | Kw::Copy
+        )
+}
+
+/// The schema of the name that ends at token `at`.
+fn schema<'a>(statement: &Statement<'a>, at: usize) -> Option<&'a str> {
+    (at > 1 && statement.is_punct(at - 1, b'.'))
+        .then(|| statement.name(at - 2))
+        .flatten()
+}
+
 /// `SELECT pg_advisory_unlock_all()`: there is nothing to unlock, and drivers send it when they reset.
-fn is_harmless_unlock(statement: &Statement<'_>) -> bool {
+pub(super) fn is_harmless_unlock(statement: &Statement<'_>) -> bool {
     let at = if statement.name(1) == Some("pg_catalog") && statement.is_punct(2, b'.') {
         3
     } else {

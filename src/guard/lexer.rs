@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 pub(crate) use keyword::Kw;
+pub(super) use string::digits;
 
 use super::Limits;
 

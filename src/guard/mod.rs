@@ -16,42 +16,54 @@ mod copy;
 mod database;
 mod denial;
 mod facts;
+mod fingerprint;
 mod lexer;
 mod names;
 mod policy;
 mod prepare;
 mod query;
+mod registry;
 mod relations;
 mod reserved;
+mod roles;
 mod rules;
 mod setting;
 mod settings;
 mod shared;
 mod split;
 mod statement;
+mod timeouts;
+mod tokens;
 mod transaction;
 mod verdict;
+mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use class::StatementClass;
 pub use database::databases_wanted_alone;
 pub use facts::Facts;
-pub use policy::{Policy, PolicyMistake};
+pub use fingerprint::Fingerprint;
+pub use policy::{Ceilings, Policy, PolicyMistake, ReadFile};
+pub use registry::{Registration, registrations};
 pub use reserved::reserved_functions;
+pub use timeouts::Timeouts;
+pub use tokens::{SeenToken, tokens};
 pub use verdict::{
     Action, Cleared, PreparedQuery, Refusal, Script, SetScope, SetSetting, SetValue, StatementName,
 };
+
+use parking_lot::RwLock;
 
 use crate::base::{PoolMode, RoleName};
 use cache::VerdictCache;
 use calls::MakeLocal;
 use denial::Denial;
-use lexer::Token;
+use roles::Roles;
 use rules::Rules;
 use settings::Settable;
-use split::SplitError;
 use statement::Statement;
 
 /// What the guard is made from.
@@ -118,57 +130,27 @@ impl Default for Limits {
 /// Judges statements. Shared by all sessions.
 #[derive(Debug)]
 pub struct Guard {
-    policies: HashMap<String, Arc<Policy>>,
-    by_role: HashMap<RoleName, InMode>,
-    default_policy: InMode,
+    roles: RwLock<Roles>,
+    /// Counts changes to `roles`.
+    version: AtomicU64,
     settable: Settable,
     cache: VerdictCache,
     limits: Limits,
 }
 
-/// One policy, as it is in each mode.
-#[derive(Clone, Debug)]
-struct InMode {
-    transaction: Arc<Policy>,
-    session: Arc<Policy>,
-}
-
-impl InMode {
-    fn new(policy: Arc<Policy>) -> Self {
-        Self {
-            session: Arc::new(policy.in_session_mode()),
-            transaction: policy,
-        }
-    }
-}
-
 impl Guard {
     /// Makes a guard. A policy that is named but missing is replaced by one that allows nothing.
     pub fn new(settings: Settings) -> Self {
-        let policies: HashMap<String, Arc<Policy>> = settings
-            .policies
-            .into_iter()
-            .map(|policy| (policy.name().to_owned(), Arc::new(policy)))
-            .collect();
-        let in_modes: HashMap<&str, InMode> = policies
-            .iter()
-            .map(|(name, policy)| (name.as_str(), InMode::new(Arc::clone(policy))))
-            .collect();
-        let named = |name: &str| match in_modes.get(name) {
-            Some(policy) => policy.clone(),
-            None => InMode::new(Arc::new(Policy::nothing(name))),
-        };
         Self {
-            by_role: settings
-                .by_role
-                .into_iter()
-                .map(|(role, name)| (role, named(&name)))
-                .collect(),
-            default_policy: named(&settings.default_policy),
+            roles: RwLock::new(Roles::new(
+                settings.policies,
+                settings.by_role,
+                settings.default_policy,
+            )),
+            version: AtomicU64::new(0),
             settable: Settable::new(&settings.identity_settings),
             cache: VerdictCache::new(settings.cache_bytes),
             limits: settings.limits,
-            policies,
         }
     }
 
@@ -179,16 +161,23 @@ impl Guard {
 
     /// The same for sessions in any mode.
     pub fn policy_in(&self, mode: PoolMode, role: &RoleName) -> Arc<Policy> {
-        let policy = self.by_role.get(role).unwrap_or(&self.default_policy);
-        Arc::clone(match mode {
-            PoolMode::Transaction => &policy.transaction,
-            PoolMode::Session => &policy.session,
-        })
+        self.roles.read().of(mode, role)
     }
 
     /// The policy of that name.
     pub fn policy(&self, name: &str) -> Option<Arc<Policy>> {
-        self.policies.get(name).cloned()
+        self.roles.read().named(name)
+    }
+
+    /// Puts a policy in the place of the one of its name. Verdicts of the old one are not asked for any more.
+    pub fn replace(&self, policy: Policy) {
+        self.roles.write().put(policy);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Grows whenever a policy is replaced: as long as it is the same, so is [`Guard::policy_for`].
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Judges a whole simple-Query string or the text of one Parse. The text may hold several statements.
@@ -201,7 +190,7 @@ impl Guard {
             return Err(Arc::new(self.too_long(text.len())));
         }
         self.cache
-            .get_or_judge(policy.id(), text, || match self.read(text) {
+            .get_or_judge(policy.id(), text, || match read_text(text) {
                 Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
                 Ok(text) => match self.judge_text(policy, text) {
                     Ok(script) => Ok(Arc::new(script)),
@@ -213,7 +202,7 @@ impl Guard {
     /// The finer facts of each statement of a text, for people; `None` for a statement that the grammar does
     /// not know or that is too large to parse. Empty if the text cannot be read at all.
     pub fn facts(&self, text: &[u8]) -> Vec<Option<Facts>> {
-        let Ok(text) = self.read(text) else {
+        let Ok(text) = read_text(text) else {
             return Vec::new();
         };
         let Ok(tokens) = lexer::lex(text, &self.limits) else {
@@ -242,32 +231,10 @@ impl Guard {
             .refusal("")
     }
 
-    /// The text as UTF-8 without NUL, within the limit on length.
-    fn read<'t>(&self, text: &'t [u8]) -> Result<&'t str, Denial> {
-        let read = std::str::from_utf8(text).map_err(|error| {
-            Denial::encoding("invalid byte sequence for encoding \"UTF8\"").at(error.valid_up_to())
-        })?;
-        match read.find('\0') {
-            Some(at) => Err(Denial::encoding("invalid byte sequence for encoding \"UTF8\": 0x00").at(at)),
-            None => Ok(read),
-        }
-    }
-
     fn judge_text(&self, policy: &Policy, text: &str) -> Result<Script, Denial> {
         let tokens = lexer::lex(text, &self.limits)?;
-        let start = |at: usize| {
-            tokens
-                .get(at)
-                .map_or(text.len(), |token: &Token| token.range().start)
-        };
-        let ranges = split::split(&tokens, &self.limits).map_err(|error| match error {
-            SplitError::TooDeep(at) => Denial::nesting("parentheses nest too deeply").at(start(at)),
-            SplitError::TooMany(at) => Denial::limit(format!(
-                "more than {} statements in one text",
-                self.limits.statements
-            ))
-            .at(start(at)),
-        })?;
+        let ranges =
+            split::split(&tokens, &self.limits).map_err(|error| error.denial(text, &tokens, &self.limits))?;
         let rules = Rules {
             policy,
             settable: &self.settable,
@@ -301,13 +268,24 @@ impl Guard {
             let cleared = Cleared::new(Arc::clone(&text), range, verdict);
             match prepared {
                 Some((query, types)) => {
-                    cleared.with_prepared(query.range(), classify::classify(&query).0, types)
+                    cleared.with_prepared(policy.id(), query.range(), classify::classify(&query).0, types)
                 }
                 None => cleared,
             }
         });
         let cleared = cleared.collect();
-        Ok(Script::new(text, cleared))
+        Ok(Script::new(policy.id(), text, cleared))
+    }
+}
+
+/// The text as UTF-8 without NUL.
+fn read_text(text: &[u8]) -> Result<&str, Denial> {
+    let read = std::str::from_utf8(text).map_err(|error| {
+        Denial::encoding("invalid byte sequence for encoding \"UTF8\"").at(error.valid_up_to())
+    })?;
+    match read.find('\0') {
+        Some(at) => Err(Denial::encoding("invalid byte sequence for encoding \"UTF8\": 0x00").at(at)),
+        None => Ok(read),
     }
 }
 

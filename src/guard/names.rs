@@ -63,6 +63,34 @@ impl NameSet {
         }
     }
 
+    /// Whether a set of what is allowed has this very name: an entry without schema stands for a name without
+    /// schema, or in `pg_catalog`, which is searched first; an entry with one for a name with that schema alone.
+    pub(super) fn admits(&self, schema: Option<&str>, name: &str) -> bool {
+        // A point inside a quoted name must not be taken for one between two names.
+        if name.contains('.') || schema.is_some_and(|schema| schema.contains('.')) {
+            return false;
+        }
+        let bare = || {
+            self.names.contains(name)
+                || self
+                    .prefixes
+                    .iter()
+                    .any(|prefix| !prefix.contains('.') && name.starts_with(&**prefix))
+        };
+        let qualified = |schema: &str| {
+            let joined = format!("{schema}.{name}");
+            self.names.contains(joined.as_str())
+                || self
+                    .prefixes
+                    .iter()
+                    .any(|prefix| prefix.contains('.') && joined.starts_with(&**prefix))
+        };
+        match schema {
+            None => bare(),
+            Some(schema) => qualified(schema) || (schema == "pg_catalog" && bare()),
+        }
+    }
+
     /// Whether exactly this text is in the set.
     pub(super) fn has_whole(&self, name: &str) -> bool {
         self.names.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(&**prefix))
@@ -90,6 +118,28 @@ mod tests {
             (None, "todos", false),
         ] {
             assert_eq!(set.has(schema, name), wanted, "{schema:?} {name}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_matched_exactly() {
+        let texts = ["lower", "app.f", "json_*", "api.*", "a*"].map(String::from);
+        let (set, bad) = NameSet::parse(&texts);
+        assert!(bad.is_empty());
+        for (schema, name, wanted) in [
+            (None, "lower", true),
+            (Some("pg_catalog"), "lower", true),
+            (Some("evil"), "lower", false),
+            (Some("app"), "f", true),
+            (None, "f", false),
+            (None, "app.f", false),
+            (Some("api"), "any", true),
+            (None, "json_agg", true),
+            (Some("x"), "json_agg", false),
+            (Some("audit"), "g", false),
+            (None, "abs", true),
+        ] {
+            assert_eq!(set.admits(schema, name), wanted, "{schema:?} {name}");
         }
     }
 }

@@ -1,12 +1,15 @@
 //! What one role may do: read from `policies/*.toml`, checked, immutable.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod file;
 
-use serde::Deserialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::StatementClass;
 use super::class::{ClassSet, Grant};
 use super::names::NameSet;
+use super::registry::Registered;
+use super::timeouts::Timeouts;
 use crate::base::PoolMode;
 
 /// What one role may do. Immutable.
@@ -19,11 +22,50 @@ pub struct Policy {
     /// How long its sessions keep a server connection, which decides what can work at all.
     mode: PoolMode,
     statements: ClassSet,
-    denied_functions: NameSet,
-    denied_relations: NameSet,
-    denied_schemas: NameSet,
+    functions: Lists,
+    relations: Lists,
+    schemas: Lists,
     settable: NameSet,
+    require_where: RequireWhere,
+    registered: Option<Arc<Registered>>,
+    ceilings: Ceilings,
+    timeouts: Timeouts,
 }
+
+/// Names that are allowed and names that are denied.
+#[derive(Clone, Debug, Default)]
+struct Lists {
+    /// `None` allows every name.
+    allowed: Option<NameSet>,
+    denied: NameSet,
+}
+
+/// Which UPDATE and DELETE must have a WHERE.
+#[derive(Clone, Debug)]
+enum RequireWhere {
+    Never,
+    Always,
+    Of(NameSet),
+}
+
+/// The most that one statement may return.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ceilings {
+    /// Rows.
+    pub rows: Option<u64>,
+    /// Bytes of rows as the protocol carries them.
+    pub bytes: Option<u64>,
+}
+
+impl Ceilings {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_none() && self.bytes.is_none()
+    }
+}
+
+/// Reads a file that a policy names, by the name as the policy has it.
+pub type ReadFile<'a> = &'a mut dyn FnMut(&str) -> Result<String, String>;
 
 /// One mistake in a policy's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,72 +76,24 @@ pub struct PolicyMistake {
     pub message: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    name: String,
-    #[serde(default)]
-    trusted: bool,
-    #[serde(default)]
-    statements: Vec<String>,
-    #[serde(default)]
-    denied_statements: Vec<String>,
-    #[serde(default)]
-    explain: bool,
-    #[serde(default)]
-    denied_functions: Vec<String>,
-    #[serde(default)]
-    denied_relations: Vec<String>,
-    #[serde(default)]
-    denied_schemas: Vec<String>,
-    #[serde(default)]
-    settable: Vec<String>,
-}
-
 impl Policy {
-    /// Reads a policy from TOML.
+    /// Reads a policy from TOML. One that names other files is a mistake; see [`Policy::parse_with`].
     ///
     /// # Errors
     ///
     /// Every mistake of the text at once, each with its key. A text that is not TOML or has an unknown key is
     /// one mistake without a key.
     pub fn parse(source: &str) -> Result<Self, Vec<PolicyMistake>> {
-        let file: File = toml::from_str(source).map_err(|error| {
-            vec![PolicyMistake {
-                key: String::new(),
-                message: error.message().to_owned(),
-            }]
-        })?;
-        let mut mistakes = Mistakes(Vec::new());
-        if file.name.is_empty() {
-            mistakes.add("name", "must not be empty".to_owned());
-        }
-        let statements = statements(&file, &mut mistakes);
-        let mut names = |key: &str, texts: &[String]| {
-            let (names, bad) = NameSet::parse(texts);
-            for text in bad {
-                let message =
-                    format!("{text:?} is no name: write name, schema.name, or a prefix that ends in *");
-                mistakes.add(key, message);
-            }
-            names
-        };
-        let policy = Self {
-            id: next_id(),
-            denied_functions: names("denied_functions", &file.denied_functions),
-            denied_relations: names("denied_relations", &file.denied_relations),
-            denied_schemas: names("denied_schemas", &file.denied_schemas),
-            settable: names("settable", &lowered(&file.settable)),
-            name: file.name.into(),
-            trusted: file.trusted,
-            mode: PoolMode::Transaction,
-            statements,
-        };
-        if mistakes.0.is_empty() {
-            Ok(policy)
-        } else {
-            Err(mistakes.0)
-        }
+        Self::parse_with(source, &mut |_| Err("files cannot be named here".to_owned()))
+    }
+
+    /// Reads a policy from TOML, and with `read` the files that it names.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::parse`], those of the other files included.
+    pub fn parse_with(source: &str, read: ReadFile<'_>) -> Result<Self, Vec<PolicyMistake>> {
+        file::parse(source, read)
     }
 
     /// The default for end users, `policies/end_user.toml`.
@@ -127,15 +121,28 @@ impl Policy {
             statements.insert(*class);
         }
         Self {
-            id: next_id(),
             name: name.into(),
+            statements,
+            ..Self::empty()
+        }
+    }
+
+    /// A policy that allows and limits nothing.
+    fn empty() -> Self {
+        Self {
+            id: next_id(),
+            name: "".into(),
             trusted: false,
             mode: PoolMode::Transaction,
-            statements,
-            denied_functions: NameSet::default(),
-            denied_relations: NameSet::default(),
-            denied_schemas: NameSet::default(),
+            statements: ClassSet::default(),
+            functions: Lists::default(),
+            relations: Lists::default(),
+            schemas: Lists::default(),
             settable: NameSet::default(),
+            require_where: RequireWhere::Never,
+            registered: None,
+            ceilings: Ceilings::default(),
+            timeouts: Timeouts::default(),
         }
     }
 
@@ -163,7 +170,8 @@ impl Policy {
         &self.name
     }
 
-    pub(super) fn id(&self) -> u64 {
+    /// Tells policies apart, also two of one name.
+    pub fn id(&self) -> u64 {
         self.id
     }
 
@@ -177,20 +185,75 @@ impl Policy {
     }
 
     pub(super) fn denies_function(&self, schema: Option<&str>, name: &str) -> bool {
-        self.denied_functions.has(schema, name)
+        self.functions.denied.has(schema, name)
+    }
+
+    /// Whether only listed functions may be called.
+    pub(super) fn lists_functions(&self) -> bool {
+        self.functions.allowed.is_some()
+    }
+
+    pub(super) fn allows_function(&self, schema: Option<&str>, name: &str) -> bool {
+        let allowed = &self.functions.allowed;
+        allowed.as_ref().is_none_or(|list| list.admits(schema, name))
     }
 
     pub(super) fn denies_relation(&self, schema: Option<&str>, name: &str) -> bool {
-        self.denied_relations.has(schema, name)
+        self.relations.denied.has(schema, name)
     }
 
     pub(super) fn denies_schema(&self, schema: &str) -> bool {
-        self.denied_schemas.has(None, schema)
+        self.schemas.denied.has(None, schema)
     }
 
     /// Whether any relation or schema is denied at all.
     pub(super) fn has_denied_relations(&self) -> bool {
-        !self.denied_relations.is_empty() || !self.denied_schemas.is_empty()
+        !self.relations.denied.is_empty() || !self.schemas.denied.is_empty()
+    }
+
+    /// Whether only listed relations, or relations of listed schemas, may be used.
+    pub(super) fn lists_relations(&self) -> bool {
+        self.relations.allowed.is_some() || self.schemas.allowed.is_some()
+    }
+
+    /// Whether a relation is on every list of allowed ones that there is. A name without schema is in
+    /// `pg_catalog` if it begins with `pg_`, as the catalog is always searched, and else in whatever schema the
+    /// operator's search path names.
+    pub(super) fn allows_relation(&self, schema: Option<&str>, name: &str) -> bool {
+        let schema = schema.or_else(|| name.starts_with("pg_").then_some("pg_catalog"));
+        let relations = &self.relations.allowed;
+        relations.as_ref().is_none_or(|list| list.admits(schema, name))
+            && schema.is_none_or(|schema| self.allows_schema(schema))
+    }
+
+    /// Whether names may carry this schema.
+    pub(super) fn allows_schema(&self, schema: &str) -> bool {
+        let schemas = &self.schemas.allowed;
+        schemas.as_ref().is_none_or(|list| list.admits(None, schema))
+    }
+
+    /// Whether an UPDATE or DELETE of the relation must have a WHERE.
+    pub(super) fn requires_where(&self, schema: Option<&str>, name: &str) -> bool {
+        match &self.require_where {
+            RequireWhere::Never => false,
+            RequireWhere::Always => true,
+            RequireWhere::Of(relations) => relations.has(schema, name),
+        }
+    }
+
+    /// The statements and functions that alone may run, if the policy is so.
+    pub(super) fn registered(&self) -> Option<&Registered> {
+        self.registered.as_deref()
+    }
+
+    /// The most that one statement may return.
+    pub fn ceilings(&self) -> Ceilings {
+        self.ceilings
+    }
+
+    /// The longest that a transaction of these roles may take in one respect or another.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     /// Whether a session may change the setting, its name in lower case.
@@ -199,68 +262,9 @@ impl Policy {
     }
 }
 
-struct Mistakes(Vec<PolicyMistake>);
-
-impl Mistakes {
-    fn add(&mut self, key: &str, message: String) {
-        self.0.push(PolicyMistake {
-            key: key.to_owned(),
-            message,
-        });
-    }
-}
-
-/// The classes that a file gives, with those that nobody can be denied.
-fn statements(file: &File, mistakes: &mut Mistakes) -> ClassSet {
-    let mut statements = ClassSet::default();
-    for text in &file.statements {
-        let message = match StatementClass::parse(text) {
-            _ if file.trusted => {
-                format!("{text:?}: a trusted policy has every statement; use denied_statements")
-            }
-            None => format!("{text:?} is no class of statements"),
-            Some(class) if class.grant() == Grant::Trusted => format!("{class} needs a trusted policy"),
-            Some(class) if class.grant() == Grant::Never => {
-                format!("{class} cannot be allowed: it does not work when server connections are shared")
-            }
-            Some(class) => {
-                statements.insert(class);
-                continue;
-            }
-        };
-        mistakes.add("statements", message);
-    }
-    for class in StatementClass::ALL {
-        if (file.trusted && class.grant() != Grant::Never) || class.grant() == Grant::Always {
-            statements.insert(*class);
-        }
-    }
-    if file.explain {
-        statements.insert(StatementClass::Explain);
-    }
-    for text in &file.denied_statements {
-        let message = match StatementClass::parse(text) {
-            None => format!("{text:?} is no class of statements"),
-            Some(class) if class.grant() == Grant::Always => {
-                format!("{class} cannot be denied: sessions need it to end what they began")
-            }
-            Some(class) => {
-                statements.remove(class);
-                continue;
-            }
-        };
-        mistakes.add("denied_statements", message);
-    }
-    statements
-}
-
 fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-fn lowered(names: &[String]) -> Vec<String> {
-    names.iter().map(|name| name.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

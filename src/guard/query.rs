@@ -27,6 +27,8 @@ pub(super) struct Write {
     pub(super) class: StatementClass,
     /// Where the name of the written relation begins; `None` for `ON CONFLICT DO UPDATE`.
     pub(super) target: Option<usize>,
+    /// Whether a WHERE follows in the same statement.
+    pub(super) has_where: bool,
 }
 
 /// One pair of parentheses, or the statement itself.
@@ -40,6 +42,8 @@ struct Level {
     is_main: bool,
     /// It began with UPDATE and a name; SET will tell whether that is a statement or a column.
     update_target: Option<usize>,
+    /// Its verb's place among the writes, if it is a writing one.
+    write: Option<usize>,
 }
 
 /// Reads the tokens of a statement that begins with a query; `None` if none of its verbs can be made out.
@@ -111,9 +115,11 @@ impl Reader<'_, '_> {
             Kw::With if first => level.with = true,
             Kw::Set if !level.with => {
                 if let Some(target) = level.update_target.take() {
+                    level.write = Some(self.writes.len());
                     self.writes.push(Write {
                         class: StatementClass::Update,
                         target: Some(target),
+                        has_where: false,
                     });
                 }
             }
@@ -122,7 +128,13 @@ impl Reader<'_, '_> {
                 self.writes.push(Write {
                     class: StatementClass::Update,
                     target: None,
+                    has_where: false,
                 });
+            }
+            Kw::Where => {
+                if let Some(write) = level.write.and_then(|at| self.writes.get_mut(at)) {
+                    write.has_where = true;
+                }
             }
             _ if first || (level.with && !is_cte_word(statement, at)) => self.verb(at),
             Kw::Select => self.reads = true,
@@ -163,10 +175,14 @@ impl Reader<'_, '_> {
         match class {
             StatementClass::Select => self.reads = true,
             StatementClass::Update => level.update_target = Some(target),
-            _ => self.writes.push(Write {
-                class,
-                target: Some(target),
-            }),
+            _ => {
+                level.write = Some(self.writes.len());
+                self.writes.push(Write {
+                    class,
+                    target: Some(target),
+                    has_where: false,
+                });
+            }
         }
         if matches!(class, StatementClass::Insert | StatementClass::Merge) {
             self.insert_into = Some(at + 1);
@@ -190,7 +206,7 @@ fn is_cte_word(statement: &Statement<'_>, at: usize) -> bool {
 }
 
 /// Steps over `ONLY` and a parenthesis after it.
-fn after_only(statement: &Statement<'_>, at: usize) -> usize {
+pub(super) fn after_only(statement: &Statement<'_>, at: usize) -> usize {
     if statement.kw(at) != Kw::Only {
         return at;
     }

@@ -1,15 +1,25 @@
-//! Relations and schemas that a policy denies, wherever they are named.
+//! Which relations a statement may use, and which it must not change as a whole.
 
+use super::StatementClass;
 use super::denial::Denial;
-use super::facts;
+use super::facts::{self, Facts};
 use super::lexer::Kw;
-use super::rules::Rules;
+use super::policy::Policy;
+use super::query::{Query, after_only};
 use super::statement::Statement;
 
-impl Rules<'_> {
-    /// Applies the policy's relation and schema lists: to every name that stands where only a relation can,
+/// What a policy says of relations.
+pub(super) struct Relations<'p> {
+    pub(super) policy: &'p Policy,
+}
+
+impl Relations<'_> {
+    /// Applies the lists of denied relations and schemas: to every name that stands where only a relation can,
     /// and to every other name unless the grammar knows that it is no relation.
-    pub(super) fn denied_relations(&self, statement: &Statement<'_>) -> Result<(), Denial> {
+    pub(super) fn judge_denied(&self, statement: &Statement<'_>) -> Result<(), Denial> {
+        if !self.policy.has_denied_relations() {
+            return Ok(());
+        }
         let mut ambiguous = None;
         for at in 0..statement.len() {
             let Some(name) = statement.name(at) else { continue };
@@ -21,7 +31,7 @@ impl Rules<'_> {
                 continue;
             }
             if is_relation_place(statement, at) {
-                return Err(self.denied_relation(name, statement.offset(at)));
+                return Err(self.denied(name, statement.offset(at)));
             }
             ambiguous = ambiguous.or(Some((name, at)));
         }
@@ -32,10 +42,10 @@ impl Rules<'_> {
         if is_known_column {
             return Ok(());
         }
-        Err(self.denied_relation(name, statement.offset(at)))
+        Err(self.denied(name, statement.offset(at)))
     }
 
-    fn denies(&self, facts: &facts::Facts) -> bool {
+    fn denies(&self, facts: &Facts) -> bool {
         let schema_denied =
             |schema: Option<&str>| schema.is_some_and(|schema| self.policy.denies_schema(schema));
         let relation = |name: &String| {
@@ -49,14 +59,121 @@ impl Rules<'_> {
                 .any(|name| schema_denied(qualified(name).0))
     }
 
-    fn denied_relation(&self, name: &str, at: usize) -> Denial {
+    fn denied(&self, name: &str, at: usize) -> Denial {
         let message = format!("the policy \"{}\" denies {name}", self.policy.name());
         Denial::forbidden("policy.denied_relations", message).at(at)
+    }
+
+    /// Applies the lists of allowed relations and schemas to a query. Which names are relations only the grammar
+    /// of the second layer knows: a query that it cannot parse is refused.
+    pub(super) fn judge_allowed(&self, query: &Statement<'_>) -> Result<(), Denial> {
+        if !self.policy.lists_relations() {
+            return Ok(());
+        }
+        let Some(facts) = facts::read(query) else {
+            let message = format!(
+                "the policy \"{}\" allows listed relations alone, and which ones this statement uses is not understood",
+                self.policy.name()
+            );
+            return Err(Denial::forbidden("policy.allowed_relations", message)
+                .hint("Write the statement in a simpler form, or put it into a function.")
+                .at(query.offset(0)));
+        };
+        // `TABLE x` is a query that the grammar tells nothing of.
+        let tables = (0..query.len()).filter(|at| query.kw(*at) == Kw::Table);
+        for at in tables {
+            self.judge_listed(query, at + 1 + usize::from(query.kw(at + 1) == Kw::Only))?;
+        }
+        for name in facts.tables.iter().chain(&facts.written) {
+            let (schema, name) = qualified(name);
+            if !self.policy.allows_relation(schema, name) {
+                let shown = schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"));
+                let at = (0..query.len()).find(|at| query.name(*at) == Some(name));
+                return Err(self.unlisted(&shown, query.offset(at.unwrap_or(0))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the same lists to the relation whose name begins at token `at`.
+    pub(super) fn judge_listed(&self, statement: &Statement<'_>, at: usize) -> Result<(), Denial> {
+        if !self.policy.lists_relations() {
+            return Ok(());
+        }
+        let end = statement.after_name(at);
+        let name = end
+            .checked_sub(1)
+            .and_then(|last| statement.name(last))
+            .unwrap_or("");
+        let schema = (end >= at + 3).then(|| statement.name(end - 3)).flatten();
+        if self.policy.allows_relation(schema, name) {
+            return Ok(());
+        }
+        Err(self.unlisted(name, statement.offset(at)))
+    }
+
+    /// Applies them to a statement that names relations and nothing else: LOCK, TRUNCATE.
+    pub(super) fn judge_names(&self, statement: &Statement<'_>) -> Result<(), Denial> {
+        if !self.policy.lists_relations() {
+            return Ok(());
+        }
+        // `[TABLE] [ONLY] name [*], …`
+        let mut at = 1 + usize::from(statement.kw(1) == Kw::Table && statement.len() > 2);
+        loop {
+            at = after_only(statement, at);
+            self.judge_listed(statement, at)?;
+            at = statement.after_name(at);
+            at += usize::from(statement.is_punct(at, b')'));
+            at += usize::from(statement.is_punct(at, b'*'));
+            if !statement.is_punct(at, b',') {
+                return Ok(());
+            }
+            at += 1;
+        }
+    }
+
+    fn unlisted(&self, name: &str, at: usize) -> Denial {
+        let message = format!(
+            "the policy \"{}\" does not allow relation {name}",
+            self.policy.name()
+        );
+        Denial::forbidden("policy.allowed_relations", message)
+            .hint("The operator can add it to \"allowed_relations\" or its schema to \"allowed_schemas\".")
+            .at(at)
+    }
+
+    /// Refuses an UPDATE or DELETE without WHERE where the policy asks for one. `query` is what `statement` does;
+    /// WHERE is a reserved word, so that its tokens alone tell.
+    pub(super) fn judge_where(&self, statement: &Statement<'_>, query: &Query) -> Result<(), Denial> {
+        for write in query.writes.iter().filter(|write| !write.has_where) {
+            let (StatementClass::Update | StatementClass::Delete, Some(at)) = (write.class, write.target)
+            else {
+                continue;
+            };
+            let end = statement.after_name(at);
+            let name = end
+                .checked_sub(1)
+                .and_then(|last| statement.name(last))
+                .unwrap_or("");
+            let schema = (end >= at + 3).then(|| statement.name(end - 3)).flatten();
+            if self.policy.requires_where(schema, name) {
+                let message = format!(
+                    "the policy \"{}\" does not allow {} of {name} without WHERE",
+                    self.policy.name(),
+                    write.class
+                );
+                return Err(Denial::forbidden("policy.require_where", message)
+                    .hint("Say which rows are meant; WHERE true if all of them are.")
+                    .class(write.class)
+                    .at(statement.offset(at)));
+            }
+        }
+        Ok(())
     }
 }
 
 /// Whether the name whose last part is at `at` stands right after a word that only a relation follows.
-fn is_relation_place(statement: &Statement<'_>, at: usize) -> bool {
+pub(super) fn is_relation_place(statement: &Statement<'_>, at: usize) -> bool {
     let mut first = at;
     while first > 1 && statement.is_punct(first - 1, b'.') {
         first -= 2;

@@ -4,14 +4,16 @@ use super::bare::only_sets;
 use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility};
 use super::denial::Denial;
+use super::fingerprint::Normalised;
 use super::lexer::Kw;
 use super::policy::Policy;
 use super::prepare::deallocate;
 use super::query::{self, Query};
+use super::relations::Relations;
 use super::setting::{self, SetStatement};
 use super::settings::{SetKind, Settable};
 use super::statement::Statement;
-use super::{Action, StatementClass, copy, shared, transaction};
+use super::{Action, StatementClass, copy, registry, shared, transaction};
 
 /// What is judged by: one policy and what the whole guard shares.
 pub(super) struct Rules<'p> {
@@ -57,6 +59,7 @@ impl Rules<'_> {
         {
             return Err(Denial::syntax("syntax error at or near \";\"").at(statement.offset(at)));
         }
+        self.registered(statement, class)?;
         let (action, edits) = match query {
             Some(query) => {
                 let edits = self.query(statement, query, statement)?;
@@ -96,8 +99,13 @@ impl Rules<'_> {
             C::DiscardAll => return Err(malformed()),
             // What is listened to and held there is the server's to know.
             C::Unlisten | C::Close if shared::keeps_connection(self.policy) => Action::Query,
-            C::Unlisten if statement.is_punct(1, b'*') && statement.len() == 2 => Action::UnlistenAll,
-            C::Unlisten => return Err(Denial::statement(self.policy, C::Listen).class(C::Unlisten)),
+            // Nothing is ever listened to, whichever channel is meant.
+            C::Unlisten
+                if statement.len() == 2 && (statement.is_punct(1, b'*') || statement.name(1).is_some()) =>
+            {
+                Action::UnlistenAll
+            }
+            C::Unlisten => return Err(malformed()),
             C::Close if statement.len() == 2 && statement.kw(1) == Kw::All => Action::CloseAll,
             C::Call => return Ok((Action::Call, self.names(statement, &[])?)),
             C::Do => Action::Call,
@@ -107,6 +115,10 @@ impl Rules<'_> {
             _ if is_utility(statement, class) => Action::Utility,
             // DDL names functions to create or grant them, not to call them.
             _ if class.grant() == super::class::Grant::Trusted => Action::Query,
+            C::Lock | C::Truncate => {
+                self.relations().judge_names(statement)?;
+                return Ok((Action::Query, self.names(statement, &[])?));
+            }
             _ => return Ok((Action::Query, self.names(statement, &[])?)),
         };
         Ok((action, Vec::new()))
@@ -135,6 +147,8 @@ impl Rules<'_> {
                 return Err(Denial::statement(self.policy, class).at(start));
             }
         }
+        self.relations().judge_where(statement, query)?;
+        self.relations().judge_allowed(statement)?;
         let skipped = whole.len() - statement.len();
         let mut relations = Vec::new();
         for write in &query.writes {
@@ -145,6 +159,33 @@ impl Rules<'_> {
             }
         }
         self.names(whole, &relations)
+    }
+
+    fn relations(&self) -> Relations<'_> {
+        Relations { policy: self.policy }
+    }
+
+    /// Refuses what is not registered, where the policy lets nothing else run.
+    fn registered(&self, statement: &Statement<'_>, class: StatementClass) -> Result<(), Denial> {
+        let Some(registered) = self.policy.registered() else {
+            return Ok(());
+        };
+        if !registry::concerns(class) || calls::is_harmless_unlock(statement) {
+            return Ok(());
+        }
+        let fingerprint = Normalised::new(statement).fingerprint();
+        if registered.has(statement, fingerprint) {
+            return Ok(());
+        }
+        let message = format!(
+            "the policy \"{}\" allows registered statements alone, and this one is not registered",
+            self.policy.name()
+        );
+        Err(Denial::forbidden("policy.registered", message)
+            .hint(format!(
+                "Its fingerprint is {fingerprint}; \"portcullis guard --learn\" registers statements."
+            ))
+            .at(statement.offset(0)))
     }
 
     /// Judges the relation that is written to: the system's own are not the caller's to change. `UPDATE
@@ -185,9 +226,7 @@ impl Rules<'_> {
             settable: self.settable,
         }
         .judge(statement, relations)?;
-        if self.policy.has_denied_relations() {
-            self.denied_relations(statement)?;
-        }
+        self.relations().judge_denied(statement)?;
         Ok(edits)
     }
 
@@ -240,6 +279,7 @@ impl Rules<'_> {
             }
             None => {
                 if let Some(table) = copy.table {
+                    self.relations().judge_listed(statement, table)?;
                     if is_in {
                         self.target(statement, table)?;
                     }

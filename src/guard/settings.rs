@@ -1,11 +1,12 @@
 //! Which settings a session may change.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::denial::Denial;
 use super::names::NameSet;
 use super::policy::Policy;
-use super::{SetSetting, SetValue};
+use super::{SetScope, SetSetting, SetValue};
 
 /// Settings by which the server knows who the caller is.
 const IDENTITY: &[&str] = &["role", "session_authorization"];
@@ -84,6 +85,7 @@ impl Settable {
             return Ok(SetKind::Transaction);
         }
         self.judge_name(policy, &setting.name)?;
+        limit(policy, &mut setting, value)?;
         if &*setting.name == ENCODING {
             pin(
                 &mut setting,
@@ -126,6 +128,35 @@ impl Settable {
         }
         Ok(())
     }
+}
+
+/// Keeps a setting within the time limit that the policy has for it. RESET sets the limit, whatever the server's
+/// own default is.
+fn limit(policy: &Policy, setting: &mut SetSetting, value: Option<&str>) -> Result<(), Denial> {
+    let Some(most) = policy.timeouts().limit(&setting.name) else {
+        return Ok(());
+    };
+    if setting.value == SetValue::Default {
+        // For the session, it returns to the startup's value, which keeps within the limit.
+        if setting.scope == SetScope::Local {
+            setting.value = SetValue::Assign(format!("{} TO {}", setting.name, most.as_millis()).into());
+        }
+        return Ok(());
+    }
+    if value.is_some_and(|value| policy.timeouts().permit(&setting.name, value)) {
+        return Ok(());
+    }
+    Err(too_long(policy, &setting.name, most))
+}
+
+/// The refusal of a time limit that is looser than the policy's.
+pub(super) fn too_long(policy: &Policy, name: &str, most: Duration) -> Denial {
+    let message = format!(
+        "the policy \"{}\" limits parameter \"{name}\" to {} ms",
+        policy.name(),
+        most.as_millis()
+    );
+    Denial::forbidden("policy.timeout", message).hint("Set a shorter time, or leave the limit as it is.")
 }
 
 /// Allows the pinned value alone; RESET sets that value, whatever the server's own default is.

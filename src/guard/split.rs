@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Limits;
+use super::denial::Denial;
 use super::lexer::{Kw, Token};
 
 /// Why a text cannot be cut into statements.
@@ -12,6 +13,20 @@ pub(super) enum SplitError {
     TooDeep(usize),
     /// More statements than the limit; at which token.
     TooMany(usize),
+}
+
+impl SplitError {
+    /// The refusal of the text.
+    pub(super) fn denial(self, text: &str, tokens: &[Token], limits: &Limits) -> Denial {
+        let start = |at: usize| tokens.get(at).map_or(text.len(), |token| token.range().start);
+        match self {
+            Self::TooDeep(at) => Denial::nesting("parentheses nest too deeply").at(start(at)),
+            Self::TooMany(at) => {
+                let most = limits.statements;
+                Denial::limit(format!("more than {most} statements in one text")).at(start(at))
+            }
+        }
+    }
 }
 
 /// The token ranges of a text's statements, empty ones left out.

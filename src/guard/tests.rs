@@ -4,6 +4,7 @@ mod attacks;
 mod legitimate;
 mod policies;
 mod properties;
+mod restrictions;
 mod session_mode;
 
 use std::sync::LazyLock;

@@ -14,16 +14,23 @@ use crate::base::SqlState;
 /// ```
 #[derive(Debug)]
 pub struct Script {
+    policy: u64,
     text: Arc<str>,
     statements: Box<[Cleared]>,
 }
 
 impl Script {
-    pub(super) fn new(text: Arc<str>, statements: Vec<Cleared>) -> Self {
+    pub(super) fn new(policy: u64, text: Arc<str>, statements: Vec<Cleared>) -> Self {
         Self {
+            policy,
             text,
             statements: statements.into(),
         }
+    }
+
+    /// The policy it was judged by, as [`Policy::id`](super::Policy::id) says.
+    pub fn policy(&self) -> u64 {
+        self.policy
     }
 
     /// The text to send where the whole text is sent. It can differ from what the client wrote in the third
@@ -81,9 +88,10 @@ impl Cleared {
         }
     }
 
-    /// A PREPARE of the query that covers these bytes of the text.
+    /// A PREPARE, under this policy, of the query that covers these bytes of the text.
     pub(super) fn with_prepared(
         mut self,
+        policy: u64,
         query: Range<usize>,
         class: StatementClass,
         types: Option<Box<[u32]>>,
@@ -97,7 +105,7 @@ impl Cleared {
             only_sets: false,
         };
         let query = Self::new(Arc::clone(&text), 0..text.len(), query);
-        let script = Arc::new(Script::new(text, vec![query]));
+        let script = Arc::new(Script::new(policy, text, vec![query]));
         self.prepared = Some(PreparedQuery { script, start, types });
         self
     }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace, warn};
 
 use super::throttle::Throttle;
 use crate::base::{ClientEnd, DiscardReason, Event, Observe, VerdictKind};
@@ -22,6 +22,7 @@ pub struct EventLog {
     client_ends: Throttle,
     server_losses: Throttle,
     connect_failures: Throttle,
+    sheds: Throttle,
 }
 
 impl EventLog {
@@ -35,6 +36,7 @@ impl EventLog {
             client_ends: throttle(),
             server_losses: throttle(),
             connect_failures: throttle(),
+            sheds: throttle(),
         }
     }
 
@@ -53,11 +55,18 @@ impl EventLog {
             ClientEnd::Vanished
             | ClientEnd::ProtocolViolation
             | ClientEnd::Timeout
+            | ClientEnd::Ceiling
             | ClientEnd::ServerGone => {
                 if let Some(suppressed) = self.client_ends.admit(Instant::now()) {
                     warn!(end = end_name, authenticated, suppressed, "client ended badly");
                 }
             }
+        }
+    }
+
+    fn shed(&self) {
+        if let Some(suppressed) = self.sheds.admit(Instant::now()) {
+            warn!(suppressed, "too many clients wait for a server connection");
         }
     }
 
@@ -80,8 +89,10 @@ impl EventLog {
             | DiscardReason::Cancelled
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::Evicted
             | DiscardReason::DatabaseChanges
             | DiscardReason::Timeout
+            | DiscardReason::Ceiling
             | DiscardReason::Dropped
             | DiscardReason::Shutdown => debug!(reason = reason_name, "server connection closed"),
         }
@@ -101,7 +112,6 @@ impl Observe for EventLog {
             | Event::CheckedOut { .. }
             | Event::CheckedIn { .. }
             | Event::TransactionDone { .. }
-            | Event::WaitBegan
             | Event::WaitEnded
             | Event::Verdict {
                 kind: VerdictKind::Allow,
@@ -127,6 +137,10 @@ impl Observe for EventLog {
                     info!(class, suppressed, "statement refused");
                 }
             }
+            Event::WaitBegan { place, reason } => {
+                trace!(place, reason = reason.as_str(), "waiting for a server connection");
+            }
+            Event::WaitShed => self.shed(),
             Event::ErrorSent { sqlstate } => debug!(sqlstate = sqlstate.as_str(), "error sent"),
             Event::ClientClosed { end, authenticated } => self.client_closed(end, authenticated),
             Event::ServerOpened {
@@ -158,6 +172,7 @@ impl Observe for EventLog {
                 warn!(issuer, reason = clipped(reason), "keys could not be refreshed");
             }
             Event::CertificatesReloaded { files, error } => certificates_reloaded(clipped(files), error),
+            Event::PolicyReloaded { policy, error } => policy_reloaded(policy, error),
             Event::UsersReloaded { file, error } => users_reloaded(clipped(file), error),
         }
     }
@@ -172,6 +187,16 @@ fn certificates_reloaded(files: &str, error: Option<&str>) {
                 reason, "changed certificates cannot be used; the last good ones stay"
             );
         }
+    }
+}
+
+fn policy_reloaded(policy: &str, error: Option<&str>) {
+    match error.map(clipped) {
+        None => info!(policy, "a changed policy is in force"),
+        Some(reason) => error!(
+            policy,
+            reason, "a changed policy cannot be used; the old one stays"
+        ),
     }
 }
 

@@ -32,10 +32,32 @@ pub(super) struct ClientMetrics {
     pub(super) logins_refused: Counters<SqlState>,
     pub(super) key_refreshes_ok: Counters<Box<str>>,
     pub(super) key_refreshes_failed: Counters<Box<str>>,
-    pub(super) certificate_reloads_ok: IntCounter,
-    pub(super) certificate_reloads_failed: IntCounter,
-    pub(super) user_reloads_ok: IntCounter,
-    pub(super) user_reloads_failed: IntCounter,
+    pub(super) certificate_reloads: Reloads,
+    pub(super) policy_reloads: Reloads,
+    pub(super) user_reloads: Reloads,
+}
+
+/// Changed files that were put into force, or could not be.
+pub(super) struct Reloads {
+    pub(super) ok: IntCounter,
+    pub(super) failed: IntCounter,
+}
+
+impl Reloads {
+    fn new(registry: &Registry, name: &str, help: &str) -> Result<Self, prometheus::Error> {
+        let reloads = counter_vec(registry, name, help, &["result"])?;
+        Ok(Self {
+            ok: reloads.get_metric_with_label_values(&["ok"])?,
+            failed: reloads.get_metric_with_label_values(&["failed"])?,
+        })
+    }
+
+    pub(super) fn count(&self, error: Option<&str>) {
+        match error {
+            None => self.ok.inc(),
+            Some(_) => self.failed.inc(),
+        }
+    }
 }
 
 impl ClientMetrics {
@@ -64,18 +86,6 @@ impl ClientMetrics {
             "Key sets fetched, by issuer and result.",
             &["issuer", "result"],
         )?;
-        let reloads = counter_vec(
-            registry,
-            "portcullis_certificate_reloads_total",
-            "Changed certificates put into force, by result.",
-            &["result"],
-        )?;
-        let users = counter_vec(
-            registry,
-            "portcullis_user_reloads_total",
-            "Changed users files put into force, by result.",
-            &["result"],
-        )?;
         let by_role = roles.into_iter().map(|role| {
             let counter = sessions.get_metric_with_label_values(&[role.as_str()])?;
             Ok((role, counter))
@@ -99,10 +109,21 @@ impl ClientMetrics {
             logins_refused: Counters::new(SQLSTATES, &logins, |sqlstate| vec!["refused", sqlstate]),
             key_refreshes_ok: Counters::new(CONFIGURED, &refreshes, |issuer| vec![issuer, "ok"]),
             key_refreshes_failed: Counters::new(CONFIGURED, &refreshes, |issuer| vec![issuer, "failed"]),
-            certificate_reloads_ok: reloads.get_metric_with_label_values(&["ok"])?,
-            certificate_reloads_failed: reloads.get_metric_with_label_values(&["failed"])?,
-            user_reloads_ok: users.get_metric_with_label_values(&["ok"])?,
-            user_reloads_failed: users.get_metric_with_label_values(&["failed"])?,
+            certificate_reloads: Reloads::new(
+                registry,
+                "portcullis_certificate_reloads_total",
+                "Changed certificates put into force, by result.",
+            )?,
+            policy_reloads: Reloads::new(
+                registry,
+                "portcullis_policy_reloads_total",
+                "Changed policies put into force, by result.",
+            )?,
+            user_reloads: Reloads::new(
+                registry,
+                "portcullis_user_reloads_total",
+                "Changed users files put into force, by result.",
+            )?,
         })
     }
 
@@ -189,6 +210,8 @@ impl TrafficMetrics {
 pub(super) struct ServerMetrics {
     pub(super) wait_seconds: Histogram,
     pub(super) waiting: IntGauge,
+    pub(super) waits: Counters<&'static str>,
+    pub(super) shed: IntCounter,
     pub(super) open: IntGauge,
     pub(super) opened: Counters<Box<str>>,
     pub(super) closed: Counters<&'static str>,
@@ -225,6 +248,12 @@ impl ServerMetrics {
             "What became of server connections when their client was done.",
             &["verdict", "reason"],
         )?;
+        let waits = counter_vec(
+            registry,
+            "portcullis_waits_total",
+            "Waits for a server connection, by what was waited for at first.",
+            &["reason"],
+        )?;
         Ok(Self {
             wait_seconds: histogram(
                 registry,
@@ -235,6 +264,12 @@ impl ServerMetrics {
                 registry,
                 "portcullis_clients_waiting",
                 "Clients that wait for a server connection.",
+            )?,
+            waits: Counters::new(REASONS, &waits, |reason| vec![reason]),
+            shed: counter(
+                registry,
+                "portcullis_waits_shed_total",
+                "Clients that were not let wait, or sent away, as too many did.",
             )?,
             open: gauge(
                 registry,

@@ -38,7 +38,7 @@ mod tests {
         let counts = [(); 2].map(|()| Arc::new(Count(AtomicUsize::new(0))));
         let fanout = Fanout::new(counts.iter().map(|count| Arc::clone(count) as Arc<dyn Observe>));
         for _ in 0..3 {
-            fanout.observe(&Event::WaitBegan);
+            fanout.observe(&Event::WaitEnded);
         }
         assert_eq!(counts.map(|count| count.0.load(Ordering::Relaxed)), [3, 3]);
     }

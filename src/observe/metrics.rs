@@ -14,6 +14,8 @@
 //! | `portcullis_transactions_total` | counter | | server transactions that ended |
 //! | `portcullis_transaction_seconds` | histogram | | from checkout to check-in |
 //! | `portcullis_wait_seconds` | histogram | | how long a client waited for its server connection |
+//! | `portcullis_waits_total` | counter | `reason` | waits begun, by what for: `pool`, `server`, `cap`, `floor`, `connecting` |
+//! | `portcullis_waits_shed_total` | counter | | clients that were not let wait, or sent away, as too many did |
 //! | `portcullis_clients_waiting` | gauge | | clients that wait for a server connection |
 //! | `portcullis_transferred_bytes_total` | counter | `direction` | `in`: client to server, `out`: server to client |
 //! | `portcullis_server_connections` | gauge | | server connections that are open |
@@ -23,9 +25,11 @@
 //! | `portcullis_checkins_total` | counter | `verdict`, `reason` | `reuse`, `rollback`, `reset` (a session that kept it is over, or DO has run), or `discard` with its reason |
 //! | `portcullis_cancel_requests_total` | counter | `result` | `matched` a running query, or `unmatched` |
 //! | `portcullis_key_refreshes_total` | counter | `issuer`, `result` | key sets fetched: `ok`, `failed` |
+//! | `portcullis_policy_reloads_total` | counter | `result` | changed policies put into force: `ok`, `failed` |
 //! | `portcullis_certificate_reloads_total` | counter | `result` | changed certificates put into force: `ok`, `failed` |
 //! | `portcullis_user_reloads_total` | counter | `result` | changed users files put into force: `ok`, `failed` |
 //! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `mode`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
+//! | `portcullis_server_budget` | gauge | `server`, `state` | server connections of all pools `idle`, `leased` and `connecting`, clients `waiting`; `max` where there is a limit |
 //! | `portcullis_pool_waiting` | gauge | `server`, `database`, `login`, `mode` | clients that wait for a connection of the pool |
 //! | `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`, `process_threads` | counter, gauges | | the process (Linux) |
 //!
@@ -40,6 +44,7 @@ use super::counters::registered;
 use super::families::{ClientMetrics, ServerMetrics, TrafficMetrics};
 use super::pools::{PoolCollector, PoolGauges};
 use super::process::ProcessCollector;
+use super::servers::{ServerCollector, ServerGauges};
 use crate::base::{Event, Exposition, Observe, RoleName, VerdictKind};
 
 /// What the metrics must know beforehand.
@@ -48,6 +53,8 @@ pub struct MetricsSettings {
     pub roles: Vec<RoleName>,
     /// Tells the state of the pools at scrape time.
     pub pools: PoolGauges,
+    /// Tells the state of the servers at scrape time.
+    pub servers: ServerGauges,
 }
 
 /// A metric was declared wrongly: a defect of Portcullis, found at start-up.
@@ -71,6 +78,7 @@ impl Metrics {
             .const_label("version", env!("CARGO_PKG_VERSION"));
         registered(&registry, IntGauge::with_opts(build)?)?.set(1);
         registry.register(Box::new(PoolCollector::new(settings.pools)?))?;
+        registry.register(Box::new(ServerCollector::new(settings.servers)?))?;
         registry.register(Box::new(ProcessCollector::new()?))?;
         Ok(Arc::new(Self {
             clients: ClientMetrics::new(&registry, settings.roles)?,
@@ -108,12 +116,9 @@ impl Observe for Metrics {
                 None => self.clients.key_refreshes_ok.inc(issuer),
                 Some(_) => self.clients.key_refreshes_failed.inc(issuer),
             },
-            Event::CertificatesReloaded { error: None, .. } => self.clients.certificate_reloads_ok.inc(),
-            Event::CertificatesReloaded { error: Some(_), .. } => {
-                self.clients.certificate_reloads_failed.inc();
-            }
-            Event::UsersReloaded { error: None, .. } => self.clients.user_reloads_ok.inc(),
-            Event::UsersReloaded { error: Some(_), .. } => self.clients.user_reloads_failed.inc(),
+            Event::PolicyReloaded { error, .. } => self.clients.policy_reloads.count(error),
+            Event::CertificatesReloaded { error, .. } => self.clients.certificate_reloads.count(error),
+            Event::UsersReloaded { error, .. } => self.clients.user_reloads.count(error),
             Event::Verdict { kind, class } => match kind {
                 VerdictKind::Allow => self.traffic.allowed.inc(class),
                 VerdictKind::Refuse => self.traffic.refused.inc(class),
@@ -144,7 +149,11 @@ impl Observe for Metrics {
             Event::ServerConnectFailed { server, .. } => {
                 self.servers.connect_failures.inc(server.as_str());
             }
-            Event::WaitBegan => self.servers.waiting.inc(),
+            Event::WaitBegan { reason, .. } => {
+                self.servers.waiting.inc();
+                self.servers.waits.inc(reason.as_str());
+            }
+            Event::WaitShed => self.servers.shed.inc(),
             Event::WaitEnded => self.servers.waiting.dec(),
         }
     }
@@ -153,9 +162,9 @@ impl Observe for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{CheckIn, ClientEnd, DiscardReason, SqlState};
-    use crate::observe::PoolGauge;
+    use crate::base::{CheckIn, ClientEnd, DiscardReason, SqlState, WaitReason};
     use crate::observe::families::SQLSTATES;
+    use crate::observe::{PoolGauge, ServerGauge};
     use std::time::Duration;
 
     fn metrics() -> Arc<Metrics> {
@@ -174,6 +183,16 @@ mod tests {
         Metrics::new(MetricsSettings {
             roles: vec!["authenticated".into()],
             pools,
+            servers: Box::new(|| {
+                vec![ServerGauge {
+                    server: "main".into(),
+                    idle: 2,
+                    leased: 3,
+                    connecting: 1,
+                    waiting: 4,
+                    max: Some(10),
+                }]
+            }),
         })
         .unwrap()
     }
@@ -247,8 +266,12 @@ mod tests {
                 reason: DiscardReason::Idle,
             },
             Event::ServerConnectFailed { server, reason },
-            Event::WaitBegan,
+            Event::WaitBegan {
+                place: 1,
+                reason: WaitReason::Pool,
+            },
             Event::WaitEnded,
+            Event::WaitShed,
             Event::CancelRequested { matched: true },
             Event::CancelRequested { matched: false },
             Event::KeysRefreshed {
@@ -258,6 +281,10 @@ mod tests {
             Event::KeysRefreshed {
                 issuer: "https://id.example",
                 error: Some("down"),
+            },
+            Event::PolicyReloaded {
+                policy: "end_user",
+                error: None,
             },
             Event::CertificatesReloaded {
                 files: "server.crt",
@@ -337,6 +364,7 @@ mod tests {
                 "portcullis_key_refreshes_total{issuer=\"https://id.example\",result=\"failed\"}",
                 1.0,
             ),
+            ("portcullis_policy_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"failed\"}", 1.0),
             ("portcullis_user_reloads_total{result=\"ok\"}", 1.0),

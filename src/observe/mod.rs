@@ -14,6 +14,7 @@ mod log_queue;
 mod metrics;
 mod pools;
 mod process;
+mod servers;
 mod throttle;
 
 pub use event_log::EventLog;
@@ -21,3 +22,4 @@ pub use fanout::Fanout;
 pub use log::{LogError, LogFormat, LogSettings, flush, init};
 pub use metrics::{Metrics, MetricsError, MetricsSettings};
 pub use pools::{PoolGauge, PoolGauges};
+pub use servers::{ServerGauge, ServerGauges};

@@ -12,6 +12,7 @@ use crate::base::{CheckIn, DiscardReason, Event};
 use crate::server::{CancelKey, ServerConn};
 
 use super::Pool;
+use super::accounting::Permit;
 
 /// A server connection checked out of its pool. Ends with [`Lease::check_in`]; dropped without it, the
 /// connection is closed and what it ran is cancelled.
@@ -41,14 +42,22 @@ enum Remedy {
 #[derive(Debug)]
 struct Slot {
     pool: Arc<Pool>,
-    /// What to cancel if the lease is dropped; `None` once it has ended properly.
-    open: Option<Arc<CancelKey>>,
+    /// `None` once the lease has ended properly.
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    permit: Permit,
+    /// What to cancel if the lease is dropped.
+    key: Arc<CancelKey>,
 }
 
 impl Lease {
     /// A lease on a connection that the books count as leased.
-    pub(super) fn new(pool: &Arc<Pool>, pooled: Pooled) -> Self {
-        let open = Some(Arc::clone(pooled.server.cancel_key()));
+    pub(super) fn new(pool: &Arc<Pool>, pooled: Pooled, permit: Permit) -> Self {
+        let key = Arc::clone(pooled.server.cancel_key());
+        let open = Some(Open { permit, key });
         Self {
             pooled,
             slot: Slot {
@@ -84,25 +93,36 @@ impl Lease {
         match self.pooled.fault(Instant::now()) {
             Some(reason) => self.discard(reason),
             None => {
-                let (pooled, slot) = self.end();
-                slot.pool.give(pooled);
+                if let (pooled, slot, Some(permit)) = self.end() {
+                    slot.pool.give(pooled, permit);
+                }
             }
         }
     }
 
     /// Gives up the lease without any transition: the books still count the connection as leased.
-    pub(super) fn into_pooled(self) -> Pooled {
-        self.end().0
+    pub(super) fn into_parts(self) -> Option<(Pooled, Permit)> {
+        let (pooled, _, permit) = self.end();
+        Some((pooled, permit?))
+    }
+
+    fn end(self) -> (Pooled, Slot, Option<Permit>) {
+        let Self { pooled, mut slot } = self;
+        let permit = slot.open.take().map(|open| open.permit);
+        (pooled, slot, permit)
     }
 
     fn discard(self, reason: DiscardReason) {
-        let (pooled, slot) = self.end();
+        let (pooled, slot, Some(permit)) = self.end() else {
+            return;
+        };
         let key = Arc::clone(pooled.server.cancel_key());
         match reason {
             // Idle, gone, or cancelled already.
             DiscardReason::ServerGone
             | DiscardReason::Lifetime
             | DiscardReason::Idle
+            | DiscardReason::Evicted
             | DiscardReason::DatabaseChanges
             | DiscardReason::SessionEnded
             | DiscardReason::Unclean
@@ -112,13 +132,14 @@ impl Lease {
             | DiscardReason::ProtocolViolation
             | DiscardReason::PinnedSetting
             | DiscardReason::Timeout
+            | DiscardReason::Ceiling
             | DiscardReason::Dropped
             | DiscardReason::Shutdown => {
                 drop(pooled);
                 cancel_soon(key);
             }
         }
-        slot.pool.forget(reason);
+        slot.pool.forget(permit, reason);
     }
 
     fn restore(mut self, remedy: Remedy) {
@@ -145,12 +166,6 @@ impl Lease {
             Some(reason) => Err(reason),
             None => self.pooled.server.roll_back().await,
         }
-    }
-
-    fn end(self) -> (Pooled, Slot) {
-        let Self { pooled, mut slot } = self;
-        slot.open = None;
-        (pooled, slot)
     }
 }
 
@@ -181,9 +196,9 @@ impl Pooled {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(key) = self.open.take() {
+        if let Some(Open { permit, key }) = self.open.take() {
             cancel_soon(key);
-            self.pool.forget(DiscardReason::Dropped);
+            self.pool.forget(permit, DiscardReason::Dropped);
         }
     }
 }

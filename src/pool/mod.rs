@@ -3,7 +3,9 @@
 mod accounting;
 mod attempt;
 mod backoff;
+mod customer;
 mod error;
+mod host;
 mod lease;
 // The pool itself is what this module is named after.
 #[expect(
@@ -15,8 +17,10 @@ mod pools;
 mod settings;
 mod waiting;
 
+pub use accounting::{Access, Share};
+pub use customer::Customer;
 pub use error::PoolError;
 pub use lease::Lease;
 pub use pool::{Pool, PoolKey, PoolSnapshot};
-pub use pools::Pools;
-pub use settings::{LoginSettings, ServerSettings, Settings};
+pub use pools::{Pools, ServerSnapshot};
+pub use settings::{Budget, LoginSettings, ServerSettings, Settings};

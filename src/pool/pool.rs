@@ -1,7 +1,7 @@
-//! One pool: the books under a lock, and the tasks that open connections.
+//! One pool: its connections as the rest of the proxy sees them. The books are its server's.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -9,14 +9,17 @@ use tokio::sync::{OnceCell, oneshot};
 use tokio::time::timeout;
 
 use crate::base::limits::POOL_UNUSED;
-use crate::base::{DatabaseName, DiscardReason, Event, Events, LoginName, PoolMode, RoleName, ServerName};
+use crate::base::{
+    DatabaseName, DiscardReason, Event, Events, LoginName, PoolMode, RoleName, ServerName, TenantName,
+    WaitReason,
+};
 use crate::server::{Parameters, ServerConn, ServerError, Target};
 
-use super::accounting::{Accounting, Decision, Follow, Limits, Ticket};
-use super::attempt::Attempt;
+use super::accounting::{Blame, Counts, Decision, FlowId, Permit, PoolId, PoolLimits, Share, Ticket};
+use super::host::{Books, Host};
 use super::lease::Pooled;
-use super::waiting::{Waiter, Waiting};
-use super::{Lease, PoolError};
+use super::waiting::Waiting;
+use super::{Customer, Lease, PoolError};
 
 /// What a pool's connections have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,9 +66,19 @@ pub struct PoolSnapshot {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) target: Target,
-    pub(super) limits: Limits,
+    pub(super) limits: PoolLimits,
     pub(super) query_wait_timeout: Option<Duration>,
     pub(super) server_lifetime: Duration,
+    pub(super) keep: Keep,
+}
+
+/// When a pool keeps its minimum of connections open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// While somebody uses it.
+    InUse,
+    /// Always.
+    Always,
 }
 
 /// The connections of one login to one database, and who waits for them.
@@ -74,17 +87,14 @@ pub struct Pool {
     key: PoolKey,
     plan: Plan,
     events: Events,
-    state: Mutex<State>,
+    host: Arc<Host>,
+    id: PoolId,
+    /// Of those who have no tenant.
+    flow: FlowId,
+    /// Of the latest login.
+    parameters: Mutex<Option<Arc<Parameters>>>,
     /// Lets one client at a time fetch the first greeting.
     greeting: OnceCell<Arc<Parameters>>,
-}
-
-#[derive(Debug)]
-struct State {
-    books: Accounting<Pooled, Waiter, Arc<ServerError>>,
-    /// Of the latest login.
-    parameters: Option<Arc<Parameters>>,
-    last_used: Instant,
 }
 
 /// Whether anybody outside the pool holds it.
@@ -101,18 +111,22 @@ enum Taken {
 }
 
 impl Pool {
-    pub(super) fn new(key: PoolKey, plan: Plan, events: Events) -> Arc<Self> {
-        let state = State {
-            books: Accounting::new(plan.limits),
-            parameters: None,
-            last_used: Instant::now(),
-        };
-        Arc::new(Self {
-            key,
-            plan,
-            events,
-            state: Mutex::new(state),
-            greeting: OnceCell::new(),
+    pub(super) fn new(key: PoolKey, plan: Plan, host: Arc<Host>, events: Events) -> Arc<Self> {
+        Arc::new_cyclic(|link| {
+            let mut books = host.books();
+            let id = books.add_pool(Weak::clone(link), plan.limits, Instant::now());
+            let flow = books.enter(id, None, Share::default());
+            drop(books);
+            Self {
+                key,
+                plan,
+                events,
+                host,
+                id,
+                flow,
+                parameters: Mutex::new(None),
+                greeting: OnceCell::new(),
+            }
         })
     }
 
@@ -121,18 +135,38 @@ impl Pool {
         &self.key
     }
 
+    /// A session's hold on this pool, on the account of its tenant.
+    pub(super) fn customer(self: &Arc<Self>, tenant: Option<&TenantName>, share: Share) -> Customer {
+        let mut books = self.host.books();
+        let flow = books.enter(self.id, tenant, share);
+        let follow = books.settle(self.id, Instant::now());
+        drop(books);
+        let customer = Customer::new(Arc::clone(self), flow);
+        self.host.follow(follow);
+        customer
+    }
+
     /// Gets a server connection for a transaction under `role`: an idle one, preferably one that served this
-    /// role last; else a new one within `default_pool_size`; else the first that becomes free, in order of
-    /// arrival, within `query_wait_timeout`.
+    /// role last; else a new one within the limits of pool and server; else one that becomes free when it is its
+    /// turn, within `query_wait_timeout`.
     ///
     /// # Errors
-    /// [`PoolError::WaitTimeout`]; [`PoolError::Server`] if there is no connection and none can be opened;
-    /// [`PoolError::Closed`] at shutdown.
+    /// [`PoolError::WaitTimeout`]; [`PoolError::Overloaded`] if too many wait already; [`PoolError::Server`] if
+    /// there is no connection and none can be opened; [`PoolError::Closed`] at shutdown.
     ///
     /// # Cancel safety
     /// Cancel safe: a dropped checkout leaves the queue, and a connection meant for it goes to the next.
     pub async fn checkout(self: &Arc<Self>, role: &RoleName) -> Result<Lease, PoolError> {
-        let (mut lease, waited) = match self.take_or_enqueue(Some(role))? {
+        self.checkout_for(self.flow, role).await
+    }
+
+    /// [`Self::checkout`] in the turn of one flow.
+    pub(super) async fn checkout_for(
+        self: &Arc<Self>,
+        flow: FlowId,
+        role: &RoleName,
+    ) -> Result<Lease, PoolError> {
+        let (mut lease, waited) = match self.take_or_enqueue(flow, Some(role))? {
             Taken::Lease(lease) => (lease, Duration::ZERO),
             Taken::Waiting(waiting) => {
                 let began = Instant::now();
@@ -161,14 +195,17 @@ impl Pool {
             None => first.await.cloned(),
             Some(limit) => timeout(limit, first)
                 .await
-                .map_err(|_| PoolError::WaitTimeout(limit))?
+                .map_err(|_| PoolError::WaitTimeout {
+                    limit,
+                    reason: self.host.books().reason(self.flow),
+                })?
                 .cloned(),
         }
     }
 
     /// Its counts now.
     pub fn snapshot(&self) -> PoolSnapshot {
-        let counts = self.state.lock().books.counts();
+        let counts = self.host.books().counts(self.id);
         PoolSnapshot {
             key: self.key.clone(),
             idle: counts.idle,
@@ -187,94 +224,91 @@ impl Pool {
         &self.plan.target
     }
 
-    /// Hands a connection that is counted as leased to the first waiter, or makes it idle.
-    pub(super) fn give(self: &Arc<Self>, mut pooled: Pooled) {
-        loop {
-            let now = Instant::now();
-            let mut state = self.state.lock();
-            if state.books.is_closed() {
-                drop(state);
-                pooled.server.close();
-                return self.forget(DiscardReason::Shutdown);
-            }
-            let given = state.books.give_back(pooled, now);
-            let follow = state.books.settle(now);
-            drop(state);
-            self.follow(follow);
-            let Some((waiter, returned)) = given else { return };
-            match waiter.send(Ok(Lease::new(self, returned))) {
-                // The waiter has just gone: the next one, then.
-                Err(Ok(lease)) => pooled = lease.into_pooled(),
-                Ok(()) | Err(Err(_)) => return,
-            }
+    /// Ends a lease: its connection goes to whose turn it is, or becomes idle.
+    pub(super) fn give(&self, pooled: Pooled, permit: Permit) {
+        let now = Instant::now();
+        let mut books = self.host.books();
+        let left = books.give_back(permit, pooled, now);
+        let follow = books.settle(self.id, now);
+        drop(books);
+        if let Some(pooled) = left {
+            self.host.close(pooled, DiscardReason::Shutdown);
         }
+        self.host.follow(follow);
     }
 
     /// Takes note that a leased connection was closed.
-    pub(super) fn forget(self: &Arc<Self>, reason: DiscardReason) {
-        let mut state = self.state.lock();
-        state.books.discarded();
-        let follow = state.books.settle(Instant::now());
-        drop(state);
+    pub(super) fn forget(&self, permit: Permit, reason: DiscardReason) {
+        let now = Instant::now();
+        let mut books = self.host.books();
+        books.discarded(permit, now);
+        let follow = books.settle(self.id, now);
+        drop(books);
         self.events.emit(&Event::ServerClosed { reason });
-        self.follow(follow);
+        self.host.follow(follow);
     }
 
-    /// Takes note that somebody no longer waits.
-    pub(super) fn leave(&self, ticket: Ticket) {
-        self.state.lock().books.leave(ticket);
+    /// Takes note that somebody no longer waits; what for, unless it was answered.
+    pub(super) fn leave(&self, ticket: Ticket) -> Option<WaitReason> {
+        let mut books = self.host.books();
+        books.leave(ticket, Instant::now()).map(|(_, reason)| reason)
+    }
+
+    /// Takes note that a session ended.
+    pub(super) fn exit(&self, flow: FlowId) {
+        let mut books = self.host.books();
+        books.exit(flow);
+        // What was kept for its floor may serve others.
+        let follow = books.settle(self.id, Instant::now());
+        drop(books);
+        self.host.follow(follow);
     }
 
     /// The reaper's round: closes idle connections that are dead, old or superfluous, and refills.
-    pub(super) fn tick(self: &Arc<Self>, now: Instant, held: Held) {
-        let mut state = self.state.lock();
-        let unused = held == Held::No && now.saturating_duration_since(state.last_used) >= POOL_UNUSED;
-        state.books.set_min(if unused { 0 } else { self.plan.limits.min });
-        let reaped = state.books.reap(now, |pooled| pooled.fault(now));
-        let follow = state.books.settle(now);
-        drop(state);
+    pub(super) fn tick(&self, now: Instant, held: Held) {
+        let mut books = self.host.books();
+        let unused = held == Held::No && self.plan.keep == Keep::InUse && self.is_unused(&books, now);
+        books.set_min(self.id, if unused { 0 } else { self.plan.limits.min });
+        let reaped = books.reap(self.id, now, |pooled| pooled.fault(now));
+        let follow = books.settle(self.id, now);
+        drop(books);
         for (pooled, reason) in reaped {
-            pooled.server.close();
-            self.events.emit(&Event::ServerClosed { reason });
+            self.host.close(pooled, reason);
         }
-        self.follow(follow);
+        self.host.follow(follow);
     }
 
     /// Closes what is idle. Nothing is opened in its place before it is needed, or the reaper's next round.
     pub(super) fn close_idle(&self, reason: DiscardReason) {
-        let idle = self.state.lock().books.reap(Instant::now(), |_| Some(reason));
+        let now = Instant::now();
+        let idle = self.host.books().reap(self.id, now, |_| Some(reason));
         for (pooled, reason) in idle {
-            pooled.server.close();
-            self.events.emit(&Event::ServerClosed { reason });
+            self.host.close(pooled, reason);
         }
+        // Another pool may have waited for the room.
+        let follow = self.host.books().settle_others(now);
+        self.host.follow(follow);
     }
 
     /// Whether nothing would be lost without this pool.
     pub(super) fn is_disposable(&self, now: Instant) -> bool {
-        let state = self.state.lock();
-        let counts = state.books.counts();
-        counts.idle + counts.leased + counts.connecting + counts.waiting == 0
-            && now.saturating_duration_since(state.last_used) >= POOL_UNUSED
+        let books = self.host.books();
+        self.plan.keep == Keep::InUse
+            && books.counts(self.id) == Counts::default()
+            && self.is_unused(&books, now)
     }
 
-    /// Closes what is idle and turns away who waits; leased connections are closed at check-in.
-    pub(super) fn close(&self) {
-        let (idle, waiters) = self.state.lock().books.close();
-        for pooled in idle {
-            pooled.server.close();
-            self.events.emit(&Event::ServerClosed {
-                reason: DiscardReason::Shutdown,
-            });
-        }
-        turn_away(waiters, &PoolError::Closed);
+    fn is_unused(&self, books: &Books, now: Instant) -> bool {
+        let last_used = books.last_used(self.id);
+        last_used.is_none_or(|last_used| now.saturating_duration_since(last_used) >= POOL_UNUSED)
     }
 
     fn latest_parameters(&self) -> Option<Arc<Parameters>> {
-        self.state.lock().parameters.clone()
+        self.parameters.lock().clone()
     }
 
     async fn first_parameters(self: &Arc<Self>) -> Result<Arc<Parameters>, PoolError> {
-        let lease = match self.take_or_enqueue(None)? {
+        let lease = match self.take_or_enqueue(self.flow, None)? {
             Taken::Lease(lease) => lease,
             Taken::Waiting(waiting) => waiting.wait(self.plan.query_wait_timeout).await?,
         };
@@ -283,55 +317,46 @@ impl Pool {
         Ok(parameters)
     }
 
-    fn take_or_enqueue(self: &Arc<Self>, role: Option<&RoleName>) -> Result<Taken, PoolError> {
+    fn take_or_enqueue(self: &Arc<Self>, flow: FlowId, role: Option<&RoleName>) -> Result<Taken, PoolError> {
         loop {
             let now = Instant::now();
-            let mut state = self.state.lock();
-            if state.books.is_closed() {
-                return Err(PoolError::Closed);
-            }
-            state.last_used = now;
-            match state
-                .books
-                .checkout(now, |pooled| role.is_some() && pooled.server.last_role() == role)
-            {
-                Decision::Lease(mut pooled) => {
-                    drop(state);
+            let mut books = self.host.books();
+            match books.checkout(flow, now, |pooled| {
+                role.is_some() && pooled.server.last_role() == role
+            }) {
+                Decision::Lease(mut pooled, permit) => {
+                    drop(books);
                     match pooled.fault(now) {
-                        None => return Ok(Taken::Lease(Lease::new(self, pooled))),
+                        None => return Ok(Taken::Lease(Lease::new(self, pooled, permit))),
                         Some(reason) => {
                             pooled.server.close();
-                            self.forget(reason);
+                            self.forget(permit, reason);
                         }
                     }
                 }
                 Decision::Fail(error) => return Err(PoolError::Server(error)),
+                Decision::Closed => return Err(PoolError::Closed),
+                Decision::Shed => {
+                    drop(books);
+                    self.events.emit(&Event::WaitShed);
+                    return Err(PoolError::Overloaded);
+                }
                 Decision::Wait => {
                     let (waiter, answer) = oneshot::channel();
-                    let ticket = state.books.enqueue(waiter);
-                    let follow = state.books.settle(now);
-                    drop(state);
+                    let position = books.enqueue(flow, waiter);
+                    let follow = books.settle(self.id, now);
+                    drop(books);
                     // First the guard, then anything that could answer it.
-                    let waiting = Waiting::new(Arc::clone(self), ticket, answer);
-                    self.follow(follow);
+                    let waiting = Waiting::new(Arc::clone(self), position, answer);
+                    self.host.follow(follow);
                     return Ok(Taken::Waiting(waiting));
                 }
             }
         }
     }
 
-    /// Does what the books ask for. Never called under the lock.
-    fn follow(self: &Arc<Self>, follow: Follow<Waiter, Arc<ServerError>>) {
-        if let Some((waiters, error)) = follow.stranded {
-            turn_away(waiters, &PoolError::Server(error));
-        }
-        for _ in 0..follow.connects {
-            Attempt::start(Arc::clone(self));
-        }
-    }
-
     /// A login worked.
-    pub(super) fn connected(self: &Arc<Self>, server: ServerConn) {
+    pub(super) fn connected(&self, server: ServerConn) {
         let PoolKey {
             server: name,
             database,
@@ -346,34 +371,62 @@ impl Pool {
         let lifetime = self.plan.server_lifetime;
         let early = lifetime.mul_f64(rand::random::<f64>() / 10.0);
         let retire_at = server.opened_at().checked_add(lifetime.saturating_sub(early));
-        {
-            let mut state = self.state.lock();
-            state.books.connected();
-            state.parameters = Some(Arc::clone(server.parameters()));
+        *self.parameters.lock() = Some(Arc::clone(server.parameters()));
+        let now = Instant::now();
+        let mut books = self.host.books();
+        let left = books.connected(self.id, Pooled { server, retire_at }, now);
+        let follow = books.settle(self.id, now);
+        drop(books);
+        if let Some(pooled) = left {
+            self.host.close(pooled, DiscardReason::Shutdown);
         }
-        self.give(Pooled { server, retire_at });
+        self.host.follow(follow);
     }
 
     /// A login failed.
-    pub(super) fn connect_failed(self: &Arc<Self>, error: ServerError) {
+    pub(super) fn connect_failed(&self, error: ServerError) {
         let reason = error.to_string();
         self.events.emit(&Event::ServerConnectFailed {
             server: &self.key.server,
             reason: &reason,
         });
+        let blame = blame(&error);
         let now = Instant::now();
         let jitter = rand::random::<f64>();
-        let mut state = self.state.lock();
-        state.books.connect_failed(now, jitter, Arc::new(error));
-        let follow = state.books.settle(now);
-        drop(state);
-        self.follow(follow);
+        let mut books = self.host.books();
+        books.connect_failed(self.id, now, jitter, blame, Arc::new(error));
+        let follow = books.settle(self.id, now);
+        drop(books);
+        self.host.follow(follow);
     }
 }
 
-fn turn_away(waiters: Vec<Waiter>, error: &PoolError) {
-    for waiter in waiters {
-        // One that has gone needs no answer.
-        let _ = waiter.send(Err(error.clone()));
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut books = self.host.books();
+        books.exit(self.flow);
+        let idle = books.retire(self.id);
+        drop(books);
+        for pooled in idle {
+            self.host.close(pooled, DiscardReason::Shutdown);
+        }
+    }
+}
+
+/// Whether other pools of the server would fare alike.
+fn blame(error: &ServerError) -> Blame {
+    match error {
+        ServerError::Connect(_) | ServerError::Timeout(_) => Blame::Server,
+        // admin_shutdown, crash_shutdown, cannot_connect_now.
+        ServerError::Refused { sqlstate, .. } if matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03") => {
+            Blame::Server
+        }
+        ServerError::Refused { .. }
+        | ServerError::Lost(_)
+        | ServerError::Tls(_)
+        | ServerError::NoTls
+        | ServerError::Auth(_)
+        | ServerError::Setting { .. }
+        | ServerError::Protocol(_) => Blame::Pool,
     }
 }

@@ -1,4 +1,4 @@
-//! All pools, made when first asked for, and the reaper.
+//! All servers and pools, made when first asked for, and the reaper.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,20 +7,39 @@ use std::time::{Duration, Instant};
 use parking_lot::RwLock;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::base::limits::POOLS;
-use crate::base::{DatabaseName, DiscardReason, Drain, Events, Phase, ServerName};
+use crate::base::limits::{POOLS, WARM_POOLS};
+use crate::base::{DatabaseName, DiscardReason, Drain, Events, Phase, PlanName, ServerName, TenantName};
 use crate::server::Target;
 
-use super::accounting::Limits;
-use super::pool::{Held, Plan};
-use super::{LoginSettings, Pool, PoolError, PoolKey, PoolSnapshot, ServerSettings, Settings};
+use super::accounting::{PoolLimits, ServerLimits};
+use super::host::Host;
+use super::pool::{Held, Keep, Plan};
+use super::{Customer, LoginSettings, Pool, PoolError, PoolKey, PoolSnapshot, ServerSettings, Settings};
 
 /// Every pool by its key. Pools are made when first asked for and dropped when empty and forgotten.
 #[derive(Debug)]
 pub struct Pools {
     settings: Settings,
     events: Events,
+    hosts: HashMap<ServerName, Arc<Host>>,
     pools: RwLock<Table>,
+}
+
+/// How many connections and waiters a server has in all its pools, for metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSnapshot {
+    /// Which server.
+    pub server: ServerName,
+    /// Connections that nobody uses.
+    pub idle: usize,
+    /// Connections in use.
+    pub leased: usize,
+    /// Logins under way.
+    pub connecting: usize,
+    /// Clients that wait for a connection.
+    pub waiting: usize,
+    /// The most connections it may have; `None` without limit.
+    pub max: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -35,9 +54,15 @@ const REAPER_INTERVAL: Duration = Duration::from_secs(1);
 impl Pools {
     /// No pool yet.
     pub fn new(settings: Settings, events: Events) -> Arc<Self> {
+        let host = |(name, server): (&ServerName, &ServerSettings)| {
+            let limits = server_limits(&settings, server);
+            (name.clone(), Host::new(name.clone(), limits, events.clone()))
+        };
+        let hosts = settings.servers.iter().map(host).collect();
         Arc::new(Self {
             settings,
             events,
+            hosts,
             pools: RwLock::new(Table::Open(HashMap::new())),
         })
     }
@@ -48,6 +73,50 @@ impl Pools {
     /// [`PoolError::UnknownServer`], [`PoolError::UnknownLogin`], [`PoolError::TooManyPools`], and
     /// [`PoolError::Closed`] at shutdown.
     pub fn get(&self, key: &PoolKey) -> Result<Arc<Pool>, PoolError> {
+        self.get_or_make(key, Keep::InUse)
+    }
+
+    /// A session's hold on the pool for a key, on the account of its tenant, which has such a plan.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn enter(
+        &self,
+        key: &PoolKey,
+        tenant: Option<&TenantName>,
+        plan: Option<&PlanName>,
+    ) -> Result<Customer, PoolError> {
+        let share = match tenant {
+            Some(_) => self.settings.share(plan),
+            None => Default::default(),
+        };
+        Ok(self.get(key)?.customer(tenant, share))
+    }
+
+    /// Opens the smallest number of connections of these pools, at least one of each, in this order as far as
+    /// servers have room, and keeps them open. At most [`WARM_POOLS`] pools; those whose server or login is not
+    /// configured are left out.
+    ///
+    /// Must be called within a runtime, before the reaper runs.
+    pub fn keep_warm(&self, keys: impl IntoIterator<Item = PoolKey>) {
+        for key in keys.into_iter().take(WARM_POOLS) {
+            if let Ok(pool) = self.get_or_make(&key, Keep::Always) {
+                pool.tick(Instant::now(), Held::Yes);
+            }
+        }
+    }
+
+    /// The counts of every pool, in no order.
+    pub fn snapshot(&self) -> Vec<PoolSnapshot> {
+        self.held().iter().map(|(pool, _)| pool.snapshot()).collect()
+    }
+
+    /// The counts of every server, in no order.
+    pub fn servers(&self) -> Vec<ServerSnapshot> {
+        self.hosts.values().map(|host| host.snapshot()).collect()
+    }
+
+    fn get_or_make(&self, key: &PoolKey, keep: Keep) -> Result<Arc<Pool>, PoolError> {
         match &*self.pools.read() {
             Table::Closed => return Err(PoolError::Closed),
             Table::Open(pools) => {
@@ -56,8 +125,9 @@ impl Pools {
                 }
             }
         }
-        let server = self.settings.servers.get(&key.server);
-        let server = server.ok_or_else(|| PoolError::UnknownServer(key.server.clone()))?;
+        let unknown = || PoolError::UnknownServer(key.server.clone());
+        let server = self.settings.servers.get(&key.server).ok_or_else(unknown)?;
+        let host = self.hosts.get(&key.server).ok_or_else(unknown)?;
         let login = self.settings.logins.get(&key.login);
         let login = login.ok_or_else(|| PoolError::UnknownLogin(key.login.clone()))?;
         let Table::Open(pools) = &mut *self.pools.write() else {
@@ -67,7 +137,10 @@ impl Pools {
         if !pools.contains_key(key) && pools.len() >= POOLS {
             return Err(PoolError::TooManyPools);
         }
-        let make = || Pool::new(key.clone(), self.plan(server, login, key), self.events.clone());
+        let make = || {
+            let plan = self.plan(server, login, key, keep);
+            Pool::new(key.clone(), plan, Arc::clone(host), self.events.clone())
+        };
         Ok(Arc::clone(pools.entry(key.clone()).or_insert_with(make)))
     }
 
@@ -80,11 +153,6 @@ impl Pools {
                 pool.close_idle(DiscardReason::DatabaseChanges);
             }
         }
-    }
-
-    /// The counts of every pool, in no order.
-    pub fn snapshot(&self) -> Vec<PoolSnapshot> {
-        self.held().iter().map(|(pool, _)| pool.snapshot()).collect()
     }
 
     /// The reaper: every second it closes idle connections that are dead, past `server_lifetime` or
@@ -117,10 +185,9 @@ impl Pools {
 
     fn close(&self) {
         let closing = std::mem::replace(&mut *self.pools.write(), Table::Closed);
-        if let Table::Open(pools) = closing {
-            for pool in pools.values() {
-                pool.close();
-            }
+        drop(closing);
+        for host in self.hosts.values() {
+            host.shut();
         }
     }
 
@@ -142,9 +209,12 @@ impl Pools {
             .collect()
     }
 
-    fn plan(&self, server: &ServerSettings, login: &LoginSettings, key: &PoolKey) -> Plan {
+    fn plan(&self, server: &ServerSettings, login: &LoginSettings, key: &PoolKey, keep: Keep) -> Plan {
         let settings = &self.settings;
-        let limited = |duration: Duration| Some(duration).filter(|duration| !duration.is_zero());
+        let min = match keep {
+            Keep::InUse => settings.min_size(login),
+            Keep::Always => settings.min_size(login).max(1),
+        };
         Plan {
             target: Target {
                 endpoint: server.endpoint.clone(),
@@ -155,15 +225,35 @@ impl Pools {
                 connect_timeout: settings.server_connect_timeout,
                 prepared_statements: settings.server_prepared_statements,
             },
-            limits: Limits {
+            limits: PoolLimits {
                 max: settings.max_size(login),
-                min: settings.min_size(login),
+                min,
                 idle_timeout: limited(settings.server_idle_timeout),
                 login_retry: settings.server_login_retry,
+                access: login.access,
             },
             query_wait_timeout: limited(settings.query_wait_timeout),
             server_lifetime: settings.server_lifetime,
+            keep,
         }
+    }
+}
+
+/// A time limit where zero stands for none.
+fn limited(duration: Duration) -> Option<Duration> {
+    Some(duration).filter(|duration| !duration.is_zero())
+}
+
+fn server_limits(settings: &Settings, server: &ServerSettings) -> ServerLimits {
+    let budget = server.budget;
+    let max = budget.max_connections.unwrap_or(usize::MAX).max(1);
+    ServerLimits {
+        max,
+        // Of a budget something is left for end users.
+        reserved: budget.reserved_connections.min(max - 1),
+        logins: budget.max_concurrent_logins.max(1),
+        waiting: budget.max_waiting.unwrap_or(usize::MAX),
+        login_retry: settings.server_login_retry,
     }
 }
 
@@ -173,6 +263,7 @@ mod tests {
     use crate::base::limits::POOL_UNUSED;
     use crate::net::Endpoint;
 
+    use super::super::{Access, Budget, Share};
     use super::*;
 
     fn pools(min_pool_size: usize) -> Arc<Pools> {
@@ -182,10 +273,20 @@ mod tests {
             password: None,
             default_pool_size: Some(3),
             min_pool_size: None,
+            access: Access::EndUser,
         };
         let settings = Settings {
-            servers: HashMap::from([("main".into(), ServerSettings { endpoint, tls: None })]),
+            servers: HashMap::from([(
+                "main".into(),
+                ServerSettings {
+                    endpoint,
+                    tls: None,
+                    budget: Budget::default(),
+                },
+            )]),
             logins: HashMap::from([("app".into(), login)]),
+            plans: HashMap::new(),
+            default_share: Share::default(),
             default_pool_size: 20,
             min_pool_size,
             query_wait_timeout: Duration::from_secs(1),

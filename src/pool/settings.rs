@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{LoginName, Secret, ServerName};
+use crate::base::{LoginName, PlanName, Secret, ServerName};
 use crate::net::Endpoint;
 use crate::net::tls::Connector;
+
+use super::{Access, Share};
 
 /// Servers, logins, and how connections are shared. The names are PgBouncer's.
 #[derive(Clone, Debug)]
@@ -15,6 +17,10 @@ pub struct Settings {
     pub servers: HashMap<ServerName, ServerSettings>,
     /// The logins by name.
     pub logins: HashMap<LoginName, LoginSettings>,
+    /// What the tenants of each plan may have.
+    pub plans: HashMap<PlanName, Share>,
+    /// What tenants without a plan may have.
+    pub default_share: Share,
     /// Most server connections of one pool (server, database, login), unless its login says otherwise.
     /// Zero counts as one.
     pub default_pool_size: usize,
@@ -42,6 +48,32 @@ pub struct ServerSettings {
     pub endpoint: Endpoint,
     /// TLS to it; `None` for clear text.
     pub tls: Option<Arc<Connector>>,
+    /// How much of it may be used.
+    pub budget: Budget,
+}
+
+/// How much of a server all its pools together may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Most connections; `None` is without limit but the pools' own.
+    pub max_connections: Option<usize>,
+    /// How many of them are for trusted logins alone.
+    pub reserved_connections: usize,
+    /// Logins under way at one time. Zero counts as one.
+    pub max_concurrent_logins: usize,
+    /// Clients that may wait for its connections at one time; `None` is without limit.
+    pub max_waiting: Option<usize>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            max_connections: None,
+            reserved_connections: 0,
+            max_concurrent_logins: 16,
+            max_waiting: None,
+        }
+    }
 }
 
 /// One login.
@@ -55,9 +87,17 @@ pub struct LoginSettings {
     pub default_pool_size: Option<usize>,
     /// `min_pool_size` for pools of this login.
     pub min_pool_size: Option<usize>,
+    /// Whom it serves.
+    pub access: Access,
 }
 
 impl Settings {
+    /// What a tenant with such a plan may have.
+    pub(super) fn share(&self, plan: Option<&PlanName>) -> Share {
+        let own = plan.and_then(|plan| self.plans.get(plan));
+        own.copied().unwrap_or(self.default_share)
+    }
+
     /// The largest size of a login's pools.
     pub(super) fn max_size(&self, login: &LoginSettings) -> usize {
         login.default_pool_size.unwrap_or(self.default_pool_size).max(1)

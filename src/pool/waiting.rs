@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::base::Event;
+use crate::base::{Event, WaitReason};
 
-use super::accounting::Ticket;
+use super::accounting::{Position, Ticket};
 use super::{Lease, Pool, PoolError};
 
 /// Where the answer to a waiting client goes.
@@ -27,10 +27,15 @@ impl Waiting {
     /// Takes note of a place that was just got.
     pub(super) fn new(
         pool: Arc<Pool>,
-        ticket: Ticket,
+        position: Position,
         answer: oneshot::Receiver<Result<Lease, PoolError>>,
     ) -> Self {
-        pool.events().emit(&Event::WaitBegan);
+        let Position {
+            ticket,
+            place,
+            reason,
+        } = position;
+        pool.events().emit(&Event::WaitBegan { place, reason });
         Self { pool, ticket, answer }
     }
 
@@ -40,25 +45,32 @@ impl Waiting {
             None => (&mut self.answer).await,
             Some(limit) => match timeout(limit, &mut self.answer).await {
                 Ok(answer) => answer,
-                Err(_) => return self.leave().unwrap_or(Err(PoolError::WaitTimeout(limit))),
+                Err(_) => match self.leave() {
+                    (_, Some(answer)) => return answer,
+                    (reason, None) => {
+                        // Answered, and yet no answer: then it waited for its pool.
+                        let reason = reason.unwrap_or(WaitReason::Pool);
+                        return Err(PoolError::WaitTimeout { limit, reason });
+                    }
+                },
             },
         };
         // No answer at all: the pool is gone.
         answer.unwrap_or(Err(PoolError::Closed))
     }
 
-    /// Leaves the queue; an answer that arrived before is not lost.
-    fn leave(&mut self) -> Option<Result<Lease, PoolError>> {
-        self.pool.leave(self.ticket);
+    /// Leaves the queue and says what it waited for; an answer that arrived before is not lost.
+    fn leave(&mut self) -> (Option<WaitReason>, Option<Result<Lease, PoolError>>) {
+        let reason = self.pool.leave(self.ticket);
         // From here on a sender gets its lease back; what it sent before is taken out.
         self.answer.close();
-        self.answer.try_recv().ok()
+        (reason, self.answer.try_recv().ok())
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(Ok(lease)) = self.leave() {
+        if let (_, Some(Ok(lease))) = self.leave() {
             lease.put_back();
         }
         self.pool.events().emit(&Event::WaitEnded);

@@ -86,7 +86,7 @@ impl Session {
     /// the client does not have becomes one that the server does not have, so that the server says so when
     /// and where it should.
     pub(super) fn translate(&mut self, cleared: &Cleared, name: &StatementName) -> Result<Translated, Fault> {
-        let target = self.statement(name.name.as_bytes());
+        let target = self.cleared_statement(name.name.as_bytes())?;
         if let Some(target) = &target
             && target.action() != Some(&Action::Query)
         {

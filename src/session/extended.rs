@@ -3,18 +3,17 @@
 
 use std::sync::Arc;
 
+use super::Session;
 use super::effect::Effect;
-use super::inbound::{Inbound, Step};
+use super::inbound::Step;
 use super::link::{Asked, Block, Lost};
-use super::names::{NameChange, too_many};
+use super::names::NameChange;
 use super::statement;
 use super::warrant::Warrant;
-use super::{Session, Skipping};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared};
-use crate::wire::body::{self, BindNames, Named, Parse, Target};
+use crate::wire::body::{Named, Parse, Target};
 use crate::wire::encode;
-use crate::wire::frame::{HEAD_BYTES, Head};
 use crate::wire::replies::{Awaited, Delivery, Own};
 use crate::wire::tag::client as tag;
 
@@ -62,97 +61,6 @@ impl Session {
         Step::Consumed(0)
     }
 
-    /// Bind, as soon as its two names have come; its values pass unseen.
-    pub(super) fn begin_bind(&mut self, head: Head, rest: &[u8]) -> Step {
-        if self.copies() {
-            self.message_during_copy(tag::BIND);
-            self.inbound = Inbound::Drop(head.body_len);
-            return Step::Consumed(HEAD_BYTES);
-        }
-        let here = rest.get(..head.body_len).unwrap_or(rest);
-        let names = match body::bind_names(here) {
-            Ok(Some(names)) => names,
-            Ok(None) if here.len() < head.body_len => return Step::Blocked,
-            Ok(None) => {
-                self.inbound = Inbound::Drop(head.body_len);
-                self.bad_body(tag::BIND, body::BadBody("Bind has no terminated names"));
-                return Step::Consumed(HEAD_BYTES);
-            }
-            Err(bad) => {
-                self.inbound = Inbound::Drop(head.body_len);
-                self.bad_body(tag::BIND, bad);
-                return Step::Consumed(HEAD_BYTES);
-            }
-        };
-        let tail = head.body_len - names.consumed;
-        let step = match self.skipping {
-            Skipping::ToSync => Step::Consumed(0),
-            Skipping::No => self.bind(&names, tail, here),
-        };
-        match step {
-            Step::Consumed(_) => {
-                if !matches!(self.inbound, Inbound::Forward(_)) {
-                    self.inbound = Inbound::Drop(tail);
-                }
-                Step::Consumed(HEAD_BYTES + names.consumed)
-            }
-            other => other,
-        }
-    }
-
-    /// `here` is what has come of the body.
-    fn bind(&mut self, names: &BindNames<'_>, tail: usize, here: &[u8]) -> Step {
-        if !self.is_settled_for(None) {
-            return Step::Blocked;
-        }
-        let Some(statement) = self.statement(names.statement) else {
-            return self.refuse(unknown_statement(names.statement));
-        };
-        if let Some(step) = self.need_link() {
-            return step;
-        }
-        let Some(link) = &mut self.link else {
-            return Step::Lease;
-        };
-        if link.portals.len() >= limits::CLIENT_STATEMENTS {
-            return self.refuse(too_many("portals"));
-        }
-        if statement::is_session_command(statement.action()) {
-            link.heed_failure();
-            link.answer(Own::BindComplete, Effect::PortalChanged);
-            link.open_portal(names.portal, statement);
-            return Step::Consumed(0);
-        }
-        let now = match self.named_as_of_now(names.statement, &statement) {
-            Ok(now) => now,
-            Err(fault) => return self.refuse(fault),
-        };
-        // What only the login role may bind has to be here in full: nothing may come between.
-        let values = here.get(names.consumed..names.consumed + tail);
-        let as_login = statement.binds_as_login(tail);
-        if as_login && values.is_none() {
-            return Step::Blocked;
-        }
-        let warrant = self.warrant(statement.action());
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            if as_login {
-                link.leave_role();
-            }
-            let (server_name, used) = now.name_on(link, names.statement, warrant);
-            let bound = used.map_or(Effect::PortalChanged, Effect::Bound);
-            encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
-            link.expect(Awaited::Bind, Delivery::Forward, bound);
-            link.open_portal(names.portal, statement);
-            if let Some(values) = values.filter(|_| as_login) {
-                link.upstream.extend_from_slice(values);
-                link.return_to_role(self.identity.principal.role());
-            } else {
-                self.inbound = Inbound::Forward(tail);
-            }
-        }
-        Step::Consumed(0)
-    }
-
     /// Describe of a statement or a portal.
     pub(super) fn describe(&mut self, message: &Named<'_>) -> Step {
         match message.target {
@@ -162,8 +70,10 @@ impl Session {
     }
 
     fn describe_statement(&mut self, name: &[u8]) -> Step {
-        let Some(statement) = self.statement(name) else {
-            return self.refuse(unknown_statement(name));
+        let statement = match self.cleared_statement(name) {
+            Ok(Some(statement)) => statement,
+            Ok(None) => return self.refuse(unknown_statement(name)),
+            Err(fault) => return self.refuse(fault),
         };
         if statement::is_session_command(statement.action()) {
             self.answer(Own::NoParameters, Effect::None);
@@ -306,7 +216,7 @@ impl Session {
 
     // ---- shared steps -------------------------------------------------------------------------------
 
-    fn refuse(&mut self, fault: Fault) -> Step {
+    pub(super) fn refuse(&mut self, fault: Fault) -> Step {
         self.fail(fault);
         Step::Consumed(0)
     }
@@ -427,7 +337,7 @@ fn too_many_savepoints() -> Fault {
     ))
 }
 
-fn unknown_statement(name: &[u8]) -> Fault {
+pub(super) fn unknown_statement(name: &[u8]) -> Fault {
     let message = if name.is_empty() {
         "unnamed prepared statement does not exist".to_owned()
     } else {

@@ -41,6 +41,7 @@ pub(super) enum Step {
 impl Session {
     /// Translates as many of the client's messages as can be now.
     pub(super) fn take_turn(&mut self) -> Turn {
+        self.follow_policy();
         loop {
             if let Some(link) = self.link.as_mut().filter(|link| !link.takes_messages()) {
                 // A message that has begun is sent to its end, whatever the server says meanwhile: what

@@ -5,6 +5,8 @@
 //! has answered (`relay`). It leases a server connection with the first message that needs one and gives it
 //! back at the first ReadyForQuery outside a transaction.
 
+mod bind;
+mod bounds;
 mod cancel;
 mod command;
 mod effect;
@@ -46,7 +48,7 @@ use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault
 use crate::guard::{Guard, Policy, Script};
 use crate::identity::{Binding, BindingParts};
 use crate::net::{Inbox, Stream};
-use crate::pool::{Pool, Pools};
+use crate::pool::{Customer, Pools};
 use crate::server::Parameters;
 use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
@@ -109,7 +111,7 @@ pub struct Identity {
     /// Where its transactions run.
     pub route: Arc<Route>,
     /// The server connections it may use.
-    pub pool: Arc<Pool>,
+    pub pool: Customer,
     /// The identity settings' values.
     pub values: Vec<(String, String)>,
     /// Settings from the startup packet, names folded and in order, values as the server canonicalises them.
@@ -137,6 +139,9 @@ pub struct Session {
     client: Client,
     identity: Identity,
     policy: Arc<Policy>,
+    /// The guard's version when the policy was looked up.
+    policy_version: u64,
+    tally: bounds::Tally,
     opening: Opening,
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
@@ -209,11 +214,13 @@ impl Session {
         ticket: CancelTicket,
         drain: Drain,
     ) -> Self {
+        // The version first: a policy that changes in between is looked up again.
+        let policy_version = shared.guard.version();
         let policy = shared
             .guard
             .policy_in(identity.route.mode, identity.principal.role());
         let settings = SessionSettings::new(
-            identity.startup.clone(),
+            bounds::bounded(&identity.startup, &policy),
             Arc::clone(&identity.parameters),
             identity.route.search_path.clone(),
             identity.told.clone(),
@@ -228,6 +235,8 @@ impl Session {
                 leaves_by: None,
             },
             policy,
+            policy_version,
+            tally: bounds::Tally::default(),
             context: context_of(&identity, &settings),
             opening,
             settings,
@@ -304,6 +313,7 @@ impl Session {
             ClientEnd::Terminated | ClientEnd::Vanished => CheckIn::Discard(DiscardReason::ClientGone),
             ClientEnd::ServerGone => CheckIn::Discard(DiscardReason::ServerGone),
             ClientEnd::Expired | ClientEnd::Timeout => CheckIn::Discard(DiscardReason::Timeout),
+            ClientEnd::Ceiling => CheckIn::Discard(DiscardReason::Ceiling),
             ClientEnd::Shutdown => CheckIn::Discard(DiscardReason::Shutdown),
             ClientEnd::Refused | ClientEnd::ProtocolViolation | ClientEnd::CancelRequest => {
                 CheckIn::Discard(DiscardReason::ClientGone)

@@ -18,7 +18,7 @@ use crate::wire::replies::{Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
 /// How far the server's current frame has been passed on.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Frame {
     /// Bytes that are still to come, the head included.
     left: usize,
@@ -171,7 +171,12 @@ impl Session {
                     continue;
                 }
                 match self.begin_frame(rest, passing) {
-                    Ok(Some(frame)) => self.relay = frame,
+                    Ok(Some(frame)) => {
+                        self.relay = frame;
+                        if self.is_beyond_ceiling(frame.goes, rest) {
+                            return self.cut(passing);
+                        }
+                    }
                     Ok(None) => break,
                     Err(trouble) => return Err(self.server_broke(trouble, passing)),
                 }
@@ -197,10 +202,38 @@ impl Session {
         Ok(at)
     }
 
-    /// How many bytes of whole rows come first, and go to the client without another look.
+    /// Whether the frame that `rest` begins with takes an answer beyond what the policy lets it be.
+    fn is_beyond_ceiling(&mut self, goes: Goes, rest: &[u8]) -> bool {
+        let ceilings = self.policy.ceilings();
+        if ceilings.is_empty() || goes != Goes::ToClient {
+            return false;
+        }
+        match frame::head(rest) {
+            Ok(Some(head)) => self.tally.exceeds(ceilings, head),
+            _ => false,
+        }
+    }
+
+    /// Leaves the rest of an answer out, and gives up the server connection that it comes from.
+    fn cut(&mut self, passing: &mut Passing<'_>) -> Result<usize, ClientEnd> {
+        passing.flush(&mut self.client.outbox);
+        self.relay = Frame::default();
+        self.held.0.clear();
+        match self.cut_answer() {
+            Some(end) => Err(end),
+            None => Ok(passing.bytes.len()),
+        }
+    }
+
+    /// How many bytes of whole rows come first, and go to the client without another look. Where an answer has a
+    /// ceiling, each row is counted.
     fn rows_at(&self, rest: &[u8]) -> usize {
         match &self.link {
-            Some(link) if link.replies.passes_rows() && self.held.0.is_empty() => {
+            Some(link)
+                if link.replies.passes_rows()
+                    && self.held.0.is_empty()
+                    && self.policy.ceilings().is_empty() =>
+            {
                 frame::run_of(rest, [tag::DATA_ROW, tag::COPY_DATA])
             }
             Some(_) | None => 0,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::pending::Pending;
 use crate::base::limits;
+use crate::guard::Policy;
 use crate::server::Parameters;
 
 /// A client's settings and what it has been told of them.
@@ -111,6 +112,35 @@ impl SessionSettings {
     /// The transaction was rolled back.
     pub(crate) fn rollback(&mut self) {
         self.pending.clear();
+    }
+
+    /// The startup values have changed, and with them the policy. What the session has set itself stays, as far
+    /// as it keeps within the policy's time limits.
+    pub(crate) fn restart(&mut self, startup: Vec<(String, String)>, policy: &Policy) {
+        for (name, value) in std::mem::replace(&mut self.startup, startup) {
+            // What was not touched follows.
+            if find(&self.current, &name) == Some(&*value) {
+                let value = self.startup_value(&name).map(str::to_owned);
+                set(&mut self.current, &name, value);
+            }
+        }
+        let limited: Vec<_> = policy
+            .timeouts()
+            .in_force(|name| find(&self.current, name))
+            .collect();
+        for (name, value) in limited {
+            set(&mut self.current, name, Some(value));
+        }
+    }
+
+    /// The value of a setting among pairs in the order of their names.
+    pub(crate) fn value_of<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
+        find(pairs, name)
+    }
+
+    /// Puts a setting in its place among pairs in the order of their names.
+    pub(crate) fn put(pairs: &mut Vec<(String, String)>, name: &str, value: String) {
+        set(pairs, name, Some(value));
     }
 
     /// RESET ALL outside a transaction. Returns whether anything changed.
@@ -271,6 +301,37 @@ mod tests {
         );
         assert!(s.reset_all());
         assert_eq!(s.in_force().len(), 1);
+    }
+
+    #[test]
+    fn a_changed_policy_moves_what_the_session_has_not_set() {
+        let policy = Policy::parse("name = 'p'\nstatement_timeout = '5s'\nlock_timeout = '1s'").unwrap();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let mut s = settings();
+        s.change("statement_timeout".into(), Some("1min".into()));
+        s.change("datestyle".into(), Some("German".into()));
+        s.commit();
+        let startup = vec![
+            pair("lock_timeout", "1000ms"),
+            pair("statement_timeout", "5000ms"),
+            pair("timezone", "UTC"),
+        ];
+        s.restart(startup, &policy);
+        assert_eq!(
+            s.in_force(),
+            [
+                pair("datestyle", "German"),
+                pair("lock_timeout", "1000ms"),
+                pair("statement_timeout", "5000ms"),
+                pair("timezone", "UTC"),
+            ]
+        );
+        s.restart(vec![pair("timezone", "UTC")], &Policy::end_user());
+        assert_eq!(s.startup_value("lock_timeout"), None);
+        assert_eq!(
+            s.in_force(),
+            [pair("datestyle", "German"), pair("timezone", "UTC")]
+        );
     }
 
     #[test]

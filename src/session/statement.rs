@@ -113,6 +113,11 @@ impl Statement {
         self.context
     }
 
+    /// The policy that it was cleared under.
+    pub(crate) fn policy(&self) -> u64 {
+        self.script.policy()
+    }
+
     /// The PREPARE that makes a server connection know it; `None` if Parse does.
     pub(crate) fn command(&self) -> Option<String> {
         let command = self.command.as_ref()?;
@@ -280,6 +285,20 @@ impl StatementCache {
             .chain(types.iter().flat_map(|oid| oid.to_be_bytes()))
             .collect();
         Some(self.named(&query.script, &types, context))
+    }
+
+    /// The same statement with another verdict: the policy has changed.
+    pub(crate) fn judged_again(&self, statement: &Statement, script: Arc<Script>) -> Arc<Statement> {
+        let types = statement.prepared.types();
+        match statement.context {
+            Some(context) => self.shared(&script, types, context, || statement.command.clone()),
+            None => Arc::new(Statement {
+                prepared: self.prepared(types),
+                script,
+                command: statement.command.clone(),
+                context: None,
+            }),
+        }
     }
 
     /// The same text, parsed as it is read in another context; `None` means one that nobody else has.

@@ -1,5 +1,6 @@
 //! Looks up tenants and makes routes.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -8,9 +9,11 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::auth::Principal;
-use crate::base::{DatabaseName, PoolMode, RoleName, TenantName};
+use crate::base::{DatabaseName, PlanName, PoolMode, RoleName, TenantName};
 
-use super::{Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, TenantChoice, TenantNeed};
+use super::{
+    Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, Spot, TenantChoice, TenantNeed,
+};
 
 /// Routes kept at one time. Tenants in use at once stay well below it; a route costs some 300 bytes.
 const ROUTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8_191);
@@ -90,13 +93,43 @@ impl Directory {
 
     /// Where a tenant's data lives; `None` if no entry and no pattern places it.
     pub fn placement(&self, tenant: &TenantName) -> Option<Placement> {
-        if let Some(placement) = self.settings.tenants.get(tenant) {
-            return Some(placement.clone());
+        self.entry(tenant).map(|(placement, _)| placement)
+    }
+
+    /// Where sessions of the tenants with a rank go, by the logins and modes of all roles: the most important
+    /// tenant's first, each once.
+    pub fn ranked(&self) -> Vec<Spot> {
+        let mut spots = Vec::new();
+        let mut seen = HashSet::new();
+        for tenant in &self.settings.ranked {
+            let Some(placement) = self.placement(tenant) else {
+                continue;
+            };
+            let mut doors: Vec<Spot> = self
+                .settings
+                .roles
+                .values()
+                .map(|role| Spot {
+                    server: placement.server.clone(),
+                    database: placement.database.clone(),
+                    login: role.login.clone(),
+                    mode: self.mode(role, placement.pool_mode),
+                })
+                .filter(|spot| seen.insert(spot.clone()))
+                .collect();
+            doors.sort_by(|a, b| a.login.cmp(&b.login));
+            spots.extend(doors);
         }
-        self.settings
-            .patterns
-            .iter()
-            .find_map(|pattern| pattern.place(tenant.as_str()))
+        spots
+    }
+
+    /// A tenant's placement and plan.
+    fn entry(&self, tenant: &TenantName) -> Option<(Placement, Option<PlanName>)> {
+        if let Some(placement) = self.settings.tenants.get(tenant) {
+            return Some((placement.clone(), self.settings.plans.get(tenant).cloned()));
+        }
+        let mut patterns = self.settings.patterns.iter();
+        patterns.find_map(|pattern| Some((pattern.place(tenant.as_str())?, pattern.plan.clone())))
     }
 
     fn destination(
@@ -148,7 +181,7 @@ impl Directory {
     fn build(&self, key: &RouteKey, role: &RoleSettings, database: &str) -> Result<Route, RouteError> {
         match &key.destination {
             Destination::Tenant(tenant) => {
-                let placement = self.placement(tenant).ok_or_else(|| {
+                let (placement, plan) = self.entry(tenant).ok_or_else(|| {
                     if tenant.as_str() == database {
                         RouteError::UnknownDatabase(database.to_owned())
                     } else {
@@ -162,6 +195,7 @@ impl Directory {
                     login: role.login.clone(),
                     role: key.role.clone(),
                     tenant: Some(tenant.clone()),
+                    plan,
                     mode: self.mode(role, placement.pool_mode),
                 })
             }
@@ -177,6 +211,7 @@ impl Directory {
                     login: role.login.clone(),
                     role: key.role.clone(),
                     tenant: None,
+                    plan: None,
                     search_path: None,
                     mode: self.mode(role, shared.pool_mode),
                 })

@@ -13,11 +13,11 @@ pub use error::RouteError;
 pub use placement::{
     NAME_BYTES, PATTERN_NAME_BYTES, Pattern, Placement, Separation, TENANT_MARK, is_plain_name,
 };
-pub use route::Route;
+pub use route::{Route, Spot};
 
 use std::collections::HashMap;
 
-use crate::base::{DatabaseName, LoginName, PoolMode, RoleName, ServerName, TenantName};
+use crate::base::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, ServerName, TenantName};
 
 /// Everything the directory knows. Checked by `config`; the directory fails closed on what slips through.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,10 @@ pub struct Settings {
     pub databases: HashMap<DatabaseName, SharedDatabase>,
     /// What each role may do here. A role that is not listed gets no route.
     pub roles: HashMap<RoleName, RoleSettings>,
+    /// The plans of listed tenants that have one; those of a pattern have the pattern's.
+    pub plans: HashMap<TenantName, PlanName>,
+    /// Listed tenants whose server connections are opened at start-up, the most important first.
+    pub ranked: Vec<TenantName>,
     /// The mode of sessions for which neither role nor place states one.
     pub pool_mode: PoolMode,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::{DatabaseName, PoolMode, ServerName};
+use crate::base::{DatabaseName, PlanName, PoolMode, ServerName};
 
 /// Longest name Postgres keeps, in bytes (`NAMEDATALEN - 1`, pg_config_manual.h). It cuts longer ones
 /// silently, and two tenants whose names share the first 63 bytes would then share a database.
@@ -66,6 +66,8 @@ pub struct Pattern {
     pub prefix: Box<str>,
     /// The placement, with [`TENANT_MARK`] in the names of database and schema where the tenant's name goes.
     pub template: Placement,
+    /// The plan of its tenants.
+    pub plan: Option<PlanName>,
 }
 
 impl Pattern {
@@ -133,6 +135,7 @@ mod tests {
                 separation,
                 pool_mode: None,
             },
+            plan: None,
         }
     }
 

@@ -33,7 +33,7 @@ impl Observe for Recorder {
             Event::ServerOpened { .. } => "opened".into(),
             Event::ServerClosed { reason } => format!("closed {}", reason.as_str()),
             Event::ServerConnectFailed { .. } => "connect failed".into(),
-            Event::WaitBegan => "wait began".into(),
+            Event::WaitBegan { .. } => "wait began".into(),
             Event::WaitEnded => "wait ended".into(),
             other => format!("{other:?}"),
         };

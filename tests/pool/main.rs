@@ -22,7 +22,9 @@ use std::time::{Duration, Instant};
 
 use portcullis::base::{Events, RoleName, Secret};
 use portcullis::net::Endpoint;
-use portcullis::pool::{LoginSettings, Pool, PoolKey, Pools, ServerSettings, Settings};
+use portcullis::pool::{
+    Access, Budget, LoginSettings, Pool, PoolKey, Pools, ServerSettings, Settings, Share,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -34,10 +36,20 @@ fn settings(endpoint: Endpoint, user: &str, size: usize) -> Settings {
         password,
         default_pool_size: None,
         min_pool_size: None,
+        access: Access::EndUser,
     };
     Settings {
-        servers: HashMap::from([("main".into(), ServerSettings { endpoint, tls: None })]),
+        servers: HashMap::from([(
+            "main".into(),
+            ServerSettings {
+                endpoint,
+                tls: None,
+                budget: Budget::default(),
+            },
+        )]),
         logins: HashMap::from([("main".into(), login)]),
+        plans: HashMap::new(),
+        default_share: Share::default(),
         default_pool_size: size,
         min_pool_size: 0,
         query_wait_timeout: 10 * SECOND,

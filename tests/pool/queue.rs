@@ -96,7 +96,7 @@ async fn waiting_is_bounded() {
     let lease = pool.checkout(&role("r")).await.unwrap();
     let began = Instant::now();
     let error = pool.checkout(&role("r")).await.unwrap_err();
-    assert!(matches!(error, PoolError::WaitTimeout(_)));
+    assert!(matches!(error, PoolError::WaitTimeout { .. }));
     assert_eq!(Fault::from(&error).sqlstate, SqlState::TOO_MANY_CONNECTIONS);
     assert!((Duration::from_millis(300)..2 * SECOND).contains(&began.elapsed()));
     assert_eq!(pool.snapshot().waiting, 0);

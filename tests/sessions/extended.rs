@@ -655,3 +655,30 @@ fn stale_statements_heal_where_the_client_learns_the_new_shape() {
     assert!(gone[0].starts_with("ErrorResponse ERROR 42P01"), "{gone:?}");
     assert_eq!(b.value("SELECT who()"), crate::ALICE);
 }
+
+/// As many parameters as Bind can count, in a statement of almost a megabyte.
+#[test]
+fn sixty_five_thousand_parameters() {
+    let stack = Stack::start(&StackOptions::pool(1));
+    let mut client = stack.login(&alice());
+    let list: Vec<String> = (1..=65_535).map(|n| format!("${n}::int")).collect();
+    let padding = " ".repeat(200_000);
+    let sql = format!("SELECT cardinality(ARRAY[{}]){padding}", list.join(", "));
+    let values = vec![Some(&b"7"[..]); 65_535];
+    for name in ["", "many"] {
+        client.send(
+            &[
+                parse(name, &sql, &[]),
+                bind("", name, &values),
+                execute("", 0),
+                sync(),
+            ]
+            .concat(),
+        );
+        let frames = client.until_ready();
+        let row = frames.iter().find(|frame| frame.tag == b'D');
+        let row = row.unwrap_or_else(|| panic!("{:?}", frames.iter().map(render).collect::<Vec<_>>()));
+        assert_eq!(row.row(), [Some("65535".to_owned())]);
+    }
+    assert_eq!(client.value("SELECT who()"), ALICE);
+}

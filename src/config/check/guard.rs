@@ -1,17 +1,17 @@
 //! `[guard]`: policies and limits of statements.
 
-use std::path::Path;
-
 use crate::guard::{Limits, Policy, Settings};
 use crate::identity;
 
+use super::super::policy_file::{PolicyFile, Unusable};
 use super::super::raw::{Item, Section};
-use super::super::{Mistake, files, suggest};
+use super::super::suggest;
 use super::roles::Roles;
 
 /// The policies: built in and from files.
 pub(super) struct Policies {
     all: Vec<Policy>,
+    pub(super) files: Vec<PolicyFile>,
     default_policy: String,
     cache_bytes: u64,
     reserved_prefixes: Vec<String>,
@@ -21,9 +21,10 @@ pub(super) fn policies(top: &Section<'_>) -> Policies {
     let guard = top.section("guard");
     let mut all = vec![Policy::end_user(), Policy::read_only(), Policy::trusted()];
     let mut from_files: Vec<String> = Vec::new();
+    let mut files = Vec::new();
     guard.or("policies", Vec::new(), |item| Some(item.texts()));
     for item in guard.get("policies").iter().flat_map(Item::elements) {
-        let Some(policy) = policy_file(&item) else {
+        let Some((file, policy)) = policy_file(&item) else {
             continue;
         };
         let name = policy.name().to_owned();
@@ -33,10 +34,12 @@ pub(super) fn policies(top: &Section<'_>) -> Policies {
         // A file's policy takes the place of the one built in under that name.
         all.retain(|other| other.name() != name);
         all.push(policy);
+        files.push(file);
         from_files.push(name);
     }
     let mut policies = Policies {
         all,
+        files,
         default_policy: "end_user".to_owned(),
         cache_bytes: guard.count("cache_bytes", 32 << 20, 0, 1 << 40) as u64,
         reserved_prefixes: guard.or("reserved_prefixes", Vec::new(), |item| {
@@ -120,26 +123,16 @@ fn prefix(item: &Item<'_>) -> Option<String> {
     Some(prefix.to_owned())
 }
 
-fn policy_file(item: &Item<'_>) -> Option<Policy> {
-    let path = item.path()?;
-    match files::read_text(&path, files::SMALL) {
-        Ok(text) => parse(item, &path, &text),
-        Err(message) => {
+fn policy_file(item: &Item<'_>) -> Option<(PolicyFile, Policy)> {
+    match PolicyFile::load(&item.path()?) {
+        Ok(read) => Some(read),
+        Err(Unusable::Unreadable(message)) => {
             item.mistake(message);
             None
         }
-    }
-}
-
-fn parse(item: &Item<'_>, path: &Path, text: &str) -> Option<Policy> {
-    match Policy::parse(text) {
-        Ok(policy) => Some(policy),
-        Err(mistakes) => {
+        Err(Unusable::Mistaken(mistakes)) => {
             for mistake in mistakes {
-                item.note_mistake(Mistake {
-                    key: mistake.key,
-                    ..Mistake::of_file(path, mistake.message)
-                });
+                item.note_mistake(mistake);
             }
             None
         }

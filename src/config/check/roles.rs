@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::base::{LoginName, PoolMode, RoleName};
-use crate::pool::LoginSettings;
+use crate::pool::{Access, LoginSettings};
 use crate::tenant::{NAME_BYTES, RoleSettings, TenantChoice};
 
 use super::super::raw::{Item, Section};
@@ -111,6 +111,16 @@ impl Roles {
     /// The name of a role's policy.
     pub(super) fn policy(&self, role: &RoleName) -> Option<&str> {
         self.0.get(role).map(|role| role.policy.as_str())
+    }
+
+    /// Notes which logins serve trusted roles.
+    pub(super) fn mark_trusted(&self, logins: &mut HashMap<LoginName, LoginSettings>, policies: &Policies) {
+        let trusted = self.0.values().filter(|role| policies.is_trusted(&role.policy));
+        for login in trusted.filter_map(|role| role.login.as_ref()) {
+            if let Some(login) = logins.get_mut(login) {
+                login.access = Access::Trusted;
+            }
+        }
     }
 
     /// The roles that are had with a client certificate alone.

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::base::{LoginName, PoolMode, ServerName};
 use crate::net::Endpoint;
-use crate::pool::{LoginSettings, ServerSettings, Settings};
+use crate::pool::{Access, Budget, LoginSettings, ServerSettings, Settings};
 
 use super::super::raw::{Item, Section};
 use super::super::secret;
-use super::{pool_mode, postgres_name, tls};
+use super::{plans, pool_mode, postgres_name, tls};
 
 /// Longest path of a Unix socket (`sun_path` of sockaddr_un on Linux, less its terminator).
 const SOCKET_PATH_BYTES: usize = 107;
@@ -34,7 +34,13 @@ pub(super) fn servers(top: &Section<'_>) -> HashMap<ServerName, ServerSettings> 
             let host = section.required("host", host).unwrap_or_default();
             let endpoint = endpoint(&section, host, u16::try_from(port).unwrap_or_default());
             let tls = tls::server(&section, &endpoint);
-            Some((ServerName::new(name), ServerSettings { endpoint, tls }))
+            let budget = budget(&section);
+            let server = ServerSettings {
+                endpoint,
+                tls,
+                budget,
+            };
+            Some((ServerName::new(name), server))
         })
         .collect()
 }
@@ -63,10 +69,35 @@ pub(super) fn logins(top: &Section<'_>) -> HashMap<LoginName, LoginSettings> {
                     password,
                     default_pool_size,
                     min_pool_size,
+                    // Until the roles are known.
+                    access: Access::EndUser,
                 },
             ))
         })
         .collect()
+}
+
+/// How much of a server may be used.
+fn budget(section: &Section<'_>) -> Budget {
+    let some = |count: usize| Some(count).filter(|count| *count > 0);
+    let max_connections = some(section.count("max_connections", 0, 0, POOL_SIZE));
+    let reserved_connections = section.count("reserved_connections", 0, 0, POOL_SIZE);
+    match max_connections {
+        Some(max) if reserved_connections >= max => {
+            section.mistake("reserved_connections", "must be less than max_connections");
+        }
+        None if reserved_connections > 0 => section.mistake(
+            "reserved_connections",
+            "needs max_connections: without it there is nothing to keep a part of",
+        ),
+        Some(_) | None => {}
+    }
+    Budget {
+        max_connections,
+        reserved_connections,
+        max_concurrent_logins: section.count("max_concurrent_logins", 16, 1, 1_000),
+        max_waiting: some(section.count("max_waiting", 0, 0, 1_000_000)),
+    }
 }
 
 /// Sizes and times, and the mode of sessions for which nothing else says one.
@@ -76,8 +107,11 @@ pub(super) fn pool(
     logins: HashMap<LoginName, LoginSettings>,
 ) -> (Settings, PoolMode) {
     let pool = top.section("pool");
+    let plans = plans::plans(top, &pool);
     let mode = pool.or("pool_mode", PoolMode::Transaction, pool_mode);
     let settings = Settings {
+        plans: plans.named,
+        default_share: plans.default,
         default_pool_size: pool.count("default_pool_size", 20, 1, POOL_SIZE),
         min_pool_size: pool.count("min_pool_size", 0, 0, POOL_SIZE),
         query_wait_timeout: pool.time_or_zero("query_wait_timeout", 30),

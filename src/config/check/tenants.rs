@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use crate::base::{DatabaseName, ServerName, TenantName};
+use crate::base::{DatabaseName, PlanName, ServerName, TenantName};
 use crate::identity;
-use crate::pool::ServerSettings;
+use crate::pool::{self, ServerSettings, Share};
 use crate::tenant::{Pattern, Separation, Settings, SharedDatabase, TenantNeed};
 
 use super::super::files;
@@ -19,12 +19,17 @@ use super::{pool_mode, postgres_name, unknown_name};
 
 type Servers = HashMap<ServerName, ServerSettings>;
 
+/// The last rank.
+const RANK: usize = 1_000_000;
+
 /// Tenants, patterns and shared databases, of the configuration and of the tenants file; without roles.
-pub(super) fn directory(top: &Section<'_>, servers: &Servers, claim: TenantClaim) -> Settings {
+pub(super) fn directory(top: &Section<'_>, pool: &pool::Settings, claim: TenantClaim) -> Settings {
     let section = top.section("tenants");
     let mut reader = Reader {
-        servers,
+        servers: &pool.servers,
+        plans: &pool.plans,
         claim,
+        ranks: Vec::new(),
         settings: Settings::default(),
         occupants: Occupants::default(),
         entries: 0,
@@ -34,7 +39,14 @@ pub(super) fn directory(top: &Section<'_>, servers: &Servers, claim: TenantClaim
         section.maybe("file", Item::text);
         reader.read_file(&item);
     }
-    let settings = reader.settings;
+    reader
+        .ranks
+        .sort_unstable_by(|a, b| (a.0, a.1.as_str()).cmp(&(b.0, b.1.as_str())));
+    let ranked = reader.ranks.into_iter().map(|(_, tenant)| tenant).collect();
+    let settings = Settings {
+        ranked,
+        ..reader.settings
+    };
     overlap::patterns_keep_out(top, &settings);
     if reader.entries == 0 {
         top.mistake(
@@ -77,6 +89,8 @@ pub(super) fn shared_is_told_apart(top: &Section<'_>, directory: &Settings, iden
 /// Reads entries into one directory, from whatever file they come.
 struct Reader<'a> {
     servers: &'a Servers,
+    plans: &'a HashMap<PlanName, Share>,
+    ranks: Vec<(usize, TenantName)>,
     claim: TenantClaim,
     settings: Settings,
     occupants: Occupants,
@@ -164,6 +178,8 @@ impl Reader<'_> {
         let name = entry.need("name").and_then(|item| item.text());
         let server = server(entry, self.servers);
         let place = placement(entry, server, Kind::Tenant(name.as_deref()));
+        let plan = self.plan(entry);
+        let rank = entry.get("rank").and_then(|item| item.count(1, RANK));
         let (Some(name), Some(place)) = (name, place) else {
             return;
         };
@@ -176,6 +192,12 @@ impl Reader<'_> {
             return;
         }
         self.occupants.move_in(entry, &tenant, &place);
+        if let Some(plan) = plan {
+            self.settings.plans.insert(tenant.clone(), plan);
+        }
+        if let Some(rank) = rank {
+            self.ranks.push((rank, tenant.clone()));
+        }
         self.settings.tenants.insert(tenant, place);
     }
 
@@ -183,6 +205,7 @@ impl Reader<'_> {
         let matches = entry.need("match").and_then(|item| prefix(&item));
         let server = server(entry, self.servers);
         let template = placement(entry, server, Kind::Pattern);
+        let plan = self.plan(entry);
         let (Some(prefix), Some(template)) = (matches, template) else {
             return;
         };
@@ -197,7 +220,25 @@ impl Reader<'_> {
                 format!("never matches: \"{}*\" comes before it", before.prefix),
             );
         }
-        self.settings.patterns.push(Pattern { prefix, template });
+        self.settings.patterns.push(Pattern {
+            prefix,
+            template,
+            plan,
+        });
+    }
+
+    /// The plan that is named, if any.
+    fn plan(&self, entry: &Section<'_>) -> Option<PlanName> {
+        let item = entry.get("plan")?;
+        let name = item.text()?;
+        match self.plans.get_key_value(name.as_str()) {
+            // The same allocation for every tenant.
+            Some((known, _)) => Some(known.clone()),
+            None => {
+                unknown_name(&item, "plans", &name, self.plans.keys().map(PlanName::as_str));
+                None
+            }
+        }
     }
 }
 

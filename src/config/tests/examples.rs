@@ -57,6 +57,47 @@ fn the_smallest_configuration_has_defaults() {
 }
 
 #[test]
+fn tenants_have_plans_and_ranks() {
+    let fleet = "plan = \"gold\"\nrank = 2\n[[tenants.tenant]]\nname = \"globex\"\nrank = 1\n\
+                 [[tenants.pattern]]\nmatch = \"t_*\"\nplan = \"small\"\n\
+                 [plans.gold]\nweight = 4\nfloor = 2\n[plans.small]\ncap = 3\nburst = 1\n\
+                 [pool]\nmax_tenant_server_conn = 10";
+    let config = parse(&format!("{SMALL}{fleet}")).unwrap();
+    let ranked: Vec<&str> = config.tenants.ranked.iter().map(TenantName::as_str).collect();
+    assert_eq!(ranked, ["globex", "acme"]);
+    let directory = Directory::new(config.tenants.clone());
+    let plan = |tenant: &str| {
+        let tenants = [TenantName::from(tenant)];
+        let route = directory
+            .route_for(&"authenticated".into(), &tenants, tenant)
+            .unwrap();
+        route.plan.as_ref().map(ToString::to_string)
+    };
+    assert_eq!(plan("acme").as_deref(), Some("gold"));
+    assert_eq!(plan("globex"), None);
+    assert_eq!(plan("t_1").as_deref(), Some("small"));
+    let pool = &config.pool;
+    assert_eq!(
+        (
+            pool.plans["gold"].cap,
+            pool.plans["small"].cap,
+            pool.default_share.cap
+        ),
+        (Some(10), Some(3), Some(10))
+    );
+    let default = parse(&format!("{SMALL}[plans.default]\ncap = 7")).unwrap();
+    assert_eq!(default.pool.default_share.cap, Some(7));
+}
+
+#[test]
+fn only_logins_of_trusted_roles_are_trusted() {
+    let config = shipped("portcullis.toml");
+    let access = |login: &str| config.pool.logins[login].access;
+    assert_eq!(access("app"), crate::pool::Access::EndUser);
+    assert_eq!(access("service"), crate::pool::Access::Trusted);
+}
+
+#[test]
 fn the_documented_configuration_loads() {
     let config = shipped("portcullis.toml");
     assert_eq!(config.warnings, []);

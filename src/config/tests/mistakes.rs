@@ -35,6 +35,61 @@ fn values_of_a_wrong_type_or_size() {
 }
 
 #[test]
+fn budgets_and_plans() {
+    let main = (
+        "host = \"db.example.com\"",
+        "host = \"db.example.com\"\nreserved_connections = 5",
+    );
+    expect(
+        main,
+        "",
+        &["servers.main.reserved_connections: needs max_connections"],
+    );
+    expect(
+        (main.0, &format!("{}\nmax_connections = 5", main.1)),
+        "",
+        &["servers.main.reserved_connections: must be less than max_connections"],
+    );
+    expect((main.0, &format!("{}\nmax_connections = 6", main.1)), "", &[]);
+    expect(
+        (
+            main.0,
+            "host = \"db\"\nmax_concurrent_logins = 0\nmax_waiting = -1",
+        ),
+        "",
+        &[
+            "servers.main.max_concurrent_logins: must be from 1",
+            "servers.main.max_waiting: must be from 0",
+        ],
+    );
+    added(
+        "[plans.a]\nweight = 0\nfloor = 3\ncap = 2\nburst = true\nquota = 1",
+        &[
+            "plans.a.weight: must be from 1 to 1000",
+            "plans.a.burst: must be a whole number",
+            "plans.a.floor: is more than the cap",
+            "plans.a.quota: unknown key; known here: burst, cap, floor, weight",
+        ],
+    );
+    added(
+        "[plans.a]\nburst = 1\n[plans.b]\nfloor = 9\n[pool]\nmax_tenant_server_conn = 8",
+        &["plans.b.floor: is more than the cap"],
+    );
+    added("[plans.a]\nburst = 1", &["plans.a.burst: needs a cap"]);
+    added(
+        "plan = \"gold\"",
+        &["tenants.tenant[0].plan: there is no [plans.gold]; there is none"],
+    );
+    added(
+        "plan = \"god\"\nrank = 0\n[plans.gold]",
+        &[
+            "tenants.tenant[0].plan: there is no [plans.god]; did you mean \"gold\"?",
+            "tenants.tenant[0].rank: must be from 1",
+        ],
+    );
+}
+
+#[test]
 fn times_and_choices() {
     added(
         "[listen]\nclient_login_timeout = 0",

@@ -48,7 +48,7 @@ keywords! {
     Tables = "tables", Tablespace = "tablespace", Temp = "temp", Temporary = "temporary", Then = "then",
     Time = "time", To = "to", Transaction = "transaction", Treat = "treat", Truncate = "truncate",
     Uescape = "uescape", Uncommitted = "uncommitted", Unlisten = "unlisten", Update = "update",
-    Using = "using", Vacuum = "vacuum", Values = "values", View = "view", With = "with", Work = "work",
+    Using = "using", Vacuum = "vacuum", Values = "values", View = "view", Where = "where", With = "with", Work = "work",
     Write = "write", Xml = "xml", Zone = "zone",
 }
 

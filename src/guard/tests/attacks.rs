@@ -159,6 +159,21 @@ fn functions_are_called_in_more_ways_than_one() {
         SELECT treat (1 AS "pg_advisory_lock")
         SELECT U&"pg\005fadvisory_lock"(1)
         SELECT pg_advisory_unlock_all() FROM t
+        SELECT g.pg_advisory_lock FROM generate_series(1, 9) g
+        SELECT g.pg_advisory_lock FROM generate_series(1, 9) AS g (n)
+        SELECT generate_series.pg_advisory_lock FROM generate_series(1, 9)
+        SELECT 1 FROM generate_series(1, 9) g WHERE "g" . /**/ U&"pg\005fadvisory_lock" IS NULL
+        SELECT (SELECT g.pg_advisory_lock FROM generate_series(1, 9) g) FROM t g
+        SELECT "coalesce".pg_advisory_lock FROM coalesce(1::bigint)
+        SELECT int8.pg_advisory_lock FROM CAST('1' AS int8)
+        SELECT pg_advisory_lock.pg_advisory_lock FROM unnest(ARRAY[1]) pg_advisory_lock, pg_advisory_lock.t
+        SELECT g.pg_advisory_lock FROM ROWS FROM (generate_series(1, 2)) AS g
+        SELECT g.pg_advisory_lock FROM t, LATERAL abs(t.id) g
+        SELECT g.pg_advisory_lock FROM t JOIN generate_series(1, 2) g ON true
+        SELECT x.g.pg_advisory_lock FROM generate_series(1, 9) g
+        SELECT 1 IS DISTINCT FROM g.pg_advisory_lock FROM generate_series(1, 9) g
+        SELECT substring('x' FROM g.pg_advisory_lock) FROM generate_series(1, 9) g
+        SELECT 1 FROM generate_series(1, 9) g JOIN t ON t.a = 1 AND g.pg_advisory_lock IS NULL FOR NO KEY UPDATE
         SELECT pg_advisory_unlock(1)
         "#,
     );
@@ -168,6 +183,13 @@ fn functions_are_called_in_more_ways_than_one() {
         SELECT query_to_xml('select 1', true, true, '')
         SELECT * FROM ts_stat('SELECT 1')
         SELECT ('SELECT 1'::text).ts_stat
+        SELECT g.ts_stat FROM unnest(ARRAY['SELECT 1']) g
+        SELECT g.ts_stat FROM unnest(ARRAY['SELECT 1']) WITH ORDINALITY AS g
+        SELECT current_user.ts_stat FROM current_user
+        SELECT u.ts_stat FROM current_user u
+        UPDATE t SET a = g.ts_stat FROM unnest(ARRAY['SELECT 1']) g
+        INSERT INTO t SELECT 1 FROM unnest(ARRAY['x']) excluded WHERE excluded.ts_stat IS NULL
+        MERGE INTO t USING unnest(ARRAY['x']) g ON g.ts_stat = 1 WHEN MATCHED THEN DELETE
         SELECT ts_rewrite(a, 'SELECT 1')
         SELECT dblink('x', 'y')
         SELECT * FROM crosstab('x') AS t(a int)
@@ -262,7 +284,6 @@ fn what_transaction_pooling_cannot_keep() {
     let texts = lines(
         r#"
         LISTEN c
-        UNLISTEN c
         CREATE TEMP TABLE t (a int)
         CREATE LOCAL TEMPORARY VIEW v AS SELECT 1
         SELECT 1 INTO TEMP t

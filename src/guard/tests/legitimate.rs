@@ -59,6 +59,15 @@ const LEGITIMATE: &str = r#"
         (SELECT 1) UNION (SELECT 2)
         SELECT role, set_config, session, "drop" FROM set_config AS role WHERE role.set_config = 'DROP TABLE'
         SELECT t.set_config FROM t
+        SELECT l.lo_orderkey, l.http_status, app.log.http_method FROM lineorder l, app.log ORDER BY l.lo_tax
+        SELECT x.http_status FROM (SELECT 200 AS http_status) x JOIN app.http_log h ON h.http_status = x.http_status
+        SELECT * FROM a, app.http_log
+        WITH r AS (SELECT 1 AS lo_tax) SELECT r.lo_tax FROM r
+        UPDATE app.log SET http_status = 1 WHERE log.http_method = 'GET' RETURNING log.http_status
+        INSERT INTO log (http_status) VALUES (1) ON CONFLICT (id) DO UPDATE SET http_status = excluded.http_status
+        INSERT INTO log AS l (http_status) VALUES (1) RETURNING l.http_status
+        DELETE FROM log USING app.hits h WHERE h.http_status = log.http_status
+        SELECT o.http_status FROM log o, generate_series(1, 2) n
         INSERT INTO set_config (role, session) VALUES ('a', 'b')
         INSERT INTO public.lo_import (a) VALUES (1)
         COPY set_config (a) FROM STDIN
@@ -163,6 +172,7 @@ fn each_statement_has_its_action() {
             "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;",
             vec![Query, CloseAll, UnlistenAll, ResetAll],
         ),
+        ("UNLISTEN c; UNLISTEN \"C\"", vec![UnlistenAll, UnlistenAll]),
         ("DISCARD ALL", vec![DiscardAll]),
         (
             "DEALLOCATE ALL; DEALLOCATE PREPARE ALL",

@@ -6,7 +6,7 @@ use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, Changes, CopyIn, Healing, Known, Lost, Modes, Shapes};
+use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Modes, Shapes};
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
@@ -162,15 +162,7 @@ impl Session {
                 return Ok(Goes::Nowhere);
             }
             TransactionStatus::Idle => {
-                link.act_as_login();
-                link.in_block = false;
-                link.block = Block::None;
-                link.block_ahead = Block::None;
-                link.portals.clear();
-                link.modes = Modes::Unset;
-                link.changes = Changes::None;
-                link.lost = Lost::Nothing;
-                link.context = Some(self.context);
+                link.forget_transaction(self.context);
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
                 }

@@ -32,6 +32,7 @@ fn directory() -> Directory {
         patterns: vec![Pattern {
             prefix: "proj_".into(),
             template: placement("fleet_{tenant}", Separation::Database),
+            plan: Some("fleet".into()),
         }],
         databases: [
             ("app".into(), shared("app_db", TenantNeed::Required)),
@@ -43,6 +44,8 @@ fn directory() -> Directory {
             ("service".into(), role("service", TenantChoice::Any)),
         ]
         .into(),
+        plans: [("acme".into(), "gold".into())].into(),
+        ranked: vec!["globex".into(), "acme".into()],
         pool_mode: PoolMode::Transaction,
     })
 }
@@ -254,4 +257,23 @@ fn the_role_decides_the_mode_before_the_place_and_both_before_the_default() {
     assert_eq!(mode(Transaction, Some(Session), Some(Transaction)), Transaction);
     assert_eq!(mode(Session, Some(Transaction), None), Transaction);
     assert_eq!(mode(Transaction, None, Some(Session)), Session);
+}
+
+#[test]
+fn ranked_tenants_come_in_order_and_each_spot_once() {
+    let spots: Vec<(String, String)> = directory()
+        .ranked()
+        .into_iter()
+        .map(|spot| (spot.database.to_string(), spot.login.to_string()))
+        .collect();
+    let spot = |database: &str, login: &str| (database.to_owned(), login.to_owned());
+    assert_eq!(
+        spots,
+        [
+            spot("app_db", "app"),
+            spot("app_db", "service"),
+            spot("acme_db", "app"),
+            spot("acme_db", "service")
+        ]
+    );
 }

@@ -1,0 +1,68 @@
+//! `[plans]`: what tenants may have of a server's connections.
+
+use std::collections::HashMap;
+
+use crate::base::PlanName;
+use crate::pool::Share;
+
+use super::super::raw::Section;
+
+/// What `[plans]` says.
+pub(super) struct Plans {
+    pub(super) named: HashMap<PlanName, Share>,
+    /// Of tenants without a plan.
+    pub(super) default: Share,
+}
+
+/// The plan of tenants that name none, where there is one of this name.
+const DEFAULT: &str = "default";
+
+/// Most times one tenant may weigh as much as another.
+const WEIGHT: usize = 1_000;
+
+/// Most connections a plan may speak of.
+const CONNECTIONS: usize = 10_000;
+
+/// Reads the plans; one with a mistake keeps its name.
+pub(super) fn plans(top: &Section<'_>, pool: &Section<'_>) -> Plans {
+    let cap = some(pool.count("max_tenant_server_conn", 0, 0, CONNECTIONS));
+    let without = Share {
+        cap,
+        ..Share::default()
+    };
+    let named: HashMap<PlanName, Share> = top
+        .named("plans")
+        .into_iter()
+        .filter_map(|(name, item)| Some((PlanName::new(name), plan(&item.section()?, cap))))
+        .collect();
+    let default = named.get(DEFAULT).copied().unwrap_or(without);
+    Plans { named, default }
+}
+
+fn plan(section: &Section<'_>, default_cap: Option<usize>) -> Share {
+    let weight = section.count("weight", 1, 1, WEIGHT);
+    let floor = section.count("floor", 0, 0, CONNECTIONS);
+    let given = section.maybe("cap", |item| item.count(0, CONNECTIONS));
+    let cap = given.map_or(default_cap, some);
+    let burst = section.count("burst", 0, 0, CONNECTIONS);
+    if cap.is_some_and(|cap| floor > cap) {
+        section.mistake(
+            "floor",
+            "is more than the cap (its own, or max_tenant_server_conn of [pool])",
+        );
+    }
+    if burst > 0 && cap.is_none() {
+        section.mistake("burst", "needs a cap to go beyond");
+    }
+    Share {
+        weight: u32::try_from(weight).unwrap_or(u32::MAX),
+        floor,
+        cap,
+        burst,
+    }
+}
+
+/// A limit where 0 stands for none.
+fn some(count: usize) -> Option<usize> {
+    Some(count).filter(|count| *count > 0)
+}

@@ -1,0 +1,83 @@
+//! Which role has which policy.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::policy::Policy;
+use crate::base::{PoolMode, RoleName};
+
+/// The policies by name, and the names of roles' policies.
+#[derive(Debug)]
+pub(super) struct Roles {
+    policies: HashMap<String, InMode>,
+    by_role: HashMap<RoleName, String>,
+    default_policy: String,
+}
+
+/// One policy, as it is in each mode.
+#[derive(Clone, Debug)]
+struct InMode {
+    transaction: Arc<Policy>,
+    session: Arc<Policy>,
+}
+
+impl InMode {
+    fn new(policy: Policy) -> Self {
+        Self {
+            session: Arc::new(policy.in_session_mode()),
+            transaction: Arc::new(policy),
+        }
+    }
+}
+
+impl Roles {
+    /// A policy that is named but missing is replaced by one that allows nothing, as is one that is missing later.
+    pub(super) fn new(
+        policies: Vec<Policy>,
+        by_role: HashMap<RoleName, String>,
+        default_policy: String,
+    ) -> Self {
+        let mut roles = Self {
+            policies: HashMap::new(),
+            by_role,
+            default_policy,
+        };
+        let named: Vec<String> = roles
+            .by_role
+            .values()
+            .chain([&roles.default_policy])
+            .cloned()
+            .collect();
+        for name in named {
+            roles.put(Policy::nothing(&name));
+        }
+        for policy in policies {
+            roles.put(policy);
+        }
+        roles
+    }
+
+    /// Puts a policy in the place of the one of its name.
+    pub(super) fn put(&mut self, policy: Policy) {
+        self.policies
+            .insert(policy.name().to_owned(), InMode::new(policy));
+    }
+
+    /// The policy of that name, as it is in transaction mode.
+    pub(super) fn named(&self, name: &str) -> Option<Arc<Policy>> {
+        let policy = self.policies.get(name)?;
+        Some(Arc::clone(&policy.transaction))
+    }
+
+    /// The policy of a role: its own, or the default.
+    pub(super) fn of(&self, mode: PoolMode, role: &RoleName) -> Arc<Policy> {
+        let name = self.by_role.get(role).unwrap_or(&self.default_policy);
+        let Some(policy) = self.policies.get(name) else {
+            return Arc::new(Policy::nothing(name));
+        };
+        Arc::clone(match mode {
+            PoolMode::Transaction => &policy.transaction,
+            PoolMode::Session => &policy.session,
+        })
+    }
+}

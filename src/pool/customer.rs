@@ -1,0 +1,48 @@
+//! One session's way to server connections, on its tenant's account.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::base::RoleName;
+
+use super::accounting::FlowId;
+use super::{Lease, Pool, PoolError};
+
+/// A session's hold on its pool: what it checks out counts for its tenant. As long as there is one, the
+/// tenant's floor is kept.
+#[derive(Debug)]
+pub struct Customer {
+    pool: Arc<Pool>,
+    flow: FlowId,
+}
+
+impl Customer {
+    pub(super) fn new(pool: Arc<Pool>, flow: FlowId) -> Self {
+        Self { pool, flow }
+    }
+
+    /// Gets a server connection for a transaction under `role`, as [`Pool::checkout`] does, in the tenant's turn.
+    ///
+    /// # Errors
+    /// As [`Pool::checkout`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe, as [`Pool::checkout`].
+    pub async fn checkout(&self, role: &RoleName) -> Result<Lease, PoolError> {
+        self.pool.checkout_for(self.flow, role).await
+    }
+}
+
+impl Deref for Customer {
+    type Target = Arc<Pool>;
+
+    fn deref(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+}
+
+impl Drop for Customer {
+    fn drop(&mut self) {
+        self.pool.exit(self.flow);
+    }
+}

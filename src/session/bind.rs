@@ -1,0 +1,110 @@
+//! Bind: a portal of the client's for a statement of the server's.
+
+use super::effect::Effect;
+use super::extended::unknown_statement;
+use super::inbound::{Inbound, Step};
+use super::names::too_many;
+use super::statement;
+use super::{Session, Skipping};
+use crate::base::limits;
+use crate::wire::body::{self, BindNames};
+use crate::wire::encode;
+use crate::wire::frame::{HEAD_BYTES, Head};
+use crate::wire::replies::{Awaited, Delivery, Own};
+use crate::wire::tag::client as tag;
+
+impl Session {
+    /// Bind, as soon as its two names have come; its values pass unseen.
+    pub(super) fn begin_bind(&mut self, head: Head, rest: &[u8]) -> Step {
+        if self.copies() {
+            self.message_during_copy(tag::BIND);
+            self.inbound = Inbound::Drop(head.body_len);
+            return Step::Consumed(HEAD_BYTES);
+        }
+        let here = rest.get(..head.body_len).unwrap_or(rest);
+        let names = match body::bind_names(here) {
+            Ok(Some(names)) => names,
+            Ok(None) if here.len() < head.body_len => return Step::Blocked,
+            Ok(None) => {
+                self.inbound = Inbound::Drop(head.body_len);
+                self.bad_body(tag::BIND, body::BadBody("Bind has no terminated names"));
+                return Step::Consumed(HEAD_BYTES);
+            }
+            Err(bad) => {
+                self.inbound = Inbound::Drop(head.body_len);
+                self.bad_body(tag::BIND, bad);
+                return Step::Consumed(HEAD_BYTES);
+            }
+        };
+        let tail = head.body_len - names.consumed;
+        let step = match self.skipping {
+            Skipping::ToSync => Step::Consumed(0),
+            Skipping::No => self.bind(&names, tail, here),
+        };
+        match step {
+            Step::Consumed(_) => {
+                if !matches!(self.inbound, Inbound::Forward(_)) {
+                    self.inbound = Inbound::Drop(tail);
+                }
+                Step::Consumed(HEAD_BYTES + names.consumed)
+            }
+            other => other,
+        }
+    }
+
+    /// `here` is what has come of the body.
+    fn bind(&mut self, names: &BindNames<'_>, tail: usize, here: &[u8]) -> Step {
+        if !self.is_settled_for(None) {
+            return Step::Blocked;
+        }
+        let statement = match self.cleared_statement(names.statement) {
+            Ok(Some(statement)) => statement,
+            Ok(None) => return self.refuse(unknown_statement(names.statement)),
+            Err(fault) => return self.refuse(fault),
+        };
+        if let Some(step) = self.need_link() {
+            return step;
+        }
+        let Some(link) = &mut self.link else {
+            return Step::Lease;
+        };
+        if link.portals.len() >= limits::CLIENT_STATEMENTS {
+            return self.refuse(too_many("portals"));
+        }
+        if statement::is_session_command(statement.action()) {
+            link.heed_failure();
+            link.answer(Own::BindComplete, Effect::PortalChanged);
+            link.open_portal(names.portal, statement);
+            return Step::Consumed(0);
+        }
+        let now = match self.named_as_of_now(names.statement, &statement) {
+            Ok(now) => now,
+            Err(fault) => return self.refuse(fault),
+        };
+        // What only the login role may bind has to be here in full: nothing may come between.
+        let values = here.get(names.consumed..names.consumed + tail);
+        let as_login = statement.binds_as_login(tail);
+        if as_login && values.is_none() {
+            return Step::Blocked;
+        }
+        let warrant = self.warrant(statement.action());
+        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+            if as_login {
+                link.leave_role();
+            }
+            let (server_name, used) = now.name_on(link, names.statement, warrant);
+            let bound = used.map_or(Effect::PortalChanged, Effect::Bound);
+            encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
+            link.expect(Awaited::Bind, Delivery::Forward, bound);
+            link.open_portal(names.portal, statement);
+            match values.filter(|_| as_login) {
+                Some(values) => {
+                    link.upstream.extend_from_slice(values);
+                    link.return_to_role(self.identity.principal.role());
+                }
+                None => self.inbound = Inbound::Forward(tail),
+            }
+        }
+        Step::Consumed(0)
+    }
+}

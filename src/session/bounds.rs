@@ -1,0 +1,207 @@
+//! What the policy bounds while statements run: the size of an answer, and how long things may take. Also how a
+//! session comes to follow a policy that was changed.
+
+use std::sync::Arc;
+
+use super::inbound::Inbound;
+use super::link::{Batch, Block, CopyIn};
+use super::settings::SessionSettings;
+use super::statement::Statement;
+use super::{Session, Skipping};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, PoolMode, SqlState};
+use crate::guard::{Ceilings, Policy};
+use crate::wire::encode::TransactionStatus;
+use crate::wire::frame::{HEAD_BYTES, Head};
+use crate::wire::tag::server as tag;
+
+/// Rows that the client was given of the statement that runs now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Tally {
+    /// Takes note of a message for the client. Returns whether it goes beyond the ceilings.
+    ///
+    /// A portal that is read in pieces is one statement; with its completion the next one begins.
+    pub(super) fn exceeds(&mut self, ceilings: Ceilings, head: Head) -> bool {
+        match head.tag {
+            tag::DATA_ROW | tag::COPY_DATA => {
+                self.rows += 1;
+                self.bytes += (HEAD_BYTES + head.body_len) as u64;
+                ceilings.rows.is_some_and(|most| self.rows > most)
+                    || ceilings.bytes.is_some_and(|most| self.bytes > most)
+            }
+            tag::COMMAND_COMPLETE | tag::READY => {
+                *self = Self::default();
+                false
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Session {
+    /// An answer has grown beyond the policy's ceiling: the server connection is closed, which cancels what it
+    /// runs. Outside a transaction block the session goes on; a block is lost with its connection, and with it
+    /// the session ends. Returns the end, if it is one.
+    pub(super) fn cut_answer(&mut self) -> Option<ClientEnd> {
+        let link = self.link.take()?;
+        self.ticket.slot().end();
+        self.tally = Tally::default();
+        self.names.clear();
+        self.captured = None;
+        self.settings.rollback();
+        // A session that keeps its connection is nothing without it.
+        let goes_on = self.identity.route.mode == PoolMode::Transaction
+            && link.block != Block::Clients
+            && link.block_ahead != Block::Clients
+            && link.copy_in == CopyIn::No
+            && !matches!(self.inbound, Inbound::Forward(_));
+        let is_synced = link.batch == Batch::Synced || link.script.is_some();
+        link.lease.check_in(CheckIn::Discard(DiscardReason::Ceiling));
+        self.idle_since = tokio::time::Instant::now();
+        let fault = too_much(&self.policy);
+        if !goes_on {
+            self.say(&Fault::fatal(fault.0, fault.1).with_hint(HINT));
+            return Some(ClientEnd::Ceiling);
+        }
+        self.say(&Fault::error(fault.0, fault.1).with_hint(HINT));
+        if is_synced {
+            self.skipping = Skipping::No;
+            self.say_ready(TransactionStatus::Idle);
+        } else {
+            self.skipping = Skipping::ToSync;
+        }
+        None
+    }
+
+    /// Takes the role's policy anew if policies were changed. Called between transactions alone.
+    pub(super) fn follow_policy(&mut self) {
+        let version = self.shared.guard.version();
+        let is_between = self.link.as_ref().is_none_or(|link| link.is_clean());
+        if version == self.policy_version || !is_between {
+            return;
+        }
+        self.policy_version = version;
+        let role = self.identity.principal.role();
+        let policy = self.shared.guard.policy_in(self.identity.route.mode, role);
+        if policy.id() == self.policy.id() {
+            return;
+        }
+        self.policy = policy;
+        // The message at hand is judged anew.
+        self.judged = None;
+        self.settings
+            .restart(bounded(&self.identity.startup, &self.policy), &self.policy);
+        self.rebind();
+    }
+
+    /// The statement that a name means, judged again if it was cleared under a policy that has changed since.
+    ///
+    /// # Errors
+    ///
+    /// It may not run any more.
+    pub(super) fn cleared_statement(&mut self, name: &[u8]) -> Result<Option<Arc<Statement>>, Fault> {
+        let Some(statement) = self.statement(name) else {
+            return Ok(None);
+        };
+        if statement.policy() == self.policy.id() {
+            return Ok(Some(statement));
+        }
+        let script = self.judge(statement.sql().as_bytes())?;
+        let again = self.shared.statements.judged_again(&statement, script);
+        let kept = if name.is_empty() {
+            self.unnamed.as_mut()
+        } else {
+            self.statements.get_mut(name)
+        };
+        if let Some(kept) = kept {
+            *kept = Arc::clone(&again);
+        }
+        Ok(Some(again))
+    }
+}
+
+const HINT: &str =
+    "Ask for fewer rows, with LIMIT or in pages. If the statement wrote, look whether it took effect.";
+
+fn too_much(policy: &Policy) -> (SqlState, String) {
+    let Ceilings { rows, bytes } = policy.ceilings();
+    let parts = [
+        rows.map(|rows| format!("{rows} rows")),
+        bytes.map(|bytes| format!("{bytes} bytes")),
+    ];
+    let most: Vec<String> = parts.into_iter().flatten().collect();
+    let message = format!(
+        "a statement may return at most {} under the policy \"{}\"",
+        most.join(" or "),
+        policy.name()
+    );
+    (SqlState::CONFIGURATION_LIMIT_EXCEEDED, message)
+}
+
+/// A session's startup settings within the policy's time limits, names in order.
+pub(super) fn bounded(startup: &[(String, String)], policy: &Policy) -> Vec<(String, String)> {
+    let mut settings = startup.to_vec();
+    for (name, value) in policy
+        .timeouts()
+        .in_force(|name| SessionSettings::value_of(startup, name))
+    {
+        SessionSettings::put(&mut settings, name, value);
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_and_bytes_are_counted_by_statement() {
+        let ceilings = Ceilings {
+            rows: Some(2),
+            bytes: Some(40),
+        };
+        let mut tally = Tally::default();
+        let mut exceeds = |tag, body_len| tally.exceeds(ceilings, Head { tag, body_len });
+        assert!(!exceeds(tag::DATA_ROW, 5) && !exceeds(tag::COPY_DATA, 5));
+        assert!(exceeds(tag::DATA_ROW, 5));
+        assert!(
+            !exceeds(tag::PORTAL_SUSPENDED, 0) && exceeds(tag::DATA_ROW, 5),
+            "one statement in pieces"
+        );
+        assert!(!exceeds(tag::COMMAND_COMPLETE, 9));
+        assert!(!exceeds(tag::DATA_ROW, 35) && exceeds(tag::DATA_ROW, 0));
+    }
+
+    #[test]
+    fn startup_values_are_kept_within_the_limits_and_in_order() {
+        let policy = Policy::parse(
+            "name = 'p'\nstatement_timeout = '30s'\nlock_timeout = '2s'\n\
+             idle_in_transaction_session_timeout = '1min'",
+        )
+        .unwrap();
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs
+                .iter()
+                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+                .collect()
+        };
+        let startup = pairs(&[
+            ("datestyle", "ISO"),
+            ("lock_timeout", "0"),
+            ("statement_timeout", "1s"),
+        ]);
+        assert_eq!(
+            bounded(&startup, &policy),
+            pairs(&[
+                ("datestyle", "ISO"),
+                ("idle_in_transaction_session_timeout", "60000ms"),
+                ("lock_timeout", "2000ms"),
+                ("statement_timeout", "1000ms"),
+            ])
+        );
+    }
+}
