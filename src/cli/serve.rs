@@ -1,10 +1,8 @@
 //! `portcullis serve`: the proxy, until a signal ends it.
 
 use std::io::{self, Write};
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -36,10 +34,7 @@ pub struct ServeOptions {
 ///
 /// Not cancel safe: dropped, it cuts off everybody.
 pub async fn run(options: ServeOptions) -> ExitCode {
-    // On a thread that then ends: a large directory of tenants is read with several times the memory that is
-    // kept, and a thread's free memory goes back to the system only with the thread or its next use.
-    let loaded = thread::scope(|scope| scope.spawn(|| load(&options.config)).join());
-    let config = match loaded.unwrap_or_else(|panic| resume_unwind(panic)) {
+    let config = match load(&options.config) {
         Ok(config) => config,
         Err(code) => return code,
     };

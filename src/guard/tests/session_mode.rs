@@ -14,7 +14,6 @@ fn kept(role: &str, text: &str) -> String {
 fn what_needs_a_connection_of_ones_own_works_in_session_mode_alone() {
     for (text, end_user, trusted) in [
         ("LISTEN c", "42501", "ok"),
-        ("UNLISTEN c", "ok", "ok"),
         ("CREATE TEMP TABLE t (a int)", "42501", "ok"),
         ("SELECT 1 AS a INTO TEMP t", "42501", "ok"),
         ("CREATE VIEW pg_temp.v AS SELECT 1", "42501", "ok"),
