@@ -121,7 +121,7 @@ pub(crate) enum Known {
 
 /// Who the server takes the next statement to be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ActsAs {
+pub(crate) enum ActsAs {
     /// The login role: nothing has been put into force.
     Login,
     /// The role of a binding, unless its transaction has ended since.
@@ -212,7 +212,7 @@ pub(crate) struct Link {
     /// The binding in force, as far as the messages sent so far say.
     pub(crate) bound: Option<Bound>,
     /// Who the server may take statements to be of when the binding is put into force.
-    acts_as: ActsAs,
+    pub(crate) acts_as: ActsAs,
     /// Whether the server has confirmed that the binding is in force: then an error cannot undo it.
     pub(crate) binding_is: Known,
     /// Whether a transaction block is open, as far as the messages sent so far say.
