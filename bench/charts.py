@@ -32,6 +32,7 @@ def draw_all(report: dict, folder: Path) -> list[Path]:
         "memory": ("Memory per idle client in KiB (shorter is better)", memory_bars(report), 1),
         "fairness": ("A quiet tenant's 99th percentile in ms (shorter is better)", fairness_bars(report), 2),
     }
+    folder.mkdir(exist_ok=True)
     written = []
     for name, (title, groups, digits) in charts.items():
         if groups:

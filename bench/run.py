@@ -9,7 +9,8 @@
 Each workload is run in interleaved rounds (A B C A B C …), so that a slow minute of the machine hits every
 target alike; the table shows medians. Throughput is noisy on a small machine, where pgbench, server and
 proxy share the cores; the proxy's CPU per transaction is the steady figure. Prints Markdown, writes JSON to
-bench/results/latest.json. Needs Linux, Python 3.9, PostgreSQL's server programs with pgbench, and PgBouncer.
+bench/results/latest.json and charts to bench/charts. Needs Linux, Python 3.9, openssl, PostgreSQL's server programs with
+pgbench, and PgBouncer.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ from targets import PgBouncer, Portcullis, Postgres, SetupError, Target, chown, 
 from wire import Session, WireError
 from workloads import BEGIN_AS_USER, TARGETS, TODOS_PER_TENANT, WORKLOADS, Workload
 
-RESULTS = Path(__file__).resolve().parent / "results" / "latest.json"
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "latest.json"
+CHARTS = HERE / "charts"
 WARM_UP_SECONDS = 1
 TRACED_SECONDS = 3
 HANDSHAKES = 500
@@ -162,7 +165,7 @@ def measure_all(options: argparse.Namespace, binaries: Path, targets: dict[str, 
         measure_bulk(options, binaries / "psql", targets, folder, report)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    draw_all(report, RESULTS.parent)
+    draw_all(report, CHARTS)
 
 
 def measure_bulk(
