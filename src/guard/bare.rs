@@ -55,6 +55,12 @@ fn is_one_setting(rest: &Statement<'_>) -> bool {
         && rest.len() == at + 7
 }
 
+/// Whether the statement asks for the last value that its connection has drawn from a sequence: another client's,
+/// on a connection that clients share. By name, wherever it stands.
+pub(super) fn reads_sequences(statement: &Statement<'_>) -> bool {
+    (0..statement.len()).any(|at| matches!(statement.name(at), Some("lastval" | "currval")))
+}
+
 /// Where the call whose parenthesis is at `open` ends, if its arguments are all constants or parameters.
 fn behind_arguments(statement: &Statement<'_>, open: usize) -> Option<usize> {
     if !statement.is_punct(open, b'(') {

@@ -1,6 +1,6 @@
 //! The rules for one statement.
 
-use super::bare::only_sets;
+use super::bare::{only_sets, reads_sequences};
 use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility};
 use super::denial::Denial;
@@ -29,6 +29,8 @@ pub(super) struct Allowed {
     pub(super) edits: Vec<MakeLocal>,
     /// See [`only_sets`].
     pub(super) only_sets: bool,
+    /// See [`reads_sequences`].
+    pub(super) reads_sequences: bool,
 }
 
 impl Rules<'_> {
@@ -73,6 +75,7 @@ impl Rules<'_> {
             action,
             edits,
             only_sets: only_sets(statement),
+            reads_sequences: reads_sequences(statement),
         })
     }
 

@@ -61,6 +61,7 @@ pub struct Cleared {
     action: Action,
     class: StatementClass,
     only_sets: bool,
+    reads_sequences: bool,
     prepared: Option<PreparedQuery>,
 }
 
@@ -84,6 +85,7 @@ impl Cleared {
             action: allowed.action,
             class: allowed.class,
             only_sets: allowed.only_sets,
+            reads_sequences: allowed.reads_sequences,
             prepared: None,
         }
     }
@@ -103,6 +105,7 @@ impl Cleared {
             action: Action::Query,
             edits: Vec::new(),
             only_sets: false,
+            reads_sequences: self.reads_sequences,
         };
         let query = Self::new(Arc::clone(&text), 0..text.len(), query);
         let script = Arc::new(Script::new(policy, text, vec![query]));
@@ -144,6 +147,11 @@ impl Cleared {
     /// then be bound as the login role: where `set_config` is revoked from everybody else, nobody else can.
     pub fn only_sets(&self) -> bool {
         self.only_sets
+    }
+
+    /// Whether it names `lastval` or `currval`, which tell what the connection has drawn from sequences.
+    pub fn reads_sequences(&self) -> bool {
+        self.reads_sequences
     }
 }
 

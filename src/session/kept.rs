@@ -70,7 +70,11 @@ impl Session {
             return false;
         };
         self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
-        self.link = Some(Box::new(Link::new(*lease, self.context)));
+        self.link = Some(Box::new(Link::new(
+            *lease,
+            self.context,
+            self.identity.route.mode,
+        )));
         true
     }
 

@@ -14,7 +14,7 @@ use super::portals::Portals;
 use super::settings::decides_meaning;
 use super::statement::Statement;
 use super::wording::Wording;
-use crate::base::limits;
+use crate::base::{PoolMode, limits};
 use crate::guard::Script;
 use crate::identity::Bound;
 use crate::pool::Lease;
@@ -128,6 +128,19 @@ pub(crate) enum ActsAs {
     MaybeRole,
 }
 
+/// Whose the last values are that the server connection has drawn from sequences (`lastval`, `currval`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sequences {
+    /// Maybe another client's: to be forgotten ahead of a transaction block.
+    Others,
+    /// The same, and the next statement asks for them: to be forgotten with the next prelude.
+    Wanted,
+    /// This client's, as far as the messages sent so far say.
+    Own,
+    /// This client's alone for as long as its session lasts.
+    Kept,
+}
+
 /// What a batch has asked of the server, as far as giving the connection back is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -213,6 +226,8 @@ pub(crate) struct Link {
     pub(crate) bound: Option<Bound>,
     /// Who the server may take statements to be of when the binding is put into force.
     pub(crate) acts_as: ActsAs,
+    /// What a statement that asks for it would find drawn from sequences.
+    pub(crate) sequences: Sequences,
     /// Whether the server has confirmed that the binding is in force: then an error cannot undo it.
     pub(crate) binding_is: Known,
     /// Whether a transaction block is open, as far as the messages sent so far say.
@@ -247,7 +262,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// Takes a lease on an idle server connection.
-    pub(crate) fn new(lease: Lease, context: u64) -> Self {
+    pub(crate) fn new(lease: Lease, context: u64, mode: PoolMode) -> Self {
         Self {
             lease,
             context: Some(context),
@@ -262,6 +277,10 @@ impl Link {
             asked: Asked::Nothing,
             bound: None,
             acts_as: ActsAs::Login,
+            sequences: match mode {
+                PoolMode::Session => Sequences::Kept,
+                PoolMode::Transaction => Sequences::Others,
+            },
             binding_is: Known::Predicted,
             in_block: false,
             block: Block::None,
@@ -425,6 +444,13 @@ impl Link {
         self.changes = Changes::None;
         self.lost = Lost::Nothing;
         self.context = Some(context);
+    }
+
+    /// An error has come: whether the values of others were forgotten is unknown.
+    pub(crate) fn doubt_sequences(&mut self) {
+        if self.sequences != Sequences::Kept {
+            self.sequences = Sequences::Others;
+        }
     }
 
     /// The transaction ends, or may have ended: the next statement puts the identity into force again.

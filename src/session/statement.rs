@@ -365,6 +365,8 @@ pub(crate) const WRITE_SETTING_AND_RETURN: &str =
 /// Back to the login role, which alone may call `set_config` in a hardened
 /// database. Only ever sent right ahead of a statement that becomes a role again or fails with its transaction.
 pub(crate) const LEAVE_ROLE: &str = "SET ROLE NONE";
+/// Forgets what other clients have drawn from sequences on a connection that is shared.
+pub(crate) const DISCARD_SEQUENCES: &str = "DISCARD SEQUENCES";
 /// As the login role: becomes a role for the rest of the transaction.
 pub(crate) const RETURN_TO_ROLE: &str = "SELECT pg_catalog.set_config('role', $1, true)";
 

@@ -46,7 +46,7 @@ impl Session {
         match leased {
             Ok(lease) => {
                 self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
-                self.link = Some(Box::new(Link::new(lease, self.context)));
+                self.link = Some(Box::new(Link::new(lease, self.context, self.identity.route.mode)));
                 Ok(())
             }
             Err(error) => {

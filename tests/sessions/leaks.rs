@@ -419,3 +419,50 @@ fn startup_options() {
         }
     }
 }
+
+#[test]
+fn what_was_drawn_from_sequences() {
+    for postgres in VERSIONS {
+        let Some(stack) = Stack::try_start(&StackOptions {
+            postgres,
+            ..StackOptions::pool(1)
+        }) else {
+            continue;
+        };
+        let mut one = stack.login(&alice());
+        let mut other = stack.login(&bob());
+        let draw = "SELECT nextval('tickets')";
+        let undefined = "55000";
+        let batch = |sql: &str| [parse("", sql, &[]), bind("", "", &[]), execute("", 0), sync()].concat();
+        // By itself, in a block that draws nothing, in a string, by the extended protocol, prepared in SQL.
+        assert_eq!(one.query(draw).map(|_| ()).err().map(|e| e.sqlstate()), None);
+        assert_eq!(other.sqlstate("SELECT lastval()"), undefined);
+        assert_eq!(other.sqlstate("SELECT currval('tickets')"), undefined);
+        assert_eq!(other.sqlstate("SELECT U&\"last\\0076al\"()"), undefined);
+        one.query(draw).unwrap();
+        assert_eq!(other.sqlstate("SELECT 1; SELECT lastval()"), undefined);
+        one.query(draw).unwrap();
+        other.send(&batch("SELECT lastval()"));
+        let frames = other.until_ready();
+        assert_eq!(
+            frames.iter().find(|frame| frame.tag == b'E').unwrap().sqlstate(),
+            undefined
+        );
+        one.query(draw).unwrap();
+        other.query("PREPARE l AS SELECT lastval()").unwrap();
+        assert_eq!(other.sqlstate("EXECUTE l"), undefined);
+        one.query(draw).unwrap();
+        other.query("BEGIN").unwrap();
+        other.query("SELECT 1").unwrap();
+        assert_eq!(other.sqlstate("SELECT lastval()"), undefined);
+        other.query("ROLLBACK").unwrap();
+        // A client's own values are there for as long as its transaction lasts.
+        one.query("BEGIN").unwrap();
+        one.query(draw).unwrap();
+        let drawn = one.value("SELECT lastval()");
+        assert_eq!(one.value("SELECT currval('tickets')"), drawn);
+        one.query("COMMIT").unwrap();
+        let rows = one.values(&format!("{draw}; SELECT lastval() > {drawn}"));
+        assert_eq!(rows.last().map(String::as_str), Some("t"));
+    }
+}

@@ -123,6 +123,8 @@ GRANT TEMPORARY ON DATABASE shop TO service_role;
 GRANT USAGE ON SCHEMA public TO anon, authenticated, member, service_role;
 GRANT CREATE ON SCHEMA public TO service_role;
 GRANT SELECT ON todos TO anon;
+CREATE SEQUENCE tickets;
+GRANT USAGE ON SEQUENCE tickets TO authenticated;
 GRANT INSERT ON scratch_in TO authenticated, member;
 GRANT SELECT, INSERT, UPDATE, DELETE ON todos, scratch, crossing TO authenticated, member, service_role;
 

@@ -1,13 +1,15 @@
 //! What is sent to the server, each message with what will answer it.
 
-use super::{ANYTHING, ActsAs, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED};
+use super::{
+    ANYTHING, ActsAs, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED, Sequences,
+};
 use crate::base::{Fault, RoleName};
 use crate::guard::{Action, Cleared, StatementClass};
 use crate::identity::Bound;
 use crate::session::effect::Effect;
 use crate::session::opening::{Mode, Opening};
 use crate::session::statement::{
-    self, LEAVE_ROLE, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK, Statement,
+    self, DISCARD_SEQUENCES, LEAVE_ROLE, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK, Statement,
 };
 use crate::session::warrant::Warrant;
 use crate::wire::body::FunctionCall;
@@ -41,6 +43,9 @@ impl Link {
             self.leave_role();
         }
         self.acts_as = ActsAs::MaybeRole;
+        if self.sequences == Sequences::Wanted || (self.sequences == Sequences::Others && self.in_block) {
+            self.forget_sequences();
+        }
         self.close_unclosed();
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         let portal = self.free_portal();
@@ -84,6 +89,21 @@ impl Link {
             encode::close_portal(&mut self.upstream, portal);
             self.expect(Awaited::Close, Delivery::Hide, Effect::None);
         }
+    }
+
+    /// A statement asks what was drawn from sequences: it finds what this client has drawn, or nothing. What the
+    /// running transaction has drawn itself is forgotten as well where it was not in a block.
+    pub(in crate::session) fn want_own_sequences(&mut self) {
+        match (self.sequences, &self.bound) {
+            (Sequences::Others, None) => self.sequences = Sequences::Wanted,
+            (Sequences::Others | Sequences::Wanted, Some(_)) => self.forget_sequences(),
+            (Sequences::Wanted, None) | (Sequences::Own | Sequences::Kept, _) => {}
+        }
+    }
+
+    fn forget_sequences(&mut self) {
+        self.sequences = Sequences::Own;
+        self.run_hidden(DISCARD_SEQUENCES, &[]);
     }
 
     /// Goes back to the login role, for a statement of ours that only it may run and that becomes a role again.

@@ -152,6 +152,9 @@ impl Session {
         link.forget_batch();
         link.asked = Asked::Nothing;
         let errored = std::mem::take(&mut link.failed);
+        if errored && link.binding_is == Known::Predicted {
+            link.doubt_sequences();
+        }
         let place = match status {
             TransactionStatus::Failed if link.block != Block::Clients => {
                 // The client has opened no block, so it shall see none: ours is rolled back behind its back.
