@@ -28,8 +28,17 @@ impl Class {
     const ALL: [Self; 5] = [Self::Trusted, Self::Urgent, Self::Line, Self::Spare, Self::Refill];
 }
 
-/// The pools that want something the server has not had for them: by class, then those that have least by their
-/// weight, then in order of arrival.
+/// What would still a pool's want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Means {
+    /// The right to use a connection it has idle.
+    Idle,
+    /// One more connection.
+    Connect,
+}
+
+/// The pools that want something the server has not had for them: by class and means, then those that have least
+/// by their weight, then in order of arrival.
 #[derive(Debug)]
 pub(super) struct Hunger(BTreeMap<Craving, PoolId>);
 
@@ -37,6 +46,7 @@ pub(super) struct Hunger(BTreeMap<Craving, PoolId>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Craving {
     class: Class,
+    means: Means,
     /// Connections by weight, in millionths.
     has: u64,
     number: u64,
@@ -75,15 +85,16 @@ impl Hunger {
         self.0.values().copied()
     }
 
-    /// Whose turn it is in a class.
-    fn first(&self, class: Class) -> Option<PoolId> {
+    /// Whose turn it is in a class, of those whom the same would help.
+    fn first(&self, class: Class, means: Means) -> Option<PoolId> {
         let start = Craving {
             class,
+            means,
             has: 0,
             number: 0,
         };
         let (first, pool) = self.0.range(start..).next()?;
-        (first.class == class).then_some(*pool)
+        ((first.class, first.means) == (class, means)).then_some(*pool)
     }
 }
 
@@ -116,6 +127,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         let before = ledger.craving;
         let now = class.map(|class| Craving {
             class,
+            means: means_of(class, ledger),
             has: (ledger.open() as u64).saturating_mul(1_000_000) / ledger.weight.max(1),
             number: match before {
                 Some(before) if before.class == class => before.number,
@@ -136,26 +148,38 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     }
 
     /// Gives the pools that want something what the server has.
+    ///
+    /// What keeps the first of a class from it keeps all of them from it, but only by the same means: a pool that
+    /// may not connect now must not hide one behind it that has a connection idle.
     pub(super) fn feed(&mut self, now: Instant) {
         for class in Class::ALL {
-            while let Some(pool) = self.hunger.first(class) {
-                let wanted = self.appetite(pool, now);
-                if wanted != Some(class) {
-                    self.crave(pool, wanted);
-                    continue;
-                }
-                if class != Class::Refill && !self.pools[pool].idle.is_empty() {
-                    let waiting = self.pools[pool].waiting;
-                    self.serve(pool, now);
-                    if self.pools[pool].waiting == waiting {
+            for means in [Means::Idle, Means::Connect] {
+                while let Some(pool) = self.hunger.first(class, means) {
+                    let wanted = self.appetite(pool, now);
+                    let is_known = wanted == Some(class) && means_of(class, &self.pools[pool]) == means;
+                    if is_known && !self.feed_one(class, means, pool, now) {
                         break;
                     }
-                } else if self.make_room(class, pool) {
-                    self.begin_connect(pool);
-                } else {
-                    break;
+                    self.crave(pool, self.appetite(pool, now));
                 }
-                self.crave(pool, self.appetite(pool, now));
+            }
+        }
+    }
+
+    /// Gives one pool what it wants, if it may have it.
+    fn feed_one(&mut self, class: Class, means: Means, pool: PoolId, now: Instant) -> bool {
+        match means {
+            Means::Idle => {
+                let waiting = self.pools[pool].waiting;
+                self.serve(pool, now);
+                self.pools[pool].waiting != waiting
+            }
+            Means::Connect => {
+                let may = self.make_room(class, pool);
+                if may {
+                    self.begin_connect(pool);
+                }
+                may
             }
         }
     }
@@ -170,7 +194,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             .into_iter()
             .any(|class| {
                 self.hunger
-                    .first(class)
+                    .first(class, Means::Connect)
                     .is_some_and(|other| other != id && self.is_entitled(class, other, ledger, now))
             });
         if entitled && let Some(last) = ledger.idle.len().checked_sub(1) {
@@ -351,6 +375,15 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             }
         }
         None
+    }
+}
+
+/// What would still a want of this class. To fill up takes connects, whatever is idle.
+fn means_of<P, E>(class: Class, ledger: &Ledger<P, E>) -> Means {
+    if class == Class::Refill || ledger.idle.is_empty() {
+        Means::Connect
+    } else {
+        Means::Idle
     }
 }
 

@@ -211,6 +211,33 @@ fn when_too_many_wait_the_longest_queue_is_cut() {
 }
 
 #[test]
+fn a_pool_that_must_connect_first_hides_nobody_who_could_be_served_at_once() {
+    let mut bench = Bench::new(ServerLimits {
+        max: 4,
+        logins: 1,
+        ..UNLIMITED
+    });
+    let [busy, slow, empty, kept] =
+        ["busy", "slow", "empty", "kept"].map(|name| bench.pool(name, limits(4, 0)));
+    let holder = bench.flow(busy, "b", Share::default());
+    bench.hold(holder, 1, 3);
+    // The only login that may run is under way, and a floor is kept from everybody.
+    let login = bench.flow(slow, "s", Share::default());
+    bench.ask(login, 10);
+    assert_eq!(bench.connects, [slow]);
+    let floor = bench.flow(kept, "k", share(1, 2, None, 0));
+    bench.give(3);
+    assert_eq!(bench.ask(holder, 4), "floor");
+    // It has nothing, and so goes first of those that want something.
+    let first = bench.flow(empty, "e", Share::default());
+    bench.ask(first, 20);
+    bench.books.exit(floor);
+    bench.settle(kept);
+    assert_eq!(bench.holders(), [1, 2, 4]);
+    assert_eq!(bench.books.counts(busy).waiting, 0);
+}
+
+#[test]
 fn nothing_is_kept_of_tenants_that_are_gone() {
     let (mut bench, pool) = one_pool(1);
     for number in 0..1_000 {
