@@ -325,7 +325,9 @@ impl Pool {
                 role.is_some() && pooled.server.last_role() == role
             }) {
                 Decision::Lease(mut pooled, permit) => {
+                    let follow = books.settle(self.id, now);
                     drop(books);
+                    self.host.follow(follow);
                     match pooled.fault(now) {
                         None => return Ok(Taken::Lease(Lease::new(self, pooled, permit))),
                         Some(reason) => {

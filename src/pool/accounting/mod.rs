@@ -92,7 +92,8 @@ pub(super) struct Accounting<P, C, W, E> {
 /// What a checkout leads to.
 #[derive(Debug)]
 pub(super) enum Decision<C, E> {
-    /// Take this connection.
+    /// Take this connection, then settle: its tenant may be at its cap now, and what its clients in other pools
+    /// wait for no longer counts as wanted by right.
     Lease(C, Permit),
     /// Enqueue, then settle.
     Wait,

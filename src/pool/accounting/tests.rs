@@ -90,6 +90,8 @@ impl Bench {
         match self.books.checkout(flow, self.now, |_| false) {
             Decision::Lease(connection, permit) => {
                 self.leases.push((who, connection, permit));
+                let pool = self.books.flows[flow].pool;
+                self.settle(pool);
                 "lease"
             }
             Decision::Wait => {
