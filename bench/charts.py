@@ -71,10 +71,11 @@ def fairness_bars(report: dict) -> list[tuple[str, list[Bar]]]:
 
 def draw(title: str, groups: list[tuple[str, list[Bar]]], digits: int) -> str:
     """One chart as an SVG document."""
-    longest = max(bar.value for _, bars in groups for bar in bars) or 1.0
     room = WIDTH - LABEL_WIDTH - VALUE_WIDTH
     parts, y = [], TOP
     for name, bars in groups:
+        # Each group by itself: a page of rows takes a hundred times what one row takes.
+        longest = max(bar.value for bar in bars) or 1.0
         parts.append(text(10, y + 12, name, weight="bold"))
         y += BAR_HEIGHT + GAP
         for bar in bars:
