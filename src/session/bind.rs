@@ -7,7 +7,6 @@ use super::names::too_many;
 use super::statement;
 use super::{Session, Skipping};
 use crate::base::limits;
-use crate::guard::Cleared;
 use crate::wire::body::{self, BindNames};
 use crate::wire::encode;
 use crate::wire::frame::{HEAD_BYTES, Head};
@@ -88,10 +87,8 @@ impl Session {
         if as_login && values.is_none() {
             return Step::Blocked;
         }
-        if let Some(link) = &mut self.link
-            && statement.cleared().is_some_and(Cleared::reads_sequences)
-        {
-            link.want_own_sequences();
+        if let Some(link) = &mut self.link {
+            link.look_for_sequences(statement.cleared());
         }
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {

@@ -34,6 +34,8 @@ pub(crate) enum Effect {
     SettingReset(Box<str>),
     /// From here on the server's errors concern this text; `None`: as they are.
     Worded(Option<Box<Wording>>),
+    /// What others have drawn from sequences on this connection is forgotten.
+    SequencesForgotten,
     /// A savepoint of this name has been set.
     SavepointSet(Box<str>),
     /// It has been released.

@@ -97,11 +97,8 @@ impl Session {
             .with_hint("Send the statement itself: only queries can be run by EXECUTE."));
         }
         let target = target.map(|target| self.as_of_now(target));
-        let inner = target.as_deref().and_then(Statement::cleared);
-        if inner.is_some_and(Cleared::reads_sequences)
-            && let Some(link) = &mut self.link
-        {
-            link.want_own_sequences();
+        if let Some(link) = &mut self.link {
+            link.look_for_sequences(target.as_deref().and_then(Statement::cleared));
         }
         let warrant = self.warrant(Some(&Action::Query));
         let mut ours = NOWHERE;

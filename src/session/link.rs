@@ -446,13 +446,6 @@ impl Link {
         self.context = Some(context);
     }
 
-    /// An error has come: whether the values of others were forgotten is unknown.
-    pub(crate) fn doubt_sequences(&mut self) {
-        if self.sequences != Sequences::Kept {
-            self.sequences = Sequences::Others;
-        }
-    }
-
     /// The transaction ends, or may have ended: the next statement puts the identity into force again.
     pub(crate) fn forget_identity(&mut self) {
         self.bound = None;

@@ -56,10 +56,8 @@ impl Session {
     /// what follows is sent when the copy has ended, since the server would take it for copy data. So does the
     /// end of a transaction that changes settings of the session, since what follows is to run with them.
     pub(super) fn run_script(&mut self, script: Arc<Script>, mut next: usize) {
-        if script.statements().iter().any(Cleared::reads_sequences)
-            && let Some(link) = &mut self.link
-        {
-            link.want_own_sequences();
+        if let Some(link) = &mut self.link {
+            link.look_for_sequences(script.statements());
         }
         while let Some(cleared) = script.statements().get(next) {
             if !self.is_settled_for(Some(cleared.action()))

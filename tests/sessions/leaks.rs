@@ -456,6 +456,17 @@ fn what_was_drawn_from_sequences() {
         other.query("SELECT 1").unwrap();
         assert_eq!(other.sqlstate("SELECT lastval()"), undefined);
         other.query("ROLLBACK").unwrap();
+        // In a block that began behind a statement, and where what would have forgotten was skipped.
+        one.query(draw).unwrap();
+        let each = |sql: &str| [parse("", sql, &[]), bind("", "", &[]), execute("", 0)].concat();
+        other.send(&[each("SELECT 1"), each("BEGIN"), sync()].concat());
+        other.until_ready();
+        other.query("SAVEPOINT a").unwrap();
+        other.send(&[each("SELECT 1 / 0"), each("SELECT lastval()"), sync()].concat());
+        other.until_ready();
+        other.query("ROLLBACK TO a").unwrap();
+        assert_eq!(other.sqlstate("SELECT lastval()"), undefined);
+        other.query("ROLLBACK").unwrap();
         // A client's own values are there for as long as its transaction lasts.
         one.query("BEGIN").unwrap();
         one.query(draw).unwrap();

@@ -50,7 +50,7 @@ impl Link {
         self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
         let portal = self.free_portal();
         let bound = binding.put_prelude(&mut self.upstream, portal, statement.name());
-        self.after_hidden(portal);
+        self.after_hidden(portal, Effect::None);
         if begins_batch {
             self.prelude_ends_here();
         }
@@ -68,7 +68,7 @@ impl Link {
             let portal = self.free_portal();
             encode::bind_text::<&str>(&mut self.upstream, portal, mode.prepared.name(), &[]);
             encode::execute(&mut self.upstream, portal);
-            self.after_hidden(portal);
+            self.after_hidden(portal, Effect::None);
         }
     }
 
@@ -82,18 +82,24 @@ impl Link {
     }
 
     /// Expects the answers to Bind and Execute of a statement of our own, and closes its portal.
-    fn after_hidden(&mut self, portal: &str) {
+    fn after_hidden(&mut self, portal: &str, effect: Effect) {
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
-        self.expect(Awaited::Execution, Delivery::Hide, Effect::None);
+        self.expect(Awaited::Execution, Delivery::Hide, effect);
         if !portal.is_empty() {
             encode::close_portal(&mut self.upstream, portal);
             self.expect(Awaited::Close, Delivery::Hide, Effect::None);
         }
     }
 
-    /// A statement asks what was drawn from sequences: it finds what this client has drawn, or nothing. What the
-    /// running transaction has drawn itself is forgotten as well where it was not in a block.
-    pub(in crate::session) fn want_own_sequences(&mut self) {
+    /// Where one of these statements asks what was drawn from sequences, it finds what this client has drawn, or
+    /// nothing. What the running transaction has drawn itself is forgotten as well where it was not in a block.
+    pub(in crate::session) fn look_for_sequences<'c>(
+        &mut self,
+        statements: impl IntoIterator<Item = &'c Cleared>,
+    ) {
+        if !statements.into_iter().any(Cleared::reads_sequences) {
+            return;
+        }
         match (self.sequences, &self.bound) {
             (Sequences::Others, None) => self.sequences = Sequences::Wanted,
             (Sequences::Others | Sequences::Wanted, Some(_)) => self.forget_sequences(),
@@ -103,22 +109,22 @@ impl Link {
 
     fn forget_sequences(&mut self) {
         self.sequences = Sequences::Own;
-        self.run_hidden(DISCARD_SEQUENCES, &[]);
+        self.run_hidden(DISCARD_SEQUENCES, &[], Effect::SequencesForgotten);
     }
 
     /// Goes back to the login role, for a statement of ours that only it may run and that becomes a role again.
     pub(in crate::session) fn leave_role(&mut self) {
-        self.run_hidden(LEAVE_ROLE, &[]);
+        self.run_hidden(LEAVE_ROLE, &[], Effect::None);
     }
 
     /// Runs a statement of our own that is too rare to be kept prepared. The unnamed statement is lost to it.
-    fn run_hidden(&mut self, sql: &str, values: &[&str]) {
+    fn run_hidden(&mut self, sql: &str, values: &[&str], effect: Effect) {
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, "", values);
         encode::execute(&mut self.upstream, INTERNAL_PORTAL);
-        self.after_hidden(INTERNAL_PORTAL);
+        self.after_hidden(INTERNAL_PORTAL, effect);
     }
 
     /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
@@ -286,7 +292,7 @@ impl Link {
 
     /// Becomes the transaction's role again, behind what followed [`Link::leave_role`].
     pub(in crate::session) fn return_to_role(&mut self, role: &RoleName) {
-        self.run_hidden(RETURN_TO_ROLE, &[role.as_str()]);
+        self.run_hidden(RETURN_TO_ROLE, &[role.as_str()], Effect::None);
     }
 
     /// Sends a cleared SET in the form that ends with the transaction.

@@ -6,7 +6,7 @@ use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Modes, Shapes};
+use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Modes, Sequences, Shapes};
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
@@ -19,7 +19,11 @@ impl Session {
     /// A reply has come in full: its consequences. `body` is that of the CommandComplete, where it is one.
     pub(in crate::session) fn apply(&mut self, effect: Effect, body: &[u8]) {
         match effect {
-            Effect::None | Effect::Evicted(_) | Effect::Uses(_) | Effect::Refused(_) => {}
+            Effect::None
+            | Effect::Evicted(_)
+            | Effect::Uses(_)
+            | Effect::SequencesForgotten
+            | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
             Effect::NameChanged => self.apply_name_change(),
             Effect::PortalChanged | Effect::Bound(_) => {
@@ -108,6 +112,7 @@ impl Session {
                     link.lease.prepared().remove(id);
                 }
                 Effect::Evicted(id) => link.lease.unclosed.push(id),
+                Effect::SequencesForgotten => link.sequences = Sequences::Others,
                 _ => {}
             }
         }
@@ -152,9 +157,6 @@ impl Session {
         link.forget_batch();
         link.asked = Asked::Nothing;
         let errored = std::mem::take(&mut link.failed);
-        if errored && link.binding_is == Known::Predicted {
-            link.doubt_sequences();
-        }
         let place = match status {
             TransactionStatus::Failed if link.block != Block::Clients => {
                 // The client has opened no block, so it shall see none: ours is rolled back behind its back.
