@@ -100,12 +100,8 @@ impl Relations<'_> {
         if !self.policy.lists_relations() {
             return Ok(());
         }
-        let end = statement.after_name(at);
-        let name = end
-            .checked_sub(1)
-            .and_then(|last| statement.name(last))
-            .unwrap_or("");
-        let schema = (end >= at + 3).then(|| statement.name(end - 3)).flatten();
+        let (schema, name) = statement.qualified_name(at);
+        let name = name.unwrap_or("");
         if self.policy.allows_relation(schema, name) {
             return Ok(());
         }
@@ -150,12 +146,8 @@ impl Relations<'_> {
             else {
                 continue;
             };
-            let end = statement.after_name(at);
-            let name = end
-                .checked_sub(1)
-                .and_then(|last| statement.name(last))
-                .unwrap_or("");
-            let schema = (end >= at + 3).then(|| statement.name(end - 3)).flatten();
+            let (schema, name) = statement.qualified_name(at);
+            let name = name.unwrap_or("");
             if self.policy.requires_where(schema, name) {
                 let message = format!(
                     "the policy \"{}\" does not allow {} of {name} without WHERE",

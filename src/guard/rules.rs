@@ -212,15 +212,13 @@ impl Rules<'_> {
     /// Judges the relation that is written to: the system's own are not the caller's to change. `UPDATE
     /// pg_settings` would be SET by another name.
     fn target(&self, statement: &Statement<'_>, at: usize) -> Result<(), Denial> {
-        let end = statement.after_name(at);
-        let Some(name) = end.checked_sub(1).and_then(|last| statement.name(last)) else {
+        let (schema, Some(name)) = statement.qualified_name(at) else {
             return Ok(());
         };
         // That one would change the server connection for whoever comes next.
         if self.policy.is_trusted() && name != "pg_settings" {
             return Ok(());
         }
-        let schema = (end >= at + 3).then(|| statement.name(end - 3)).flatten();
         let is_system = match schema {
             Some(schema) => schema == "information_schema" || schema.starts_with("pg_"),
             None => name.starts_with("pg_"),

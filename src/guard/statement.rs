@@ -113,4 +113,11 @@ impl<'a> Statement<'a> {
         }
         end
     }
+
+    /// The schema and the last part of the possibly qualified name that starts at `at`.
+    pub(super) fn qualified_name(&self, at: usize) -> (Option<&str>, Option<&str>) {
+        let end = self.after_name(at);
+        let schema = (end >= at + 3).then(|| self.name(end - 3)).flatten();
+        (schema, end.checked_sub(1).and_then(|last| self.name(last)))
+    }
 }
