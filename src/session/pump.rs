@@ -228,6 +228,25 @@ impl Client {
         self.leaves_by.is_some()
     }
 
+    /// Waits until the client has closed its connection, unless behind a Terminate: then nobody is there to wait for
+    /// what it has asked for. What arrives meanwhile is kept as far as there is room. Cancel safe.
+    pub(super) async fn gone(&mut self) {
+        poll_fn(|cx| {
+            while self.leaves_by.is_none() && self.inbox.has_room() && self.stream.poll_arrival(cx).is_ready()
+            {
+                match self.inbox.poll_fill(&mut self.stream, cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) if self.has_taken_leave() => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            self.inbox.park();
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Writes what it can. Says whether anything moved.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         if self.leaves_by.is_some() {

@@ -15,7 +15,8 @@ use crate::wire::encode::TransactionStatus;
 
 impl Session {
     /// Leases a server connection. An error that leaves the session alive is kept for the
-    /// message that needed the connection to fail with; `Err` ends the session.
+    /// message that needed the connection to fail with; `Err` ends the session. A client that leaves while it waits
+    /// leaves the queue: a connection that begins to work for it would have to be closed.
     ///
     /// Cancel safe: a dropped checkout leaves its place in the queue.
     pub(super) async fn check_out(&mut self) -> Result<(), ClientEnd> {
@@ -29,9 +30,6 @@ impl Session {
         let mut checkout = pin!(self.identity.pool.checkout(self.identity.principal.role()));
         let cancelled = self.ticket.slot().wait();
         let at_once = poll_fn(|cx| Poll::Ready(checkout.as_mut().poll(cx))).await;
-        if at_once.is_pending() {
-            self.client.inbox.park();
-        }
         let leased = tokio::select! {
             biased;
             leased = ready_or(at_once, checkout) => leased,
@@ -42,6 +40,7 @@ impl Session {
                 ));
                 return Ok(());
             }
+            () = self.client.gone() => return Err(ClientEnd::Vanished),
         };
         match leased {
             Ok(lease) => {
