@@ -18,6 +18,8 @@ QUIET_CLIENTS, QUIET_RATE = 4, 80
 FLOOD_CLIENTS = 200
 # Until the flood's logins are done and its queue is as long as it gets.
 FLOOD_HEAD_START_S = 2.0
+# What a flood leaves behind, such as new server logins, is over by then.
+SETTLE_S = 1.0
 SEED = 7
 
 # Each waits 5 to 15 ms as for a lock or a disk, holding its connection and no core: what is measured is the queue for
@@ -140,6 +142,7 @@ class Flood:
         finally:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
+            time.sleep(SETTLE_S)
 
     def _must_run(self) -> None:
         # Figures beside a flood that has ended would look very fair.
