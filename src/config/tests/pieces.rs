@@ -53,10 +53,10 @@ fn fleet(count: usize, entry: impl Fn(usize) -> String) -> String {
 fn all_that_is_listed_is_there() {
     let text = fleet(9_000, |number| {
         let own = format!("name = \"t{number}\"\n# a comment [[tenant]]\n");
-        match number % 1_000 {
+        match number % 3 {
+            0 => own,
             1 => format!("{own}[[pattern]]\nmatch = \"p{number}_*\"\ndatabase = \"d_{{tenant}}\"\n"),
-            2 | 999 => format!("{own}[[database]]\nname = \"d{number}\"\n"),
-            _ => own,
+            _ => format!("{own}[[database]]\nname = \"d{number}\"\n"),
         }
     });
     let found = loaded(&text);
@@ -87,8 +87,7 @@ fn mistakes_are_said_where_they_are() {
     ] {
         assert!(found.contains(part), "{part} in {found}");
     }
-    let (same, whole) = (found.lines().nth(1).unwrap(), whole(&text));
-    assert!(whole.contains(same), "{same} in {whole}");
+    assert_eq!(found.lines().nth(1), whole(&text).lines().nth(1));
 }
 
 #[test]
