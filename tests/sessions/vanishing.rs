@@ -255,7 +255,6 @@ fn after_a_goodbye_the_work_is_done() {
             goodbye.clone(),
         ]
         .concat(),
-        [query(&insert(5))].concat(),
     ] {
         let mut client = stack.login(&alice());
         client.send(&messages);
