@@ -178,6 +178,8 @@ pub enum Action {
         /// `AND CHAIN`: a new transaction begins at once, without identity.
         chain: bool,
     },
+    /// `PREPARE TRANSACTION`: ends the transaction here, to be finished by whoever names it.
+    PrepareTransaction,
     /// `SAVEPOINT name`, the name as the server sees it.
     Savepoint(Box<str>),
     /// `RELEASE [SAVEPOINT] name`
@@ -207,8 +209,8 @@ pub enum Action {
     /// `EXECUTE name …`, also in `CREATE TABLE … AS` and `EXPLAIN`: runs under the caller's identity, with the
     /// server's name in the place of the client's.
     Execute(StatementName),
-    /// Refuses to run in a transaction block (`VACUUM`, `CREATE DATABASE`, …): trusted roles alone, and
-    /// always the sole statement of its text.
+    /// Refuses to run in a transaction block (`VACUUM`, `CREATE DATABASE`, `COMMIT PREPARED`, …): trusted roles
+    /// alone, and always the sole statement of its text.
     Utility,
 }
 

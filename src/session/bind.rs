@@ -4,6 +4,7 @@ use super::effect::Effect;
 use super::extended::unknown_statement;
 use super::inbound::{Inbound, Step};
 use super::names::too_many;
+use super::standing::Stand;
 use super::statement;
 use super::{Session, Skipping};
 use crate::base::limits;
@@ -86,6 +87,11 @@ impl Session {
         let as_login = statement.binds_as_login(tail);
         if as_login && values.is_none() {
             return Step::Blocked;
+        }
+        match self.take_stand(statement.action()) {
+            Stand::Taken => {}
+            Stand::Awaited => return Step::Blocked,
+            Stand::Refused(fault) => return self.refuse(fault),
         }
         if let Some(link) = &mut self.link {
             link.look_for_sequences(statement.cleared());

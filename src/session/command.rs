@@ -39,6 +39,7 @@ impl Session {
             | Action::Commit { .. }
             | Action::Rollback { .. }
             | Action::SetConfig(_)
+            | Action::PrepareTransaction
             | Action::Savepoint(_)
             | Action::Release(_)
             | Action::RollbackTo(_)

@@ -292,6 +292,10 @@ impl Session {
                 link.transaction_ends(if *chain { Block::Clients } else { Block::None });
                 Effect::TransactionEnded(link.block_ahead)
             }
+            Action::PrepareTransaction => {
+                link.transaction_ends(Block::None);
+                Effect::TransactionEnded(Block::None)
+            }
             Action::Savepoint(name) => Effect::SavepointSet(name.clone()),
             Action::Release(name) => Effect::SavepointReleased(name.clone()),
             Action::RollbackTo(name) => Effect::RolledBackTo(name.clone()),

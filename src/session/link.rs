@@ -128,6 +128,19 @@ pub(crate) enum ActsAs {
     MaybeRole,
 }
 
+/// Who the server connection is where no transaction says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The login role.
+    Login,
+    /// The session's role has been asked for; it is so when the batch has succeeded.
+    Becoming,
+    /// The session's role, until the next ReadyForQuery outside a transaction.
+    Role,
+    /// The login role has been asked for.
+    Leaving,
+}
+
 /// Whose the last values are that the server connection has drawn from sequences (`lastval`, `currval`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sequences {
@@ -226,6 +239,7 @@ pub(crate) struct Link {
     pub(crate) bound: Option<Bound>,
     /// Who the server may take statements to be of when the binding is put into force.
     pub(crate) acts_as: ActsAs,
+    pub(crate) standing: Standing,
     /// What a statement that asks for it would find drawn from sequences.
     pub(crate) sequences: Sequences,
     /// Whether the server has confirmed that the binding is in force: then an error cannot undo it.
@@ -277,6 +291,7 @@ impl Link {
             asked: Asked::Nothing,
             bound: None,
             acts_as: ActsAs::Login,
+            standing: Standing::Login,
             sequences: match mode {
                 PoolMode::Session => Sequences::Kept,
                 PoolMode::Transaction => Sequences::Others,
@@ -313,6 +328,7 @@ impl Link {
         self.batch == Batch::Fresh
             && self.replies.is_empty()
             && self.upstream.is_empty()
+            && self.standing == Standing::Login
             && matches!(self.block, Block::None | Block::Clients)
     }
 
@@ -435,7 +451,10 @@ impl Link {
     /// The transaction is over, with all that was in force and all that was open in it.
     pub(crate) fn forget_transaction(&mut self, context: u64) {
         self.forget_identity();
-        self.acts_as = ActsAs::Login;
+        self.acts_as = match self.standing {
+            Standing::Role => ActsAs::MaybeRole,
+            Standing::Login | Standing::Becoming | Standing::Leaving => ActsAs::Login,
+        };
         self.in_block = false;
         self.block = Block::None;
         self.block_ahead = Block::None;

@@ -26,6 +26,7 @@ mod pump;
 mod relay;
 mod settings;
 mod simple;
+mod standing;
 mod statement;
 mod timer;
 mod transaction;

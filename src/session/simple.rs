@@ -8,6 +8,7 @@ use super::Session;
 use super::effect::Effect;
 use super::inbound::{Inbound, Step};
 use super::link::{Batch, ScriptRest};
+use super::standing::Stand;
 use super::statement;
 use super::wording::Wording;
 use crate::base::{Event, Fault, SqlState, VerdictKind};
@@ -39,6 +40,16 @@ impl Session {
                     Step::Lease
                 }
             };
+        }
+        if let [cleared] = script.statements() {
+            match self.take_stand(Some(cleared.action())) {
+                Stand::Taken => {}
+                Stand::Awaited => {
+                    self.judged = Some(script);
+                    return Step::Blocked;
+                }
+                Stand::Refused(fault) => return self.fail_query(fault),
+            }
         }
         if script.statements().is_empty() {
             self.answer(Own::EmptyQuery, Effect::None);
@@ -213,6 +224,7 @@ fn wants_block(script: &Script) -> bool {
             Action::Begin
                 | Action::Commit { .. }
                 | Action::Rollback { .. }
+                | Action::PrepareTransaction
                 | Action::Savepoint(_)
                 | Action::Release(_)
                 | Action::RollbackTo(_)

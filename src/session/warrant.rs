@@ -16,7 +16,7 @@ impl Warrant {
 
     /// For statements that read and write no data: transaction control, which must go ahead of the identity or
     /// ends it (design: the prelude is lazy), and what refuses to run in a transaction, which only trusted roles
-    /// may send. An empty statement does nothing.
+    /// may send, and which finds their role in force for the session ([`super::standing`]). An empty statement does nothing.
     pub(super) fn without_identity(action: Option<&Action>) -> Option<Self> {
         match action {
             None
@@ -25,6 +25,7 @@ impl Warrant {
                 | Action::SetTransaction
                 | Action::Commit { .. }
                 | Action::Rollback { .. }
+                | Action::PrepareTransaction
                 | Action::RollbackTo(_)
                 | Action::Utility,
             ) => Some(Self(())),

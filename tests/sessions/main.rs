@@ -34,6 +34,7 @@ mod shutdown;
 mod sql_prepare;
 mod startup;
 mod transactions;
+mod two_phase;
 mod vanishing;
 
 use support::people::alice;

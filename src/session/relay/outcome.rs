@@ -6,7 +6,7 @@ use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Modes, Sequences, Shapes};
+use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Modes, Sequences, Shapes, Standing};
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping};
@@ -42,8 +42,9 @@ impl Session {
                     link.block = next;
                     link.changes.settle();
                 }
-                // A COMMIT of a failed transaction is answered with ROLLBACK.
-                if body.starts_with(b"COMMIT") {
+                // The end of a failed transaction is answered with ROLLBACK. A prepared one has let go of its
+                // settings, whatever becomes of it (PostgreSQL manual, PREPARE TRANSACTION).
+                if body.starts_with(b"COMMIT") || body.starts_with(b"PREPARE TRANSACTION") {
                     self.apply_own_changes();
                 } else {
                     self.settings.rollback();
@@ -116,8 +117,18 @@ impl Session {
                 _ => {}
             }
         }
-        if link.batch == Batch::Open && link.script.is_none() {
+        // The Sync ahead of what refuses a transaction block is ours.
+        if (link.batch == Batch::Open && link.script.is_none()) || link.standing == Standing::Becoming {
             self.skipping = Skipping::ToSync;
+        }
+        if link.standing == Standing::Becoming
+            && skipped
+                .first()
+                .is_none_or(|entry| entry.delivery == Delivery::Hide)
+        {
+            self.skipping = Skipping::No;
+            self.stand_refused(body);
+            return Ok(Goes::Nowhere);
         }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
         if let Some(Effect::Refused(fault)) = failed {
@@ -167,11 +178,22 @@ impl Session {
                 return Ok(Goes::Nowhere);
             }
             TransactionStatus::Idle => {
+                match (link.standing, errored) {
+                    (Standing::Becoming, false) => link.standing = Standing::Role,
+                    (Standing::Leaving, true) => return Err(Trouble::Malformed("answer to SET ROLE NONE")),
+                    (Standing::Becoming | Standing::Leaving, _) => link.standing = Standing::Login,
+                    (Standing::Login | Standing::Role, _) => {}
+                }
                 link.forget_transaction(self.context);
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
                 }
                 self.settings.rollback();
+                if link.standing == Standing::Role && delivery == Delivery::Forward {
+                    link.status = status;
+                    link.leave_standing();
+                    return Ok(Goes::Nowhere);
+                }
                 Place::Outside
             }
             TransactionStatus::InBlock | TransactionStatus::Failed => {
