@@ -136,6 +136,7 @@ impl Desk {
         let guard = self.sessions.guard();
         let policy = guard.policy_in(route.mode, principal.role());
         let mut settings = startup::settings(startup, guard, &policy)?;
+        let notice = startup::truncation(&settings);
         self.canonicalise(&pool, &principal, &mut settings).await?;
         let rank = self.rank(&pool, &principal, &policy).await?;
         let shown = self.sessions.as_shown(&principal, &settings);
@@ -143,7 +144,7 @@ impl Desk {
         let ticket = self.cancels.register(startup.negotiated_minor());
 
         let mut out = Vec::new();
-        greeting::welcome(&mut out, &parameters, &told, &ticket);
+        greeting::welcome(&mut out, notice.as_ref(), &parameters, &told, &ticket);
         client.send(&out).await?;
         self.events.emit(&Event::LoggedIn {
             role: principal.role(),

@@ -141,6 +141,16 @@ pub(crate) enum Standing {
     Leaving,
 }
 
+/// Whether the server is asked about a whole string before that runs ([`super::whole`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CheckOf {
+    #[default]
+    Nothing,
+    Whole,
+    /// Within a savepoint.
+    WholeInBlock,
+}
+
 /// Whose the last values are that the server connection has drawn from sequences (`lastval`, `currval`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sequences {
@@ -260,6 +270,7 @@ pub(crate) struct Link {
     /// What the end of a block of our own has taken from the client.
     pub(crate) lost: Lost,
     pub(crate) script: Option<ScriptRest>,
+    pub(crate) reads_whole: CheckOf,
     pub(crate) portals: Portals,
     /// Statements that PREPARE has made in this transaction: they end with it, since the server tells those that
     /// SQL has made from the others.
@@ -307,6 +318,7 @@ impl Link {
             changes: Changes::None,
             lost: Lost::Nothing,
             script: None,
+            reads_whole: CheckOf::Nothing,
             portals: Portals::default(),
             transient: Vec::new(),
             replay: Replay::default(),
@@ -383,6 +395,13 @@ impl Link {
     /// Gives a reply of our own in its turn.
     pub(crate) fn answer(&mut self, own: Own, effect: Effect) {
         self.expect(Awaited::Own(own), Delivery::Forward, effect);
+    }
+
+    /// CopyDone or CopyFail was sent: the answer may be kept back, though the server has been asked before.
+    pub(crate) fn end_copy(&mut self) {
+        self.copy_in = CopyIn::Ending;
+        self.push = true;
+        self.answers = Answers::KeptBack;
     }
 
     /// What is sent from here on was another text of the client's.

@@ -31,6 +31,7 @@ mod statement;
 mod timer;
 mod transaction;
 mod warrant;
+mod whole;
 mod wording;
 
 use std::borrow::Cow;

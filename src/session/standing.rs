@@ -61,6 +61,21 @@ impl Link {
         self.standing = Standing::Becoming;
     }
 
+    /// A ReadyForQuery outside a transaction has come: what was asked for is so, unless an error has come before it.
+    ///
+    /// # Errors
+    ///
+    /// The role cannot be taken off.
+    pub(super) fn settle_standing(&mut self, errored: bool) -> Result<(), ()> {
+        self.standing = match (self.standing, errored) {
+            (Standing::Becoming, false) => Standing::Role,
+            (Standing::Leaving, true) => return Err(()),
+            (Standing::Becoming | Standing::Leaving | Standing::Login, _) => Standing::Login,
+            (Standing::Role, _) => Standing::Role,
+        };
+        Ok(())
+    }
+
     /// Takes the role off again. The client's ReadyForQuery is that of this batch.
     pub(super) fn leave_standing(&mut self) {
         self.run_hidden(LEAVE_ROLE, &[], super::effect::Effect::None);

@@ -14,6 +14,12 @@ impl Warrant {
         Self(())
     }
 
+    /// For the first message behind the ReadyForQuery of a failed block: the server runs nothing there but the
+    /// block's end, and refuses the prelude like anything else, in other words than it has for this message.
+    pub(super) fn in_failed_block() -> Self {
+        Self(())
+    }
+
     /// For statements that read and write no data: transaction control, which must go ahead of the identity or
     /// ends it (design: the prelude is lazy), and what refuses to run in a transaction, which only trusted roles
     /// may send, and which finds their role in force for the session ([`super::standing`]). An empty statement does nothing.

@@ -27,6 +27,9 @@ impl Link {
         if let Some(warrant) = Warrant::without_identity(action) {
             return warrant;
         }
+        if self.status == TransactionStatus::Failed && self.batch == Batch::Fresh {
+            return Warrant::in_failed_block();
+        }
         let bound = match self.bound.take() {
             Some(bound) => bound,
             None => self.put_prelude(opening),

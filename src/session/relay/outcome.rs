@@ -9,7 +9,7 @@ use crate::session::effect::Effect;
 use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Modes, Sequences, Shapes, Standing};
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
-use crate::session::{Session, Skipping};
+use crate::session::{Session, Skipping, wording};
 use crate::wire::encode::TransactionStatus;
 use crate::wire::notice;
 use crate::wire::replies::Delivery;
@@ -23,10 +23,11 @@ impl Session {
             | Effect::Evicted(_)
             | Effect::Uses(_)
             | Effect::SequencesForgotten
+            | Effect::WholeRead
             | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
             Effect::NameChanged => self.apply_name_change(),
-            Effect::PortalChanged | Effect::Bound(_) => {
+            Effect::PortalChanged | Effect::Bound(..) => {
                 if let Some(link) = &mut self.link {
                     link.portals.confirm();
                 }
@@ -81,7 +82,12 @@ impl Session {
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
         link.lease.unnamed = None;
         let mut skipped = link.replies.fail();
-        if let Some(Effect::Uses(statement) | Effect::Bound(statement)) =
+        if let Some(Effect::WholeRead) = skipped.first().map(|entry| &entry.effect)
+            && link.whole_is_sound(body)
+        {
+            return Ok(Goes::Nowhere);
+        }
+        if let Some(Effect::Uses(statement) | Effect::Bound(statement, _)) =
             skipped.first().map(|entry| &entry.effect)
             && is_stale(error.sqlstate)
             && link.lease.prepared().remove(statement.prepared().id())
@@ -117,36 +123,57 @@ impl Session {
                 _ => {}
             }
         }
-        // The Sync ahead of what refuses a transaction block is ours.
-        if (link.batch == Batch::Open && link.script.is_none()) || link.standing == Standing::Becoming {
-            self.skipping = Skipping::ToSync;
-        }
-        if link.standing == Standing::Becoming
-            && skipped
+        if link.standing == Standing::Becoming {
+            if skipped
                 .first()
                 .is_none_or(|entry| entry.delivery == Delivery::Hide)
-        {
-            self.skipping = Skipping::No;
-            self.stand_refused(body);
-            return Ok(Goes::Nowhere);
+            {
+                self.stand_refused(body);
+                return Ok(Goes::Nowhere);
+            }
+            // The Sync behind it is ours.
+            self.skipping = Skipping::ToSync;
+        } else if link.batch == Batch::Open && link.script.is_none() {
+            self.skipping = Skipping::ToSync;
         }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
+        let is_whole = body.len() == body_len;
+        Ok(self.word_error(failed.as_ref(), error.sqlstate, is_whole.then_some(body), passing))
+    }
+
+    /// Gives the client an error in the words that fit what it has sent. `body` is missing where not all of it
+    /// has come.
+    fn word_error(
+        &mut self,
+        failed: Option<&Effect>,
+        sqlstate: SqlState,
+        body: Option<&[u8]>,
+        passing: &mut Passing<'_>,
+    ) -> Goes {
         if let Some(Effect::Refused(fault)) = failed {
             passing.flush(&mut self.client.outbox);
-            self.say(&fault);
-            return Ok(Goes::Nowhere);
+            self.say(fault);
+            return Goes::Nowhere;
         }
-        self.shared.events.emit(&Event::ErrorSent {
-            sqlstate: error.sqlstate,
-        });
-        if let Some(wording) = self.link.as_ref().and_then(|link| link.wording.as_ref())
-            && body.len() == body_len
-        {
+        self.shared.events.emit(&Event::ErrorSent { sqlstate });
+        let Some(body) = body else {
+            return Goes::ToClient;
+        };
+        if let Some(wording) = self.link.as_ref().and_then(|link| link.wording.as_ref()) {
             passing.flush(&mut self.client.outbox);
             wording.put_error(&mut self.client.outbox, body);
-            return Ok(Goes::Nowhere);
+            return Goes::Nowhere;
         }
-        Ok(Goes::ToClient)
+        // "bind message supplies 1 parameters, but prepared statement "…" requires 2" (`exec_bind_message`).
+        if let Some(Effect::Bound(statement, name)) = failed
+            && sqlstate == SqlState::PROTOCOL_VIOLATION
+            && let Some(name) = self.hashed_name(*name).map(<[u8]>::to_vec)
+        {
+            passing.flush(&mut self.client.outbox);
+            wording::put_bind_error(&mut self.client.outbox, body, statement, &name);
+            return Goes::Nowhere;
+        }
+        Goes::ToClient
     }
 
     /// The failure of a batch that nobody has heard of is over: sends it again.
@@ -178,11 +205,8 @@ impl Session {
                 return Ok(Goes::Nowhere);
             }
             TransactionStatus::Idle => {
-                match (link.standing, errored) {
-                    (Standing::Becoming, false) => link.standing = Standing::Role,
-                    (Standing::Leaving, true) => return Err(Trouble::Malformed("answer to SET ROLE NONE")),
-                    (Standing::Becoming | Standing::Leaving, _) => link.standing = Standing::Login,
-                    (Standing::Login | Standing::Role, _) => {}
+                if link.settle_standing(errored).is_err() {
+                    return Err(Trouble::Malformed("answer to SET ROLE NONE"));
                 }
                 link.forget_transaction(self.context);
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
@@ -209,8 +233,8 @@ impl Session {
                 link.block_ahead = Block::Clients;
                 link.modes = Modes::Set;
                 link.changes.settle();
-                if status == TransactionStatus::Failed {
-                    Place::Failed
+                if status == TransactionStatus::Failed || link.bound.is_none() {
+                    Place::Bare
                 } else {
                     Place::InTransaction
                 }
@@ -223,6 +247,7 @@ impl Session {
         }
         self.idle_since = tokio::time::Instant::now();
         if delivery == Delivery::Hide {
+            link.whole_is_read();
             return Ok(Goes::Nowhere);
         }
         if self.settings.has_reports() {
