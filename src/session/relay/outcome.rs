@@ -6,13 +6,15 @@ use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Modes, Sequences, Shapes, Standing};
+use crate::session::link::{
+    Asked, Batch, Block, CopyIn, Healing, Known, Link, Modes, Sequences, Shapes, Standing,
+};
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping, wording};
 use crate::wire::encode::TransactionStatus;
 use crate::wire::notice;
-use crate::wire::replies::Delivery;
+use crate::wire::replies::{Delivery, Entry};
 use crate::wire::tag::server as tag;
 
 impl Session {
@@ -113,21 +115,12 @@ impl Session {
         }
         self.names.clear();
         self.captured = None;
-        for entry in &skipped {
-            match entry.effect {
-                Effect::Prepared(id, _) => {
-                    link.lease.prepared().remove(id);
-                }
-                Effect::Evicted(id) => link.lease.unclosed.push(id),
-                Effect::SequencesForgotten => link.sequences = Sequences::Others,
-                _ => {}
-            }
-        }
+        link.note_skipped(&skipped);
         if link.standing == Standing::Becoming {
-            if skipped
+            let is_ours = skipped
                 .first()
-                .is_none_or(|entry| entry.delivery == Delivery::Hide)
-            {
+                .is_none_or(|entry| entry.delivery == Delivery::Hide);
+            if is_ours && !error.ends_connection {
                 self.stand_refused(body);
                 return Ok(Goes::Nowhere);
             }
@@ -221,18 +214,7 @@ impl Session {
                 Place::Outside
             }
             TransactionStatus::InBlock | TransactionStatus::Failed => {
-                if !errored {
-                    link.binding_is = Known::Confirmed;
-                } else if link.binding_is == Known::Predicted {
-                    // What was predicted to be in force may have been skipped. What the server has confirmed
-                    // stays, and must not be set again: it would undo the client's own SET LOCAL.
-                    link.forget_identity();
-                }
-                link.in_block = true;
-                link.block = Block::Clients;
-                link.block_ahead = Block::Clients;
-                link.modes = Modes::Set;
-                link.changes.settle();
+                link.stay_in_block(errored);
                 if status == TransactionStatus::Failed || link.bound.is_none() {
                     Place::Bare
                 } else {
@@ -258,6 +240,38 @@ impl Session {
             self.say_reports(place);
         }
         Ok(Goes::ToClient)
+    }
+}
+
+impl Link {
+    /// An error has come: what the server has skipped has not happened.
+    fn note_skipped(&mut self, skipped: &[Entry<Effect>]) {
+        for entry in skipped {
+            match entry.effect {
+                Effect::Prepared(id, _) => {
+                    self.lease.prepared().remove(id);
+                }
+                Effect::Evicted(id) => self.lease.unclosed.push(id),
+                Effect::SequencesForgotten => self.sequences = Sequences::Others,
+                _ => {}
+            }
+        }
+    }
+
+    /// A batch has ended within a block of the client's.
+    fn stay_in_block(&mut self, errored: bool) {
+        if !errored {
+            self.binding_is = Known::Confirmed;
+        } else if self.binding_is == Known::Predicted {
+            // What was predicted to be in force may have been skipped. What the server has confirmed
+            // stays, and must not be set again: it would undo the client's own SET LOCAL.
+            self.forget_identity();
+        }
+        self.in_block = true;
+        self.block = Block::Clients;
+        self.block_ahead = Block::Clients;
+        self.modes = Modes::Set;
+        self.changes.settle();
     }
 }
 
