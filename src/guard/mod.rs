@@ -256,7 +256,8 @@ impl Guard {
                 .class(verdict.class)
                 .at(statement.offset(0)));
             }
-            if ranges.len() > 1 && !verdict.action.is_control() && facts::read(&statement).is_none() {
+            let matters = form == Form::Known && ranges.len() > 1 && !verdict.action.is_control();
+            if matters && facts::read(&statement).is_none() {
                 form = Form::Unknown;
             }
             edits.append(&mut verdict.edits);
