@@ -58,6 +58,46 @@ fn a_tenant_at_its_cap_is_told_so_and_others_are_not_held_up() {
     assert!(second.value("SELECT who()").contains("carol"));
 }
 
+/// The plan of a token is its tenant's, where nothing else says one; a token of several tenants speaks for none.
+#[test]
+fn a_token_may_name_its_tenants_plan() {
+    let options = StackOptions::pool(4).with(
+        "pool.query_wait_timeout = 2\nauth.plan_claim = \"plan\"\nplans.small.cap = 1\nplans.default.cap = 2",
+    );
+    let stack = Stack::start(&options);
+    let login = |claims: &[(&str, serde_json::Value)]| {
+        let token = alice().token_with(claims);
+        stack.try_login(&token, "acme").expect("a login")
+    };
+    let hold = |claims: &[(&str, serde_json::Value)]| {
+        let mut client = login(claims);
+        client.query("BEGIN; SELECT 1").map(|_| client)
+    };
+    let small = [("plan", json!("small"))];
+    let mut one = hold(&small).unwrap();
+    let said = too_many(&hold(&small).err().unwrap());
+    assert!(said.contains("this tenant"), "{said}");
+    // Another tenant has what is its own.
+    let mut others: Vec<RawClient> = (0..2).map(|_| stack.login(&bob())).collect();
+    for other in &mut others {
+        other.values("BEGIN; SELECT 1");
+    }
+    for other in &mut others {
+        other.values("COMMIT");
+    }
+    // What names no plan that there is has the default; so has a token that is not for one tenant alone.
+    for claims in [
+        [("plan", json!("platinum")), ("tenant", json!("acme"))],
+        [("plan", json!(7)), ("tenant", json!("acme"))],
+        [("plan", json!("small")), ("tenant", json!(["globex", "acme"]))],
+    ] {
+        let mut two = hold(&claims).unwrap();
+        too_many(&hold(&claims).err().unwrap());
+        two.values("COMMIT");
+    }
+    one.values("COMMIT");
+}
+
 #[test]
 fn a_quiet_tenant_does_not_wait_behind_a_flood() {
     let stack = Stack::start(&StackOptions::pool(1));
