@@ -7,6 +7,7 @@ use super::census::{Census, Seat};
 use super::greeting::{self, Rank};
 use super::own_options::OwnOptions;
 use super::packets::Packets;
+use super::startup::APPLICATION_NAME;
 use super::{LoginError, Settings, TlsDemand, startup};
 use crate::auth::{Authenticator, Principal, Wanted};
 use crate::base::{Event, Events, PlanName, RoleName};
@@ -205,8 +206,11 @@ impl Desk {
         settings: &mut [(String, String)],
     ) -> Result<(), LoginError> {
         let key = |(name, value): &(String, String)| (pool.key().clone(), name.clone(), value.clone());
+        // A client without a name has nothing to ask, and waits for no server connection.
+        let has_name = |(name, value): &&(String, String)| name != APPLICATION_NAME || !value.is_empty();
         if settings
             .iter()
+            .filter(has_name)
             .any(|pair| !self.canonical.contains_key(&key(pair)))
         {
             let lease = pool.checkout(principal.role()).await?;

@@ -6,7 +6,8 @@ use crate::guard::{Action, Guard, Policy};
 use crate::wire::startup::Startup;
 use std::sync::Arc;
 
-const APPLICATION_NAME: &str = "application_name";
+/// What a client calls itself.
+pub(super) const APPLICATION_NAME: &str = "application_name";
 
 /// Most bytes of a name (`NAMEDATALEN`, pg_config_manual.h).
 const NAME_BYTES: usize = 63;
