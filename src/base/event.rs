@@ -268,6 +268,20 @@ pub enum ClientEnd {
     Shutdown,
 }
 
+impl From<ClientEnd> for DiscardReason {
+    /// Why the server connection of a session that ends so is closed, where it has to be.
+    fn from(end: ClientEnd) -> Self {
+        match end {
+            ClientEnd::Terminated | ClientEnd::Vanished => Self::ClientGone,
+            ClientEnd::ServerGone => Self::ServerGone,
+            ClientEnd::Expired | ClientEnd::Timeout => Self::Timeout,
+            ClientEnd::Ceiling => Self::Ceiling,
+            ClientEnd::Shutdown => Self::Shutdown,
+            ClientEnd::Refused | ClientEnd::ProtocolViolation | ClientEnd::CancelRequest => Self::ClientGone,
+        }
+    }
+}
+
 impl ClientEnd {
     /// The reason as a metric label.
     pub fn as_str(self) -> &'static str {

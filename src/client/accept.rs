@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::census::Census;
 use super::login::{Admitted, Desk, Visit};
 use super::packets::Packets;
+use super::replication::Streaming;
 use super::{LoginError, Settings};
 use crate::auth::{AuthError, Authenticator};
 use crate::base::{ClientEnd, Drain, Event, Events, Phase, limits};
@@ -173,6 +174,13 @@ impl Gateway {
                 ));
                 let end = session.run().await;
                 drop(session);
+                drop(seat);
+                (end, true)
+            }
+            Ok(Visit::Replication(streaming)) => {
+                drop(pending);
+                let Streaming { walsender, seat } = *streaming;
+                let end = Box::pin(walsender.serve(packets.stream, packets.inbox, drain)).await;
                 drop(seat);
                 (end, true)
             }

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::auth::AuthError;
 use crate::base::{Fault, Severity, SqlState, TenantName};
 use crate::pool::PoolError;
-use crate::session::ProbeError;
+use crate::session::{ProbeError, WalsenderError};
 use crate::tenant::RouteError;
 use crate::wire::frame::BadLength;
 use crate::wire::startup::{BadFirstPacket, BadSaslInitial};
@@ -76,8 +76,11 @@ pub enum LoginError {
     #[error("no PostgreSQL user name specified in startup packet")]
     NoUser,
     /// A replication connection was asked for.
-    #[error("replication connections are not supported")]
-    Replication,
+    #[error("replication connections are not supported here")]
+    Replication(Unfit),
+    /// A replication connection could not be opened.
+    #[error(transparent)]
+    Walsender(#[from] WalsenderError),
     /// A startup parameter that cannot be.
     #[error("{0}")]
     Parameter(Box<Fault>),
@@ -112,6 +115,35 @@ pub enum LoginError {
     Probe(#[from] ProbeError),
 }
 
+/// Why a role has no replication connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is an end user's.
+    EndUser,
+    /// Its sessions share server connections.
+    TransactionMode,
+    /// Nobody has said that it may.
+    NotConfigured,
+}
+
+impl Unfit {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::EndUser => {
+                "Row Level Security does not apply to what is streamed: only a trusted role can be given replication. \
+                 Or connect to the server itself."
+            }
+            Self::TransactionMode => {
+                "The role's pool_mode is transaction: replication needs pool_mode = \"session\" and replication = true \
+                 in the role's entry. Or connect to the server itself."
+            }
+            Self::NotConfigured => {
+                "It needs replication = true in the role's entry. Or connect to the server itself."
+            }
+        }
+    }
+}
+
 impl LoginError {
     /// What the client is told; `None` if there is nobody to tell.
     pub(super) fn to_fault(&self) -> Option<Fault> {
@@ -144,7 +176,7 @@ impl LoginError {
             | Self::Gone
             | Self::Io(_)
             | Self::FirstPacket(BadFirstPacket::CancelLength | BadFirstPacket::Terminate) => return None,
-            Self::FirstPacket(BadFirstPacket::Version(..)) | Self::Replication => {
+            Self::FirstPacket(BadFirstPacket::Version(..)) | Self::Replication(_) => {
                 SqlState::FEATURE_NOT_SUPPORTED
             }
             Self::Auth(error) => return Some(Fault::from(error)),
@@ -152,6 +184,7 @@ impl LoginError {
             Self::Pool(error) => return Some(Fault::from(error)),
             Self::Parameter(fault) => return Some((**fault).clone()),
             Self::Probe(error) => return Some(Fault::from(error)),
+            Self::Walsender(error) => return Some(Fault::from(error)),
             Self::Timeout => SqlState::INVALID_AUTHORIZATION,
             Self::FirstPacket(_)
             | Self::NotAPassword(_)
@@ -195,9 +228,7 @@ impl LoginError {
             Self::BytesBeforeHandshake => {
                 "This can be a client's software bug or an attack by somebody on the network."
             }
-            Self::Replication => {
-                "No pool_mode passes replication on: it knows no roles. Connect to the server itself."
-            }
+            Self::Replication(unfit) => unfit.hint(),
             Self::TooManyLogins => "Try again in a moment.",
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
             Self::TooManyOfTenant { .. } => {

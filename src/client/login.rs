@@ -7,6 +7,7 @@ use super::census::{Census, Seat};
 use super::greeting::{self, Rank};
 use super::own_options::OwnOptions;
 use super::packets::Packets;
+use super::replication::Streaming;
 use super::startup::APPLICATION_NAME;
 use super::{LoginError, Settings, TlsDemand, startup};
 use crate::auth::{Authenticator, Principal, Wanted};
@@ -15,7 +16,7 @@ use crate::guard::Policy;
 use crate::identity;
 use crate::pool::{Customer, PoolKey, Pools};
 use crate::session::{self, CancelRegistry, CancelTicket, Identity, canonical_settings, is_superuser};
-use crate::tenant::Directory;
+use crate::tenant::{Directory, Route};
 use crate::wire::startup::{CancelRequest, FirstPacket, Startup};
 
 /// Everything a login needs to know.
@@ -40,6 +41,8 @@ pub(super) struct Desk {
 pub(super) enum Visit {
     /// A session.
     Session(Box<Admitted>),
+    /// A replication connection.
+    Replication(Box<Streaming>),
     /// To cancel a query.
     Cancel(CancelRequest),
 }
@@ -77,6 +80,11 @@ impl Desk {
         let principal = self.authenticate(client, &startup, &own, &wanted).await?;
         // Not before: who has proved nothing yet must not keep others out.
         let seat = self.census.sit()?;
+        if let Some(kind) = startup::replication(&startup)? {
+            // Boxed: rarely needed, and larger than the rest.
+            let streaming = self.admit_replication(client, &startup, &wanted, principal, seat, kind);
+            return Ok(Visit::Replication(Box::new(Box::pin(streaming).await?)));
+        }
         let admitted = self.admit(client, &startup, &wanted, principal, seat).await?;
         Ok(Visit::Session(Box::new(admitted)))
     }
@@ -121,17 +129,7 @@ impl Desk {
         mut seat: Seat,
     ) -> Result<Admitted, LoginError> {
         let route = self.directory.route(&principal, wanted.database)?;
-        if let Some(tenant) = &route.tenant {
-            seat.belongs_to(tenant)?;
-        }
-        let key = PoolKey {
-            server: route.server.clone(),
-            database: route.database.clone(),
-            login: route.login.clone(),
-            mode: route.mode,
-        };
-        let plan = route.plan.clone().or_else(|| self.claimed_plan(&principal));
-        let pool = self.pools.enter(&key, route.tenant.as_ref(), plan.as_ref())?;
+        let pool = self.enter(&principal, &route, &mut seat)?;
         let parameters = pool.parameters().await?;
         let guard = self.sessions.guard();
         let policy = guard.policy_in(route.mode, principal.role());
@@ -163,6 +161,26 @@ impl Desk {
             ticket,
             seat,
         })
+    }
+
+    /// Takes the client's place in its tenant's count and at its pool.
+    pub(super) fn enter(
+        &self,
+        principal: &Principal,
+        route: &Route,
+        seat: &mut Seat,
+    ) -> Result<Customer, LoginError> {
+        if let Some(tenant) = &route.tenant {
+            seat.belongs_to(tenant)?;
+        }
+        let key = PoolKey {
+            server: route.server.clone(),
+            database: route.database.clone(),
+            login: route.login.clone(),
+            mode: route.mode,
+        };
+        let plan = route.plan.clone().or_else(|| self.claimed_plan(principal));
+        Ok(self.pools.enter(&key, route.tenant.as_ref(), plan.as_ref())?)
     }
 
     /// The plan that a token names. Only one that is for a single tenant speaks for that tenant: among several it

@@ -11,16 +11,19 @@ mod greeting;
 mod login;
 mod own_options;
 mod packets;
+mod replication;
 mod startup;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use accept::{Gateway, GatewayParts};
-pub use error::LoginError;
+pub use error::{LoginError, Unfit};
 
 use crate::auth::ClaimPath;
+use crate::base::RoleName;
 use crate::net::tls::Acceptor;
 
 /// Where clients connect, and how many.
@@ -40,6 +43,8 @@ pub struct Settings {
     pub client_login_timeout: Duration,
     /// The claim that names the plan of the token's tenant, where the directory names none.
     pub plan_claim: Option<ClaimPath>,
+    /// The roles that may have replication connections: trusted ones in session mode.
+    pub replication_roles: BTreeSet<RoleName>,
 }
 
 /// TLS to clients.

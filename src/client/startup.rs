@@ -3,6 +3,7 @@
 use super::LoginError;
 use crate::base::{Fault, Severity, SqlState};
 use crate::guard::{Action, Guard, Policy};
+use crate::session::ReplicationKind;
 use crate::wire::startup::Startup;
 use std::sync::Arc;
 
@@ -50,16 +51,39 @@ pub(super) fn truncation(settings: &[(String, String)]) -> Option<Fault> {
     })
 }
 
+/// Which kind of replication the client has come for, if it has. The words are those of a flag of the server
+/// (`parse_bool_with_len`, bool.c), and `database` (`ProcessStartupPacket`); of several the last one counts.
+pub(super) fn replication(startup: &Startup) -> Result<Option<ReplicationKind>, LoginError> {
+    let said = startup
+        .parameters
+        .iter()
+        .rev()
+        .find(|(name, _)| name == "replication");
+    let Some((_, value)) = said else { return Ok(None) };
+    if value == "database" {
+        return Ok(Some(ReplicationKind::Database));
+    }
+    match value.to_ascii_lowercase().as_str() {
+        "t" | "tr" | "tru" | "true" | "y" | "ye" | "yes" | "on" | "1" => Ok(Some(ReplicationKind::Physical)),
+        "f" | "fa" | "fal" | "fals" | "false" | "n" | "no" | "of" | "off" | "0" => Ok(None),
+        _ => Err(LoginError::Parameter(Box::new(
+            Fault::fatal(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("invalid value for parameter \"replication\": \"{value}\""),
+            )
+            .with_hint("Valid values are: \"false\", 0, \"true\", 1, \"database\"."),
+        ))),
+    }
+}
+
 /// Parameters that are not settings (PostgreSQL manual, 54.7, StartupMessage).
 fn requested(startup: &Startup) -> Result<Vec<(String, String)>, LoginError> {
     let mut settings = Vec::new();
     for (name, value) in &startup.parameters {
         match name.as_str() {
             "user" | "database" => {}
-            "replication" => match value.as_str() {
-                "false" | "off" | "no" | "0" => {}
-                _ => return Err(LoginError::Replication),
-            },
+            // Asked for by `replication`.
+            "replication" => {}
             "options" => settings.extend(command_line(value)?),
             protocol if protocol.starts_with("_pq_.") => {}
             _ => settings.push((name.clone(), value.clone())),
@@ -219,14 +243,23 @@ mod tests {
     }
 
     #[test]
-    fn replication_is_refused_unless_it_is_off() {
-        let startup = |value: &str| Startup {
-            minor: 0,
-            parameters: vec![("replication".into(), value.into())],
+    fn replication_is_read_as_the_server_does() {
+        let kind = |values: &[&str]| {
+            let named = |value: &&str| ("replication".to_owned(), (*value).to_owned());
+            replication(&Startup {
+                minor: 0,
+                parameters: values.iter().map(named).collect(),
+            })
         };
-        assert!(requested(&startup("off")).is_ok());
-        for on in ["database", "true", "1", "yes"] {
-            assert!(matches!(requested(&startup(on)), Err(LoginError::Replication)));
+        for off in [&[][..], &["off"], &["FALSE"], &["n"], &["0"], &["database", "no"]] {
+            assert!(matches!(kind(off), Ok(None)), "{off:?}");
+        }
+        for on in [&["true"][..], &["On"], &["1"], &["y"], &["database", "yes"]] {
+            assert!(matches!(kind(on), Ok(Some(ReplicationKind::Physical))), "{on:?}");
+        }
+        assert!(matches!(kind(&["database"]), Ok(Some(ReplicationKind::Database))));
+        for bad in ["", "o", "Database", "truely", "2"] {
+            assert!(matches!(kind(&[bad]), Err(LoginError::Parameter(_))), "{bad}");
         }
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     Some(Parts {
         client: client::Settings {
             plan_claim: auth.plan_claim,
+            replication_roles: roles.with_replication(),
             ..listen.client
         },
         session: crate::session::Settings {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::base::limits::{RESET_TIMEOUT, ROLLBACK_TIMEOUT};
 use crate::base::{CheckIn, DiscardReason, Event};
-use crate::server::{CancelKey, ServerConn};
+use crate::server::{CancelKey, ServerConn, ServerError};
 
 use super::Pool;
 use super::accounting::Permit;
@@ -92,6 +92,26 @@ impl Lease {
             CheckIn::Reset => self.restore(Remedy::Reset),
             CheckIn::Discard(reason) => self.discard(reason),
         }
+    }
+
+    /// Closes the connection and opens one in its place, by the same login and counted as the same, with `more`
+    /// parameters in its startup packet. No other client can use such a connection, nor one that could not be opened:
+    /// the lease ends with [`CheckIn::Discard`].
+    ///
+    /// # Errors
+    /// As [`ServerConn::connect`].
+    ///
+    /// # Cancel safety
+    /// Dropped, it leaves a lease on a closed connection.
+    pub async fn reconnect(&mut self, more: &[(String, String)]) -> Result<(), ServerError> {
+        // Past its lifetime from now on, so that no verdict keeps it.
+        self.pooled.retire_at = Some(Instant::now());
+        self.pooled.server.hang_up();
+        *self.pooled.server = ServerConn::connect_with(self.slot.pool.target(), more).await?;
+        if let Some(open) = &mut self.slot.open {
+            open.key = Arc::clone(self.pooled.server.cancel_key());
+        }
+        Ok(())
     }
 
     /// Returns a clean connection to the pool.

@@ -108,7 +108,13 @@ impl ServerConn {
     /// Closes an idle connection with a Terminate, so that the server logs no lost client. Never blocks: a
     /// socket that takes no five bytes is closed without.
     pub fn close(mut self) {
+        self.hang_up();
+    }
+
+    /// The same, for a connection that another one is to take the place of.
+    pub(crate) fn hang_up(&mut self) {
         // Best effort: the socket closes either way.
         let _ = self.stream.try_write(&[b'X', 0, 0, 0, 4]);
+        self.stream = Stream::Closed;
     }
 }

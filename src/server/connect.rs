@@ -46,13 +46,25 @@ impl ServerConn {
     /// # Cancel safety
     /// A dropped attempt closes its socket and leaves nothing behind.
     pub async fn connect(target: &Target) -> Result<Self, ServerError> {
-        timeout(target.connect_timeout, open(target))
+        Self::connect_with(target, &[]).await
+    }
+
+    /// The same with `more` parameters in the startup packet. What they mean is the caller's affair: a connection that
+    /// is not like the others of its pool must not get into it.
+    ///
+    /// # Errors
+    /// As [`ServerConn::connect`].
+    ///
+    /// # Cancel safety
+    /// As [`ServerConn::connect`].
+    pub async fn connect_with(target: &Target, more: &[(String, String)]) -> Result<Self, ServerError> {
+        timeout(target.connect_timeout, open(target, more))
             .await
             .unwrap_or(Err(ServerError::Timeout(target.connect_timeout)))
     }
 }
 
-async fn open(target: &Target) -> Result<ServerConn, ServerError> {
+async fn open(target: &Target, more: &[(String, String)]) -> Result<ServerConn, ServerError> {
     let stream = Stream::connect(&target.endpoint)
         .await
         .map_err(ServerError::Connect)?;
@@ -73,7 +85,7 @@ async fn open(target: &Target) -> Result<ServerConn, ServerError> {
         parameters,
         pid,
         secret,
-    } = log_in(target, &mut stream, &mut reader).await?;
+    } = log_in(target, more, &mut stream, &mut reader).await?;
     parameters.check_pinned()?;
     let mut cancel_key = CancelKey::new(endpoint, pid, secret);
     if stream.is_encrypted()
@@ -91,12 +103,13 @@ async fn open(target: &Target) -> Result<ServerConn, ServerError> {
 
 async fn log_in(
     target: &Target,
+    more: &[(String, String)],
     stream: &mut Stream,
     reader: &mut FrameReader,
 ) -> Result<LoggedIn, ServerError> {
     let mut out = BytesMut::new();
     let channel = stream.peer_certificate().and_then(server_end_point);
-    let mut login = Login::start(target, channel, &mut out)?;
+    let mut login = Login::start(target, more, channel, &mut out)?;
     loop {
         if !out.is_empty() {
             stream.write_all(&out).await.map_err(ServerError::Lost)?;

@@ -52,20 +52,23 @@ enum State {
 }
 
 impl<'a> Login<'a> {
-    /// Begins a login: writes the startup packet to `out`. `channel` is what binds it to its TLS channel.
+    /// Begins a login: writes the startup packet to `out`, with `more` parameters than every login has. `channel` is
+    /// what binds it to its TLS channel.
     pub(super) fn start(
         target: &'a Target,
+        more: &[(String, String)],
         channel: Option<Vec<u8>>,
         out: &mut BytesMut,
     ) -> Result<Self, ServerError> {
-        let parameters = [
+        let before = [
             ("user", target.user.as_str()),
             ("database", target.database.as_str()),
             ("application_name", "portcullis"),
-            // Settings in the startup packet win over those of the role and the database.
-            ("client_encoding", "UTF8"),
-            ("standard_conforming_strings", "on"),
         ];
+        // Settings in the startup packet win over those of the role and the database; of two the last one wins.
+        let pinned = [("client_encoding", "UTF8"), ("standard_conforming_strings", "on")];
+        let more = more.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let parameters = before.into_iter().chain(more).chain(pinned);
         frontend::startup_message(parameters, out).map_err(unsendable)?;
         Ok(Self {
             target,

@@ -29,7 +29,7 @@ const INTERNAL_PORTAL: &str = "portcullis internal";
 
 /// A text that no server accepts: sent in place of a refused statement, so that the transaction fails
 /// at exactly that point, as it would had the server refused it. Its error is replaced by ours.
-const REFUSED: &str = "portcullis refused this statement";
+pub(super) const REFUSED: &str = "portcullis refused this statement";
 
 /// A text that parses, except in a failed transaction.
 const ANYTHING: &str = "SELECT";

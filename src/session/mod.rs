@@ -24,6 +24,7 @@ mod portals;
 mod probe;
 mod pump;
 mod relay;
+mod replication;
 mod settings;
 mod simple;
 mod standing;
@@ -47,6 +48,7 @@ use tokio::time::Instant;
 pub use application_name::ApplicationName;
 pub use cancel::{CancelRegistry, CancelTicket};
 pub use probe::{ProbeError, canonical_settings, is_superuser};
+pub use replication::{ReplicationKind, Walsender, WalsenderError, WalsenderParts};
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
@@ -330,17 +332,7 @@ impl Session {
 
     /// Ends the session: the last words are written, the server connection is given back or closed.
     async fn leave(&mut self, end: ClientEnd) -> ClientEnd {
-        let verdict = match end {
-            ClientEnd::Terminated | ClientEnd::Vanished => CheckIn::Discard(DiscardReason::ClientGone),
-            ClientEnd::ServerGone => CheckIn::Discard(DiscardReason::ServerGone),
-            ClientEnd::Expired | ClientEnd::Timeout => CheckIn::Discard(DiscardReason::Timeout),
-            ClientEnd::Ceiling => CheckIn::Discard(DiscardReason::Ceiling),
-            ClientEnd::Shutdown => CheckIn::Discard(DiscardReason::Shutdown),
-            ClientEnd::Refused | ClientEnd::ProtocolViolation | ClientEnd::CancelRequest => {
-                CheckIn::Discard(DiscardReason::ClientGone)
-            }
-        };
-        self.abandon(verdict);
+        self.abandon(CheckIn::Discard(DiscardReason::from(end)));
         self.client.write_rest().await;
         end
     }

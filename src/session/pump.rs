@@ -246,7 +246,7 @@ impl Client {
     }
 
     /// Writes what it can. Says whether anything moved.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         if self.leaves_by.is_some() {
             self.outbox.clear();
             self.written = 0;
@@ -318,7 +318,7 @@ impl Link {
 }
 
 /// Writes until the socket takes no more.
-fn write_some(
+pub(super) fn write_some(
     stream: &mut Stream,
     bytes: &[u8],
     written: &mut usize,
@@ -337,7 +337,7 @@ fn write_some(
 }
 
 /// Sees that what TLS has encrypted leaves as soon as the socket takes it. Costs nothing on a plain socket.
-fn flush(stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
+pub(super) fn flush(stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
     match Pin::new(stream).poll_flush(cx) {
         Poll::Ready(outcome) => outcome,
         // The task wakes when the socket takes more.
@@ -346,7 +346,7 @@ fn flush(stream: &mut Stream, cx: &mut Context<'_>) -> io::Result<()> {
 }
 
 /// Forgets bytes that have all been written; what the buffer has grown beyond `kept` bytes is given up.
-fn release(buffer: &mut Vec<u8>, written: &mut usize, kept: usize) {
+pub(super) fn release(buffer: &mut Vec<u8>, written: &mut usize, kept: usize) {
     if *written > 0 && *written == buffer.len() {
         *written = 0;
         buffer.clear();

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-use super::Session;
 use super::effect::Effect;
 use super::inbound::{Inbound, Step};
 use super::link::{Batch, ScriptRest};
@@ -15,8 +14,9 @@ use super::standing::Stand;
 use super::statement;
 use super::whole::Whole;
 use super::wording::Wording;
+use super::{Session, Shared};
 use crate::base::{Event, Fault, SqlState, VerdictKind, limits};
-use crate::guard::{Action, Cleared, Refusal, Script, SetScope, StatementClass};
+use crate::guard::{Action, Cleared, Policy, Refusal, Script, SetScope, StatementClass};
 use crate::wire::replies::Own;
 
 impl Session {
@@ -194,11 +194,18 @@ impl Session {
         {
             return Ok(script);
         }
-        let verdict = aside(text.len(), || self.shared.guard.judge(&self.policy, text));
+        self.shared.judge(&self.policy, text)
+    }
+}
+
+impl Shared {
+    /// The guard's verdict on a text, taken note of.
+    pub(super) fn judge(&self, policy: &Arc<Policy>, text: &[u8]) -> Result<Arc<Script>, Fault> {
+        let verdict = aside(text.len(), || self.guard.judge(policy, text));
         match verdict {
             Ok(script) => {
                 for cleared in script.statements() {
-                    self.shared.events.emit(&Event::Verdict {
+                    self.events.emit(&Event::Verdict {
                         kind: VerdictKind::Allow,
                         class: cleared.class().as_str(),
                     });
@@ -206,7 +213,7 @@ impl Session {
                 Ok(script)
             }
             Err(refusal) => {
-                self.shared.events.emit(&Event::Verdict {
+                self.events.emit(&Event::Verdict {
                     kind: VerdictKind::Refuse,
                     class: refusal.class.as_str(),
                 });

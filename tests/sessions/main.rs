@@ -28,6 +28,7 @@ mod login;
 mod matrix;
 mod pipelines;
 mod policies;
+mod replication;
 mod server_loss;
 mod session_mode;
 mod settings;

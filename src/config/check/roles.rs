@@ -19,6 +19,14 @@ struct Role {
     policy: String,
     certificate: Certificate,
     pool_mode: Option<PoolMode>,
+    replication: Replication,
+}
+
+/// Whether a role may have replication connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Replication {
+    Allowed,
+    Refused,
 }
 
 /// Whether a role is had without a client certificate.
@@ -81,12 +89,15 @@ pub(super) fn roles(
                 ),
             }
         }
+        let pool_mode = section.maybe("pool_mode", pool_mode);
+        let replication = replication(&section, policies.is_trusted(&policy), pool_mode);
         let role = Role {
             login,
             choice,
             policy,
             certificate,
-            pool_mode: section.maybe("pool_mode", pool_mode),
+            pool_mode,
+            replication,
         };
         roles.insert(RoleName::new(name), role);
     }
@@ -131,6 +142,14 @@ impl Roles {
         self.0.iter().filter_map(needs).collect()
     }
 
+    /// The roles that may have replication connections.
+    pub(super) fn with_replication(&self) -> BTreeSet<RoleName> {
+        let has = |(name, role): (&RoleName, &Role)| {
+            (role.replication == Replication::Allowed).then(|| name.clone())
+        };
+        self.0.iter().filter_map(has).collect()
+    }
+
     /// Whether some role may choose its tenant freely.
     pub(super) fn any_chooses_tenant(&self) -> bool {
         self.0.values().any(|role| role.choice == TenantChoice::Any)
@@ -150,6 +169,27 @@ impl Roles {
             })
             .collect()
     }
+}
+
+/// Reads `replication`. What is streamed passes by Row Level Security and by the prelude of transactions, and takes a
+/// server connection for as long as it lasts.
+fn replication(section: &Section<'_>, is_trusted: bool, mode: Option<PoolMode>) -> Replication {
+    if !section.flag("replication", false) {
+        return Replication::Refused;
+    }
+    if !is_trusted {
+        section.mistake(
+            "replication",
+            "is for trusted roles alone: Row Level Security does not apply to what is streamed",
+        );
+    }
+    if mode != Some(PoolMode::Session) {
+        section.mistake(
+            "replication",
+            "needs pool_mode = \"session\" in the same entry: a replication connection is never shared",
+        );
+    }
+    Replication::Allowed
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

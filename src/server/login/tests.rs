@@ -38,7 +38,7 @@ const READY: Message = Message::ReadyForQuery { status: b'I' };
 /// Feeds the messages; the answers written and how it ended.
 fn trace(target: &Target, messages: Vec<Message>) -> (Vec<u8>, Result<Option<LoggedIn>, ServerError>) {
     let mut out = BytesMut::new();
-    let mut login = Login::start(target, None, &mut out).unwrap();
+    let mut login = Login::start(target, &[], None, &mut out).unwrap();
     out.clear();
     for message in messages {
         match login.step(message, &mut out) {
@@ -53,7 +53,7 @@ fn trace(target: &Target, messages: Vec<Message>) -> (Vec<u8>, Result<Option<Log
 #[test]
 fn the_startup_packet_pins_the_encoding_and_the_strings() {
     let mut out = BytesMut::new();
-    Login::start(&target(None), None, &mut out).ok().unwrap();
+    Login::start(&target(None), &[], None, &mut out).ok().unwrap();
     let text = String::from_utf8_lossy(&out).replace('\0', " ");
     assert!(text.ends_with(
         "user md5_user database db application_name portcullis client_encoding UTF8 standard_conforming_strings on  "
@@ -65,7 +65,7 @@ fn a_nul_byte_in_a_name_is_refused() {
     let mut bad = target(None);
     bad.user = "a\0b".into();
     assert!(matches!(
-        Login::start(&bad, None, &mut BytesMut::new()),
+        Login::start(&bad, &[], None, &mut BytesMut::new()),
         Err(ServerError::Auth(_))
     ));
 }
@@ -149,7 +149,7 @@ fn logins_are_bound_to_their_channel_where_both_can() {
     let target = target(Some("pw"));
     let answer = |channel: Option<&[u8]>, mechanisms: &'static [u8]| {
         let mut out = BytesMut::new();
-        let login = Login::start(&target, channel.map(<[u8]>::to_vec), &mut out).unwrap();
+        let login = Login::start(&target, &[], channel.map(<[u8]>::to_vec), &mut out).unwrap();
         out.clear();
         let mechanisms = Bytes::from_static(mechanisms);
         login.step(Message::AuthenticationSasl { mechanisms }, &mut out)?;
@@ -190,7 +190,7 @@ fn logins_are_bound_to_their_channel_where_both_can() {
 fn an_ok_without_the_servers_proof_is_refused() {
     let target = target(Some("pw"));
     let mut out = BytesMut::new();
-    let login = Login::start(&target, None, &mut out).unwrap();
+    let login = Login::start(&target, &[], None, &mut out).unwrap();
     out.clear();
     let sasl = Message::AuthenticationSasl {
         mechanisms: Bytes::from_static(b"SCRAM-SHA-256\0\0"),
@@ -215,7 +215,7 @@ fn an_ok_without_the_servers_proof_is_refused() {
 fn a_false_server_signature_is_refused() {
     let target = target(Some("pw"));
     let mut out = BytesMut::new();
-    let login = Login::start(&target, None, &mut out).unwrap();
+    let login = Login::start(&target, &[], None, &mut out).unwrap();
     out.clear();
     let sasl = Message::AuthenticationSasl {
         mechanisms: Bytes::from_static(b"SCRAM-SHA-256\0\0"),
