@@ -80,6 +80,10 @@ pub const SAVEPOINTS: usize = 10_000;
 /// Size of the buffers that are borrowed while bytes are in flight.
 pub const BUFFER_BYTES: usize = 16 * 1024;
 
+/// A statement from this many bytes on is judged beside other sessions' work: the guard may take a millisecond, where
+/// to move the others to another thread takes a fraction of that.
+pub const LONG_TEXT_BYTES: usize = 16 * 1024;
+
 /// Clients that have not logged in yet and are served at one time on top of `max_client_conn`.
 pub const PENDING_LOGINS: usize = 1_000;
 

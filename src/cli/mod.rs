@@ -10,9 +10,12 @@ pub mod serve;
 pub mod token;
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 /// A connection-pooling SQL proxy for PostgreSQL that runs every transaction as the end user
 #[derive(Debug, Parser)]
@@ -46,7 +49,11 @@ enum Command {
 /// Runs the command that the command line names and returns the process's exit code.
 pub fn main() -> ExitCode {
     let command = CommandLine::parse().command;
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let threads = match &command {
+        Command::Serve(options) => options.threads,
+        _ => None,
+    };
+    let runtime = match runtime(threads) {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = writeln!(io::stderr(), "portcullis: cannot start its threads: {error}");
@@ -63,4 +70,16 @@ pub fn main() -> ExitCode {
         Command::Dev(options) => runtime.block_on(dev::run(options, serve::run_quietly)),
         Command::DevWatchdog(options) => runtime.block_on(dev::watch(options)),
     }
+}
+
+/// The threads that serve clients. Half the cores by default: what a transaction costs is mostly the kernel's work on its
+/// sockets, and that and the clients and servers of the same machine take the rest. More threads than that only pass
+/// work among themselves.
+fn runtime(threads: Option<NonZeroUsize>) -> io::Result<Runtime> {
+    let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = threads.map_or_else(|| cores().div_ceil(2), NonZeroUsize::get);
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
 }

@@ -1,6 +1,7 @@
 //! `portcullis serve`: the proxy, until a signal ends it.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -28,6 +29,9 @@ pub struct ServeOptions {
     /// Seconds that running transactions may take after SIGTERM or SIGINT; a second signal ends them at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub shutdown_timeout: u64,
+    /// Threads that serve clients [default: half the cores]
+    #[arg(long, value_name = "NUMBER")]
+    pub threads: Option<NonZeroUsize>,
 }
 
 /// Serves until a signal says stop.

@@ -155,7 +155,7 @@ impl Desk {
                 principal,
                 route,
                 pool,
-                startup: settings,
+                startup: Arc::new(settings),
                 parameters,
                 told,
             },

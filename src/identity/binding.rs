@@ -27,9 +27,8 @@ pub struct BindingParts<'a> {
 /// hardening revokes it).
 #[derive(Debug)]
 pub struct Binding {
-    sql: String,
     /// The Bind's values, encoded once for all transactions that run as this.
-    values: Vec<u8>,
+    values: Box<[u8]>,
 }
 
 /// Proof that a binding is in force in the server's current transaction. Only [`Binding::put_prelude`]
@@ -48,8 +47,9 @@ pub struct Bound {
 const ROLE_SETTINGS: [&str; 2] = ["role", "session_authorization"];
 
 impl Binding {
-    /// Puts the parts in their order.
-    pub fn new(parts: &BindingParts<'_>) -> Self {
+    /// Puts the parts in their order. With it comes the text of the statement that takes its values: prepared once
+    /// per server connection, the same for all sessions that set the same names.
+    pub fn new(parts: &BindingParts<'_>) -> (Self, String) {
         let path = parts.search_path.map(|path| ("search_path", path));
         // The guard lets no session set these; should one slip through, it still ends here.
         let session = parts
@@ -78,13 +78,8 @@ impl Binding {
         }
         let mut encoded = Vec::new();
         encode::text_values(&mut encoded, &values);
-        Self { sql, values: encoded }
-    }
-
-    /// The prelude's statement: prepared once per server connection, the same for all sessions that set
-    /// the same names.
-    pub fn sql(&self) -> &str {
-        &self.sql
+        let values = encoded.into_boxed_slice();
+        (Self { values }, sql)
     }
 
     /// Appends the prelude, Bind and Execute of the prepared `statement` on `portal`. The server answers
@@ -103,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_identity_comes_last_and_values_are_parameters() {
-        let binding = Binding::new(&BindingParts {
+        let (binding, sql) = Binding::new(&BindingParts {
             session: &[
                 ("Role".into(), "postgres".into()),
                 ("session_authorization".into(), "postgres".into()),
@@ -114,7 +109,7 @@ mod tests {
             role: &RoleName::new("authenticated"),
         });
         assert_eq!(
-            binding.sql(),
+            sql,
             "SELECT pg_catalog.set_config('search_path', $1, true), \
              pg_catalog.set_config('role', $2, true), \
              pg_catalog.set_config('TimeZone', $3, true), \
@@ -127,16 +122,12 @@ mod tests {
 
     #[test]
     fn a_quote_in_a_name_stays_inside_the_literal() {
-        let binding = Binding::new(&BindingParts {
+        let (_, sql) = Binding::new(&BindingParts {
             session: &[("a'b".into(), String::new())],
             search_path: None,
             identity: &[],
             role: &RoleName::new("r"),
         });
-        assert!(
-            binding
-                .sql()
-                .ends_with(", pg_catalog.set_config('a''b', $2, true)")
-        );
+        assert!(sql.ends_with(", pg_catalog.set_config('a''b', $2, true)"));
     }
 }

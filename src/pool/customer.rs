@@ -2,11 +2,12 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::base::RoleName;
 
 use super::accounting::FlowId;
-use super::{Lease, Pool, PoolError};
+use super::{Checkout, Lease, Pool, PoolError};
 
 /// A session's hold on its pool: what it checks out counts for its tenant. As long as there is one, the
 /// tenant's floor is kept.
@@ -30,6 +31,14 @@ impl Customer {
     /// Cancel safe, as [`Pool::checkout`].
     pub async fn checkout(&self, role: &RoleName) -> Result<Lease, PoolError> {
         self.pool.checkout_for(self.flow, role).await
+    }
+
+    /// Asks for a server connection without waiting: an idle one, or a place in the queue. `now` is what time it is.
+    ///
+    /// # Errors
+    /// As [`Pool::checkout`], but for the timeout.
+    pub fn begin_checkout(&self, role: &RoleName, now: Instant) -> Result<Checkout, PoolError> {
+        self.pool.begin_checkout(self.flow, role, now)
     }
 }
 

@@ -65,28 +65,34 @@ impl Host {
             return;
         }
         // A list rather than recursion: any number of waiters may turn out to be gone.
-        let mut rest = vec![follow];
+        let mut rest = Vec::new();
+        self.carry_out(follow, &mut rest);
         while let Some(follow) = rest.pop() {
-            // First what makes room, then what uses it.
-            for pooled in follow.evicted {
-                self.close(pooled, DiscardReason::Evicted);
-            }
-            for (waiter, error) in follow.stranded {
-                // One that has gone needs no answer.
-                let _ = waiter.send(Err(PoolError::Server(error)));
-            }
-            for waiter in follow.shed {
-                self.events.emit(&Event::WaitShed);
-                let _ = waiter.send(Err(PoolError::Overloaded));
-            }
-            for (pool, link) in follow.connects {
-                match link.upgrade() {
-                    Some(pool) => Attempt::start(pool),
-                    None => self.books().connect_abandoned(pool),
-                }
-            }
-            rest.extend(follow.grants.into_iter().filter_map(|grant| self.grant(grant)));
+            self.carry_out(follow, &mut rest);
         }
+    }
+
+    /// Does what the books ask for; what follows from that goes to `rest`.
+    fn carry_out(&self, follow: Next, rest: &mut Vec<Next>) {
+        // First what makes room, then what uses it.
+        for pooled in follow.evicted {
+            self.close(pooled, DiscardReason::Evicted);
+        }
+        for (waiter, error) in follow.stranded {
+            // One that has gone needs no answer.
+            let _ = waiter.send(Err(PoolError::Server(error)));
+        }
+        for waiter in follow.shed {
+            self.events.emit(&Event::WaitShed);
+            let _ = waiter.send(Err(PoolError::Overloaded));
+        }
+        for (pool, link) in follow.connects {
+            match link.upgrade() {
+                Some(pool) => Attempt::start(pool),
+                None => self.books().connect_abandoned(pool),
+            }
+        }
+        rest.extend(follow.grants.into_iter().filter_map(|grant| self.grant(grant)));
     }
 
     /// Closes what is idle in any pool and turns away who waits; leased connections are closed at check-in.

@@ -26,7 +26,8 @@ pub struct Lease {
 /// A server connection as the pool keeps it.
 #[derive(Debug)]
 pub(super) struct Pooled {
-    pub(super) server: ServerConn,
+    /// Boxed, as it is handed on with every transaction.
+    pub(super) server: Box<ServerConn>,
     /// When it is too old to be used again; `None`: never.
     pub(super) retire_at: Option<Instant>,
 }
@@ -79,9 +80,14 @@ impl Lease {
     ///
     /// A connection past its lifetime, or on which something unread has arrived, is closed in any case.
     pub fn check_in(self, verdict: CheckIn) {
+        self.check_in_at(verdict, Instant::now());
+    }
+
+    /// The same, for a caller that knows what time it is.
+    pub fn check_in_at(self, verdict: CheckIn, now: Instant) {
         self.slot.pool.events().emit(&Event::CheckedIn { verdict });
         match verdict {
-            CheckIn::Reuse => self.put_back(),
+            CheckIn::Reuse => self.put_back(now),
             CheckIn::Rollback => self.restore(Remedy::Rollback),
             CheckIn::Reset => self.restore(Remedy::Reset),
             CheckIn::Discard(reason) => self.discard(reason),
@@ -89,12 +95,12 @@ impl Lease {
     }
 
     /// Returns a clean connection to the pool.
-    pub(super) fn put_back(mut self) {
-        match self.pooled.fault(Instant::now()) {
+    pub(super) fn put_back(mut self, now: Instant) {
+        match self.pooled.fault(now) {
             Some(reason) => self.discard(reason),
             None => {
                 if let (pooled, slot, Some(permit)) = self.end() {
-                    slot.pool.give(pooled, permit);
+                    slot.pool.give(pooled, permit, now);
                 }
             }
         }
@@ -153,7 +159,7 @@ impl Lease {
                 Remedy::Reset => timeout(RESET_TIMEOUT, self.pooled.server.reset()).await,
             };
             match outcome {
-                Ok(Ok(())) => self.put_back(),
+                Ok(Ok(())) => self.put_back(Instant::now()),
                 Ok(Err(reason)) => self.discard(reason),
                 Err(_) => self.discard(DiscardReason::Timeout),
             }

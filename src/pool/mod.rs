@@ -21,6 +21,7 @@ pub use accounting::{Access, Share};
 pub use customer::Customer;
 pub use error::PoolError;
 pub use lease::Lease;
-pub use pool::{Pool, PoolKey, PoolSnapshot};
+pub use pool::{Checkout, Pool, PoolKey, PoolSnapshot};
 pub use pools::{Pools, ServerSnapshot};
 pub use settings::{Budget, LoginSettings, ServerSettings, Settings};
+pub use waiting::Waiting;

@@ -104,9 +104,12 @@ pub(super) enum Held {
     No,
 }
 
-#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
-enum Taken {
+/// What asking for a server connection has come to.
+#[derive(Debug)]
+pub enum Checkout {
+    /// One was idle.
     Lease(Lease),
+    /// A place in the queue.
     Waiting(Waiting),
 }
 
@@ -166,16 +169,30 @@ impl Pool {
         flow: FlowId,
         role: &RoleName,
     ) -> Result<Lease, PoolError> {
-        let (mut lease, waited) = match self.take_or_enqueue(flow, Some(role))? {
-            Taken::Lease(lease) => (lease, Duration::ZERO),
-            Taken::Waiting(waiting) => {
-                let began = Instant::now();
-                (waiting.wait(self.plan.query_wait_timeout).await?, began.elapsed())
-            }
-        };
+        match self.begin_checkout(flow, role, Instant::now())? {
+            Checkout::Lease(lease) => Ok(lease),
+            Checkout::Waiting(waiting) => waiting.turn(role).await,
+        }
+    }
+
+    /// The part of a checkout that needs no waiting.
+    pub(super) fn begin_checkout(
+        self: &Arc<Self>,
+        flow: FlowId,
+        role: &RoleName,
+        now: Instant,
+    ) -> Result<Checkout, PoolError> {
+        let mut checkout = self.take_or_enqueue(flow, Some(role), now)?;
+        if let Checkout::Lease(lease) = &mut checkout {
+            self.checked_out(lease, role, Duration::ZERO);
+        }
+        Ok(checkout)
+    }
+
+    /// A client has got its connection.
+    pub(super) fn checked_out(&self, lease: &mut Lease, role: &RoleName, waited: Duration) {
         lease.set_last_role(role);
         self.events.emit(&Event::CheckedOut { waited });
-        Ok(lease)
     }
 
     /// The ParameterStatus values of the latest login, for greeting a client. Connects if there has been no
@@ -216,6 +233,11 @@ impl Pool {
         }
     }
 
+    /// How long a client may wait for a connection.
+    pub(super) fn query_wait_timeout(&self) -> Option<Duration> {
+        self.plan.query_wait_timeout
+    }
+
     pub(super) fn events(&self) -> &Events {
         &self.events
     }
@@ -225,8 +247,7 @@ impl Pool {
     }
 
     /// Ends a lease: its connection goes to whose turn it is, or becomes idle.
-    pub(super) fn give(&self, pooled: Pooled, permit: Permit) {
-        let now = Instant::now();
+    pub(super) fn give(&self, pooled: Pooled, permit: Permit, now: Instant) {
         let mut books = self.host.books();
         let left = books.give_back(permit, pooled, now);
         let follow = books.settle(self.id, now);
@@ -308,18 +329,22 @@ impl Pool {
     }
 
     async fn first_parameters(self: &Arc<Self>) -> Result<Arc<Parameters>, PoolError> {
-        let lease = match self.take_or_enqueue(self.flow, None)? {
-            Taken::Lease(lease) => lease,
-            Taken::Waiting(waiting) => waiting.wait(self.plan.query_wait_timeout).await?,
+        let lease = match self.take_or_enqueue(self.flow, None, Instant::now())? {
+            Checkout::Lease(lease) => lease,
+            Checkout::Waiting(waiting) => waiting.wait().await?,
         };
         let parameters = Arc::clone(lease.parameters());
-        lease.put_back();
+        lease.put_back(Instant::now());
         Ok(parameters)
     }
 
-    fn take_or_enqueue(self: &Arc<Self>, flow: FlowId, role: Option<&RoleName>) -> Result<Taken, PoolError> {
+    fn take_or_enqueue(
+        self: &Arc<Self>,
+        flow: FlowId,
+        role: Option<&RoleName>,
+        now: Instant,
+    ) -> Result<Checkout, PoolError> {
         loop {
-            let now = Instant::now();
             let mut books = self.host.books();
             match books.checkout(flow, now, |pooled| {
                 role.is_some() && pooled.server.last_role() == role
@@ -329,7 +354,7 @@ impl Pool {
                     drop(books);
                     self.host.follow(follow);
                     match pooled.fault(now) {
-                        None => return Ok(Taken::Lease(Lease::new(self, pooled, permit))),
+                        None => return Ok(Checkout::Lease(Lease::new(self, pooled, permit))),
                         Some(reason) => {
                             pooled.server.close();
                             self.forget(permit, reason);
@@ -351,7 +376,7 @@ impl Pool {
                     // First the guard, then anything that could answer it.
                     let waiting = Waiting::new(Arc::clone(self), position, answer);
                     self.host.follow(follow);
-                    return Ok(Taken::Waiting(waiting));
+                    return Ok(Checkout::Waiting(waiting));
                 }
             }
         }
@@ -376,6 +401,7 @@ impl Pool {
         *self.parameters.lock() = Some(Arc::clone(server.parameters()));
         let now = Instant::now();
         let mut books = self.host.books();
+        let server = Box::new(server);
         let left = books.connected(self.id, Pooled { server, retire_at }, now);
         let follow = books.settle(self.id, now);
         drop(books);

@@ -1,12 +1,12 @@
 //! A client that waits for a server connection.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::base::{Event, WaitReason};
+use crate::base::{Event, RoleName, WaitReason};
 
 use super::accounting::{Position, Ticket};
 use super::{Lease, Pool, PoolError};
@@ -17,7 +17,7 @@ pub(super) type Waiter = oneshot::Sender<Result<Lease, PoolError>>;
 /// A place in a pool's queue. Dropping it leaves the queue; a connection that was handed over in the same
 /// moment goes to the next in line.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub struct Waiting {
     pool: Arc<Pool>,
     ticket: Ticket,
     answer: oneshot::Receiver<Result<Lease, PoolError>>,
@@ -39,9 +39,24 @@ impl Waiting {
         Self { pool, ticket, answer }
     }
 
-    /// Waits for the answer, at most for `limit`. Cancel safe: see [`Waiting`].
-    pub(super) async fn wait(mut self, limit: Option<Duration>) -> Result<Lease, PoolError> {
-        let answer = match limit {
+    /// Waits for a connection for a transaction under `role`, within `query_wait_timeout`.
+    ///
+    /// # Errors
+    /// As [`Pool::checkout`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: a dropped wait leaves the queue, and a connection meant for it goes to the next.
+    pub async fn turn(self, role: &RoleName) -> Result<Lease, PoolError> {
+        let pool = Arc::clone(&self.pool);
+        let began = Instant::now();
+        let mut lease = self.wait().await?;
+        pool.checked_out(&mut lease, role, began.elapsed());
+        Ok(lease)
+    }
+
+    /// The same, whoever it is for.
+    pub(super) async fn wait(mut self) -> Result<Lease, PoolError> {
+        let answer = match self.pool.query_wait_timeout() {
             None => (&mut self.answer).await,
             Some(limit) => match timeout(limit, &mut self.answer).await {
                 Ok(answer) => answer,
@@ -71,7 +86,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         if let (_, Some(Ok(lease))) = self.leave() {
-            lease.put_back();
+            lease.put_back(Instant::now());
         }
         self.pool.events().emit(&Event::WaitEnded);
     }

@@ -7,7 +7,7 @@ use super::inbound::Inbound;
 use super::link::{Batch, Block, CopyIn};
 use super::settings::SessionSettings;
 use super::statement::Statement;
-use super::{Session, Skipping};
+use super::{Pairs, Session, Skipping};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, PoolMode, SqlState};
 use crate::guard::{Ceilings, Policy};
 use crate::wire::encode::TransactionStatus;
@@ -143,13 +143,13 @@ fn too_much(policy: &Policy) -> (SqlState, String) {
 }
 
 /// A session's startup settings within the policy's time limits, names in order.
-pub(super) fn bounded(startup: &[(String, String)], policy: &Policy) -> Vec<(String, String)> {
-    let mut settings = startup.to_vec();
+pub(super) fn bounded(startup: &Pairs, policy: &Policy) -> Pairs {
+    let mut settings = Arc::clone(startup);
     for (name, value) in policy
         .timeouts()
         .in_force(|name| SessionSettings::value_of(startup, name))
     {
-        SessionSettings::put(&mut settings, name, value);
+        SessionSettings::put(Arc::make_mut(&mut settings), name, value);
     }
     settings
 }
@@ -183,11 +183,9 @@ mod tests {
              idle_in_transaction_session_timeout = '1min'",
         )
         .unwrap();
-        let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-            pairs
-                .iter()
-                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                .collect()
+        let pairs = |pairs: &[(&str, &str)]| {
+            let owned = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+            Pairs::new(owned.collect())
         };
         let startup = pairs(&[
             ("datestyle", "ISO"),

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::Session;
 use super::effect::Effect;
@@ -65,7 +66,7 @@ impl Session {
     }
 
     /// Takes the kept connection into use, if there is one.
-    pub(super) fn resume_kept(&mut self) -> bool {
+    pub(super) fn resume_kept(&mut self, now: Instant) -> bool {
         let Some(lease) = self.kept.lease.take() else {
             return false;
         };
@@ -74,6 +75,7 @@ impl Session {
             *lease,
             self.context,
             self.identity.route.mode,
+            now,
         )));
         true
     }

@@ -1,12 +1,15 @@
 //! A session's hold on a server connection while a transaction runs: what is still to be sent, what is
 //! still to be answered, and what is in force.
 
+mod desk;
 mod replay;
 mod send;
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::desk::Desk;
+pub(super) use self::desk::UPSTREAM_BYTES;
 pub(crate) use self::replay::Healing;
 use self::replay::Replay;
 use super::effect::Effect;
@@ -20,9 +23,6 @@ use crate::identity::Bound;
 use crate::pool::Lease;
 use crate::wire::encode::TransactionStatus;
 use crate::wire::replies::{Awaited, Delivery, Own, Replies};
-
-/// Room for an ordinary transaction's messages, so that their buffer does not grow step by step.
-pub(super) const UPSTREAM_BYTES: usize = 1024;
 
 /// Portal of our own statements. No driver uses such a name; one that does disturbs only itself.
 const INTERNAL_PORTAL: &str = "portcullis internal";
@@ -262,15 +262,16 @@ pub(crate) struct Link {
 
 impl Link {
     /// Takes a lease on an idle server connection.
-    pub(crate) fn new(lease: Lease, context: u64, mode: PoolMode) -> Self {
+    pub(crate) fn new(lease: Lease, context: u64, mode: PoolMode, now: Instant) -> Self {
+        let desk = Desk::take();
         Self {
             lease,
             context: Some(context),
-            upstream: Vec::with_capacity(UPSTREAM_BYTES),
+            upstream: desk.upstream,
             sent: 0,
             push: false,
             answers: Answers::Due,
-            replies: Replies::default(),
+            replies: desk.replies,
             status: TransactionStatus::Idle,
             batch: Batch::Fresh,
             failed: false,
@@ -292,15 +293,33 @@ impl Link {
             changes: Changes::None,
             lost: Lost::Nothing,
             script: None,
-            portals: Portals::default(),
+            portals: desk.portals,
             transient: Vec::new(),
             replay: Replay::default(),
             wording: None,
             words: Words::AsTheyAre,
-            began: Instant::now(),
+            began: now,
             bytes_in: 0,
             bytes_out: 0,
         }
+    }
+
+    /// Gives the lease up. What the link has worked in serves the next one.
+    pub(crate) fn end(self: Box<Self>) -> Lease {
+        let Self {
+            lease,
+            upstream,
+            replies,
+            portals,
+            ..
+        } = *self;
+        Desk {
+            upstream,
+            replies,
+            portals,
+        }
+        .leave();
+        lease
     }
 
     /// Whether the server owes nothing and holds no transaction: the connection may go back.

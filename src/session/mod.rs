@@ -49,7 +49,7 @@ pub use probe::{ProbeError, canonical_settings, is_superuser};
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
 use crate::guard::{Guard, Policy, Script};
-use crate::identity::{Binding, BindingParts};
+use crate::identity::BindingParts;
 use crate::net::{Inbox, Stream};
 use crate::pool::{Customer, Pools};
 use crate::server::Parameters;
@@ -66,6 +66,9 @@ use pump::Wake;
 use settings::{Place, SessionSettings};
 use statement::{Statement, StatementCache};
 use timer::Timer;
+
+/// Names and values in the order of their names, shared until one is changed.
+pub type Pairs = Arc<Vec<(String, String)>>;
 
 /// What the deployment allows a session.
 #[derive(Clone, Debug)]
@@ -130,7 +133,7 @@ pub struct Identity {
     /// The identity settings' values.
     pub values: Vec<(String, String)>,
     /// Settings from the startup packet, names folded and in order, values as the server canonicalises them.
-    pub startup: Vec<(String, String)>,
+    pub startup: Pairs,
     /// Parameters of a fresh server connection.
     pub parameters: Arc<Parameters>,
     /// Parameters that the greeting reported otherwise.
@@ -225,7 +228,7 @@ impl Session {
         shared: Arc<Shared>,
         stream: Stream,
         inbox: Inbox,
-        identity: Identity,
+        mut identity: Identity,
         ticket: CancelTicket,
         drain: Drain,
     ) -> Self {
@@ -238,10 +241,10 @@ impl Session {
             bounds::bounded(&identity.startup, &policy),
             Arc::clone(&identity.parameters),
             identity.route.search_path.clone(),
-            identity.told.clone(),
+            std::mem::take(&mut identity.told),
         )
         .showing(shared.settings.application_name.subject(&identity.principal));
-        let opening = Opening::new(binding_of(&identity, &settings), &settings, &shared.statements);
+        let opening = opening_of(&identity, &settings, &shared.statements);
         Self {
             client: Client {
                 stream,
@@ -383,8 +386,7 @@ impl Session {
         if let Some(context) = self.link.as_mut().and_then(|link| link.context.as_mut()) {
             *context = self.context;
         }
-        let binding = binding_of(&self.identity, &self.settings);
-        self.opening = Opening::new(binding, &self.settings, &self.shared.statements);
+        self.opening = opening_of(&self.identity, &self.settings, &self.shared.statements);
     }
 
     fn client_gone(&self) -> ClientEnd {
@@ -406,8 +408,8 @@ impl Session {
     }
 
     /// How long ago the token or certificate has expired.
-    fn expired_since(&self) -> Option<Duration> {
-        Instant::now().checked_duration_since(self.expires_at?)
+    fn expired_since(&self, now: std::time::Instant) -> Option<Duration> {
+        Instant::from_std(now).checked_duration_since(self.expires_at?)
     }
 }
 
@@ -422,13 +424,14 @@ fn expiry_of(principal: &Principal) -> Option<Instant> {
     Instant::now().checked_add(left.unwrap_or_default())
 }
 
-fn binding_of(identity: &Identity, settings: &SessionSettings) -> Binding {
-    Binding::new(&BindingParts {
+fn opening_of(identity: &Identity, settings: &SessionSettings, statements: &StatementCache) -> Opening {
+    let parts = BindingParts {
         session: &settings.in_force(),
         search_path: identity.route.search_path.as_deref(),
         identity: &identity.values,
         role: identity.principal.role(),
-    })
+    };
+    Opening::new(&parts, statements)
 }
 
 fn context_of(identity: &Identity, settings: &SessionSettings) -> u64 {

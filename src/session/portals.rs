@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use super::statement::Statement;
 
+/// As many as an ordinary transaction has at a time. The memory for more is given up with its end.
+const ORDINARY: usize = 8;
+
 /// Open portals and the changes that the server has not confirmed. An error drops those: the server has
 /// skipped them, and has kept what was there before.
 #[derive(Debug, Default)]
@@ -85,6 +88,8 @@ impl Portals {
     /// The transaction is over, and all portals with it.
     pub(crate) fn clear(&mut self) {
         self.open.clear();
+        self.open.shrink_to(ORDINARY);
         self.unconfirmed.clear();
+        self.unconfirmed.shrink_to(ORDINARY);
     }
 }

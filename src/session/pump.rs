@@ -161,7 +161,7 @@ impl Session {
         if self.client.leaves_by.is_some_and(|by| by <= Instant::now()) {
             return Some(ClientEnd::Vanished);
         }
-        if let Some(since) = self.expired_since() {
+        if let Some(since) = self.expired_since(Instant::now().into_std()) {
             let over = self.link.is_none() || since >= self.shared.settings.expiry_grace;
             if over {
                 self.say(&expired(self.identity.principal.credential()));

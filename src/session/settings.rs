@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::Pairs;
 use super::application_name::with_subject;
 use super::pending::Pending;
 use crate::base::limits;
@@ -14,9 +15,9 @@ use crate::server::Parameters;
 #[derive(Debug)]
 pub(crate) struct SessionSettings {
     /// As given at startup: what RESET returns to.
-    startup: Vec<(String, String)>,
+    startup: Pairs,
     /// In force now, startup values included. Names folded.
-    current: Vec<(String, String)>,
+    current: Pairs,
     /// What its transactions add to the client's application_name.
     subject: Option<Box<str>>,
     /// Changed by the transaction that runs now.
@@ -42,13 +43,13 @@ impl SessionSettings {
     /// Settings of a new session. `told` are the values that the greeting reported in place of the base's,
     /// `path` is the route's search path.
     pub(crate) fn new(
-        startup: Vec<(String, String)>,
+        startup: Pairs,
         base: Arc<Parameters>,
         path: Option<String>,
         told: Vec<(String, String)>,
     ) -> Self {
         Self {
-            current: startup.clone(),
+            current: Arc::clone(&startup),
             startup,
             subject: None,
             pending: Pending::default(),
@@ -114,7 +115,7 @@ impl SessionSettings {
         for (name, value) in pending {
             self.reports.look_at(&name);
             let value = value.or_else(|| self.startup_value(&name).map(str::to_owned));
-            set(&mut self.current, &name, value);
+            set(Arc::make_mut(&mut self.current), &name, value);
         }
         changed
     }
@@ -126,12 +127,13 @@ impl SessionSettings {
 
     /// The startup values have changed, and with them the policy. What the session has set itself stays, as far
     /// as it keeps within the policy's time limits.
-    pub(crate) fn restart(&mut self, startup: Vec<(String, String)>, policy: &Policy) {
-        for (name, value) in std::mem::replace(&mut self.startup, startup) {
+    pub(crate) fn restart(&mut self, startup: Pairs, policy: &Policy) {
+        let before = std::mem::replace(&mut self.startup, startup);
+        for (name, value) in before.iter() {
             // What was not touched follows.
-            if find(&self.current, &name) == Some(&*value) {
-                let value = self.startup_value(&name).map(str::to_owned);
-                set(&mut self.current, &name, value);
+            if find(&self.current, name) == Some(value) {
+                let value = self.startup_value(name).map(str::to_owned);
+                set(Arc::make_mut(&mut self.current), name, value);
             }
         }
         let limited: Vec<_> = policy
@@ -139,7 +141,7 @@ impl SessionSettings {
             .in_force(|name| find(&self.current, name))
             .collect();
         for (name, value) in limited {
-            set(&mut self.current, name, Some(value));
+            set(Arc::make_mut(&mut self.current), name, Some(value));
         }
     }
 
@@ -156,10 +158,10 @@ impl SessionSettings {
     /// RESET ALL outside a transaction. Returns whether anything changed.
     pub(crate) fn reset_all(&mut self) -> bool {
         let changed = self.current != self.startup;
-        for (name, _) in &self.current {
+        for (name, _) in self.current.iter() {
             self.reports.look_at(name);
         }
-        self.current.clone_from(&self.startup);
+        self.current = Arc::clone(&self.startup);
         changed
     }
 
@@ -291,7 +293,7 @@ mod tests {
         ]));
         let startup = vec![("timezone".into(), "Europe/Berlin".into())];
         let told = vec![("TimeZone".into(), "Europe/Berlin".into())];
-        SessionSettings::new(startup, base, None, told)
+        SessionSettings::new(Arc::new(startup), base, None, told)
     }
 
     #[test]
@@ -319,7 +321,7 @@ mod tests {
         let base = Arc::new(Parameters::new(vec![("application_name".into(), "proxy".into())]));
         let startup = vec![("application_name".into(), "app".into())];
         let told = vec![("application_name".into(), "app - alice".into())];
-        let mut s = SessionSettings::new(startup, base, None, told).showing(Some("alice".into()));
+        let mut s = SessionSettings::new(Arc::new(startup), base, None, told).showing(Some("alice".into()));
         assert_eq!(*s.in_force(), [("application_name".into(), "app - alice".into())]);
         s.reported("application_name", "app - alice");
         assert!(s.due_reports(Place::InTransaction).is_empty());
@@ -346,7 +348,7 @@ mod tests {
             pair("statement_timeout", "5000ms"),
             pair("timezone", "UTC"),
         ];
-        s.restart(startup, &policy);
+        s.restart(Pairs::new(startup), &policy);
         assert_eq!(
             *s.in_force(),
             [
@@ -356,7 +358,7 @@ mod tests {
                 pair("timezone", "UTC"),
             ]
         );
-        s.restart(vec![pair("timezone", "UTC")], &Policy::end_user());
+        s.restart(Pairs::new(vec![pair("timezone", "UTC")]), &Policy::end_user());
         assert_eq!(s.startup_value("lock_timeout"), None);
         assert_eq!(
             *s.in_force(),
@@ -377,7 +379,7 @@ mod tests {
     fn the_search_path_of_the_route_is_the_sessions_own() {
         let base = Arc::new(Parameters::new(vec![("search_path".into(), "public".into())]));
         let told = vec![("search_path".into(), "acme".into())];
-        let mut s = SessionSettings::new(Vec::new(), base, Some("acme".into()), told);
+        let mut s = SessionSettings::new(Pairs::default(), base, Some("acme".into()), told);
         s.reported("search_path", "acme");
         assert!(s.due_reports(Place::InTransaction).is_empty());
         s.reported("search_path", "public");

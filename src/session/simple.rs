@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+
 use super::Session;
 use super::effect::Effect;
 use super::inbound::{Inbound, Step};
 use super::link::{Batch, ScriptRest};
 use super::statement;
 use super::wording::Wording;
-use crate::base::{Event, Fault, SqlState, VerdictKind};
+use crate::base::{Event, Fault, SqlState, VerdictKind, limits};
 use crate::guard::{Action, Cleared, Refusal, Script, SetScope, StatementClass};
 use crate::wire::replies::Own;
 
@@ -173,7 +176,8 @@ impl Session {
         {
             return Ok(script);
         }
-        match self.shared.guard.judge(&self.policy, text) {
+        let verdict = aside(text.len(), || self.shared.guard.judge(&self.policy, text));
+        match verdict {
             Ok(script) => {
                 for cleared in script.statements() {
                     self.shared.events.emit(&Event::Verdict {
@@ -191,6 +195,18 @@ impl Session {
                 Err(fault_of(&refusal))
             }
         }
+    }
+}
+
+/// Does work on a text of so many bytes. Where that may take milliseconds, other sessions' tasks go to another thread
+/// meanwhile.
+fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let has_others =
+        || Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes >= limits::LONG_TEXT_BYTES && has_others() {
+        block_in_place(work)
+    } else {
+        work()
     }
 }
 

@@ -19,6 +19,13 @@ pub(crate) struct Prepared {
     types: Box<[u8]>,
 }
 
+/// A statement of our own that goes ahead of a transaction's first.
+#[derive(Debug)]
+pub(crate) struct Prelude {
+    pub(crate) prepared: Prepared,
+    pub(crate) sql: Arc<str>,
+}
+
 /// A client's statement, cleared by the guard.
 #[derive(Debug)]
 pub(crate) struct Statement {
@@ -50,7 +57,7 @@ pub(crate) struct Internal {
 pub(crate) struct StatementCache {
     next_id: AtomicU64,
     statements: Cache<StatementKey, Arc<Statement>>,
-    preludes: Cache<String, Arc<Prepared>>,
+    preludes: Cache<Arc<str>, Arc<Prelude>>,
     pub(crate) internal: Internal,
 }
 
@@ -215,7 +222,7 @@ impl StatementCache {
                 .build(),
             preludes: Cache::builder()
                 .max_capacity(limits::PRELUDE_BYTES)
-                .weigher(|sql: &String, _: &Arc<Prepared>| weight(sql.len()))
+                .weigher(|sql: &Arc<str>, _: &Arc<Prelude>| weight(sql.len()))
                 .build(),
             internal,
         }
@@ -317,13 +324,18 @@ impl StatementCache {
         self.statements.invalidate_all();
     }
 
-    /// The name for a prelude's text.
-    pub(crate) fn prelude(&self, sql: &str) -> Arc<Prepared> {
-        if let Some(known) = self.preludes.get(sql) {
+    /// The statement of a prelude's text, the same for all sessions.
+    pub(crate) fn prelude(&self, sql: String) -> Arc<Prelude> {
+        if let Some(known) = self.preludes.get(sql.as_str()) {
             return known;
         }
-        self.preludes
-            .get_with(sql.to_owned(), || Arc::new(self.prepared(encode::NO_TYPES)))
+        let sql = Arc::<str>::from(sql);
+        self.preludes.get_with(Arc::clone(&sql), || {
+            Arc::new(Prelude {
+                prepared: self.prepared(encode::NO_TYPES),
+                sql,
+            })
+        })
     }
 
     fn prepared(&self, types: &[u8]) -> Prepared {

@@ -6,25 +6,42 @@ use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Fires at the deadline that was asked for last.
+/// Fires at the deadline that was asked for last. One task polls it.
 #[derive(Debug, Default)]
-pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+pub(crate) struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    state: State,
+}
+
+/// Whether the sleep knows whom to wake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Unheard,
+    Armed,
+}
 
 impl Timer {
     /// Ready when `deadline` has passed.
     pub(crate) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         // A timer that is armed too early wakes us once and is armed anew: cheaper than moving it with
         // every transaction.
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
+            self.state = State::Unheard;
+        }
+        if self.state == State::Armed && !sleep.is_elapsed() {
+            return Poll::Pending;
         }
         while sleep.as_mut().poll(cx).is_ready() {
+            self.state = State::Unheard;
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(deadline);
         }
+        self.state = State::Armed;
         Poll::Pending
     }
 }

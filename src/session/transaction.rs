@@ -1,16 +1,17 @@
 //! Getting a server connection, and giving it back: one place per transition.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::time::Instant;
+
+use tokio::sync::futures::Notified;
 
 use super::link::{Link, Shapes, Traces};
 use super::pump::expired;
 use super::settings::Place;
 use super::{Session, Skipping, statement};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, RoleName, SqlState};
 use crate::guard::{Cleared, StatementClass, databases_wanted_alone};
+use crate::pool::{Checkout, Lease, Waiting};
 use crate::wire::encode::TransactionStatus;
 
 impl Session {
@@ -19,42 +20,45 @@ impl Session {
     ///
     /// Cancel safe: a dropped checkout leaves its place in the queue.
     pub(super) async fn check_out(&mut self) -> Result<(), ClientEnd> {
-        if self.expired_since().is_some() {
+        let now = Instant::now();
+        if self.expired_since(now).is_some() {
             self.say(&expired(self.identity.principal.credential()));
             return Err(ClientEnd::Expired);
         }
-        if self.resume_kept() {
+        if self.resume_kept(now) {
             return Ok(());
         }
-        let mut checkout = pin!(self.identity.pool.checkout(self.identity.principal.role()));
         let cancelled = self.ticket.slot().wait();
-        let at_once = poll_fn(|cx| Poll::Ready(checkout.as_mut().poll(cx))).await;
-        if at_once.is_pending() {
-            self.client.inbox.park();
-        }
-        let leased = tokio::select! {
-            biased;
-            leased = ready_or(at_once, checkout) => leased,
-            () = cancelled => {
-                self.lease_fault = Some(Fault::error(
-                    SqlState::QUERY_CANCELED,
-                    "canceling statement due to user request",
-                ));
-                return Ok(());
+        let leased = match self
+            .identity
+            .pool
+            .begin_checkout(self.identity.principal.role(), now)
+        {
+            Ok(Checkout::Lease(lease)) => Ok(lease),
+            Ok(Checkout::Waiting(waiting)) => {
+                self.client.inbox.park();
+                // Boxed: most transactions do not wait, and no session should keep room for it.
+                let waited = Box::pin(wait_for_turn(waiting, self.identity.principal.role(), cancelled));
+                waited.await
             }
+            Err(error) => Err(Fault::from(&error)),
         };
         match leased {
             Ok(lease) => {
                 self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
-                self.link = Some(Box::new(Link::new(lease, self.context, self.identity.route.mode)));
-                Ok(())
+                self.link = Some(Box::new(Link::new(
+                    lease,
+                    self.context,
+                    self.identity.route.mode,
+                    now,
+                )));
             }
-            Err(error) => {
+            Err(fault) => {
                 self.ticket.slot().end();
-                self.lease_fault = Some(Fault::from(&error));
-                Ok(())
+                self.lease_fault = Some(fault);
             }
         }
+        Ok(())
     }
 
     /// Gives the server connection back if its transaction is over.
@@ -62,14 +66,15 @@ impl Session {
         let Some(link) = self.link.take_if(|link| link.is_clean()) else {
             return;
         };
+        let now = Instant::now();
         self.shared.events.emit(&Event::TransactionDone {
-            took: link.began.elapsed(),
+            took: now.saturating_duration_since(link.began),
             bytes_in: link.bytes_in,
             bytes_out: link.bytes_out,
         });
-        self.idle_since = tokio::time::Instant::now();
+        self.idle_since = now.into();
         if self.keeps() {
-            return self.keep(link.lease);
+            return self.keep(link.end());
         }
         let verdict = if self.ticket.slot().end() {
             // The cancel may have come too late for its query: its signal could hit the next one.
@@ -83,7 +88,7 @@ impl Session {
                 Traces::ForGood => CheckIn::Discard(DiscardReason::SessionEnded),
             }
         };
-        link.lease.check_in(verdict);
+        link.end().check_in_at(verdict, now);
     }
 
     /// Fails the statement at hand. Within a transaction or a pipeline the server is made to fail at the
@@ -147,10 +152,14 @@ impl Session {
     }
 }
 
-/// What a future has given already, or will give.
-async fn ready_or<T>(now: Poll<T>, later: Pin<&mut impl Future<Output = T>>) -> T {
-    match now {
-        Poll::Ready(value) => value,
-        Poll::Pending => later.await,
+/// Waits for a server connection, or until the client cancels. Cancel safe.
+async fn wait_for_turn(waiting: Waiting, role: &RoleName, cancelled: Notified<'_>) -> Result<Lease, Fault> {
+    tokio::select! {
+        biased;
+        leased = waiting.turn(role) => leased.map_err(|error| Fault::from(&error)),
+        () = cancelled => Err(Fault::error(
+            SqlState::QUERY_CANCELED,
+            "canceling statement due to user request",
+        )),
     }
 }

@@ -118,6 +118,9 @@ pub struct Step<E> {
     pub done: Option<E>,
 }
 
+/// Room for an ordinary transaction, so that it does not grow step by step.
+const ORDINARY: usize = 16;
+
 /// Expected replies, oldest first.
 #[derive(Debug)]
 pub struct Replies<E> {
@@ -127,8 +130,7 @@ pub struct Replies<E> {
 impl<E> Default for Replies<E> {
     fn default() -> Self {
         Self {
-            // Room for an ordinary transaction, so that it does not grow step by step.
-            entries: VecDeque::with_capacity(16),
+            entries: VecDeque::with_capacity(ORDINARY),
         }
     }
 }
@@ -141,6 +143,12 @@ impl<E> Replies<E> {
             delivery,
             effect,
         });
+    }
+
+    /// Expects nothing any more. The memory for more than an ordinary transaction is given up.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.entries.shrink_to(ORDINARY);
     }
 
     /// Whether every reply has come.

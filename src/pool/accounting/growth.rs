@@ -152,6 +152,9 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// What keeps the first of a class from it keeps all of them from it, but only by the same means: a pool that
     /// may not connect now must not hide one behind it that has a connection idle.
     pub(super) fn feed(&mut self, now: Instant) {
+        if self.hunger.is_empty() {
+            return;
+        }
         for class in Class::ALL {
             for means in [Means::Idle, Means::Connect] {
                 while let Some(pool) = self.hunger.first(class, means) {

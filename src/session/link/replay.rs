@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Batch, Block, Link};
+use super::{Batch, Block, Link, UPSTREAM_BYTES};
 use crate::base::limits;
 use crate::session::effect::Effect;
 use crate::session::portals::Unconfirmed;
@@ -69,7 +69,13 @@ impl Link {
 
     /// The batch has been answered.
     pub(crate) fn forget_batch(&mut self) {
-        self.replay.bytes = Vec::new();
+        let bytes = std::mem::take(&mut self.replay.bytes);
+        if self.upstream.capacity() == 0 {
+            // Its memory comes back for the next batch.
+            self.upstream = bytes;
+            self.upstream.clear();
+            self.upstream.shrink_to(UPSTREAM_BYTES);
+        }
         self.replay.prelude_end = 0;
         self.replay.fresh = None;
         self.replay.chance = Chance::Open;

@@ -1,5 +1,7 @@
 //! What is sent to the server, each message with what will answer it.
 
+use std::sync::Arc;
+
 use super::{
     ANYTHING, ActsAs, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED, Sequences,
 };
@@ -7,9 +9,9 @@ use crate::base::{Fault, RoleName};
 use crate::guard::{Action, Cleared, StatementClass};
 use crate::identity::Bound;
 use crate::session::effect::Effect;
-use crate::session::opening::{Mode, Opening};
+use crate::session::opening::Opening;
 use crate::session::statement::{
-    self, DISCARD_SEQUENCES, LEAVE_ROLE, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK, Statement,
+    self, DISCARD_SEQUENCES, LEAVE_ROLE, Prelude, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK, Statement,
 };
 use crate::session::warrant::Warrant;
 use crate::wire::body::FunctionCall;
@@ -37,7 +39,7 @@ impl Link {
     fn put_prelude(&mut self, opening: &Opening) -> Bound {
         let begins_batch = self.batch == Batch::Fresh && self.upstream.is_empty();
         self.put_modes(&opening.modes);
-        let (binding, statement) = (&opening.binding, &opening.prelude);
+        let statement = &opening.prelude.prepared;
         self.binding_is = Known::Predicted;
         if self.acts_as == ActsAs::MaybeRole {
             self.leave_role();
@@ -47,9 +49,11 @@ impl Link {
             self.forget_sequences();
         }
         self.close_unclosed();
-        self.prepare(statement, binding.sql(), Delivery::Hide, Effect::None);
+        self.prepare(statement, &opening.prelude.sql, Delivery::Hide, Effect::None);
         let portal = self.free_portal();
-        let bound = binding.put_prelude(&mut self.upstream, portal, statement.name());
+        let bound = opening
+            .binding
+            .put_prelude(&mut self.upstream, portal, statement.name());
         self.after_hidden(portal, Effect::None);
         if begins_batch {
             self.prelude_ends_here();
@@ -58,7 +62,7 @@ impl Link {
     }
 
     /// Gives the transaction its modes, unless it has them: ahead of everything that takes a snapshot.
-    pub(in crate::session) fn put_modes(&mut self, modes: &[Mode]) {
+    pub(in crate::session) fn put_modes(&mut self, modes: &[Arc<Prelude>]) {
         if self.modes == Modes::Set {
             return;
         }

@@ -199,7 +199,10 @@ impl Session {
             self.heal(healing);
             return Ok(Goes::Nowhere);
         }
-        self.idle_since = tokio::time::Instant::now();
+        if status != TransactionStatus::Idle {
+            // Where the connection goes back, the check-in looks at the clock.
+            self.idle_since = tokio::time::Instant::now();
+        }
         if delivery == Delivery::Hide {
             return Ok(Goes::Nowhere);
         }
