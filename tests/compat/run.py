@@ -96,7 +96,13 @@ def run_all(options: argparse.Namespace, reviewed: list[Expectation], stack: Exi
     workshop = Workshop(options.cache, clients, options.sources, options.pool_mode)
     rows, bad = [], False
     for suite in options.chosen:
-        outcomes = run_suite(suite, workshop, (direct, through), options)
+        try:
+            outcomes = run_suite(suite, workshop, (direct, through), options)
+        except SetupError as error:
+            # The others may run.
+            print(f"compat: {error}", file=sys.stderr)
+            bad = True
+            continue
         row, unreviewed = judge(suite, *outcomes, reviewed)
         print(row, flush=True)
         rows.append(row)
