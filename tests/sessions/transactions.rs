@@ -253,7 +253,9 @@ fn a_failed_block_is_ended_by_a_prepared_statement() {
                 'T' => {
                     "B NoticeResponse WARNING 25001\nB CommandComplete BEGIN\nB CommandComplete ROLLBACK\nB ReadyForQuery I"
                 }
-                _ => "B ErrorResponse ERROR 25P02\nB ReadyForQuery E\nF Query \"ROLLBACK\"\nB CommandComplete ROLLBACK\nB ReadyForQuery I",
+                _ => {
+                    "B ErrorResponse ERROR 25P02\nB ReadyForQuery E\nF Query \"ROLLBACK\"\nB CommandComplete ROLLBACK\nB ReadyForQuery I"
+                }
             };
         }
     }
