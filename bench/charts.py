@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from fairness import FLOODS, fairness_medians
+
 WIDTH, LABEL_WIDTH, BAR_HEIGHT, GAP, GROUP_GAP, TOP = 820, 330, 16, 4, 14, 46
 VALUE_WIDTH = 90
 COLOURS = {"postgres": "#8a8f98", "pgbouncer": "#d08a3c", "portcullis": "#2f7f86"}
@@ -64,9 +66,12 @@ def memory_bars(report: dict) -> list[tuple[str, list[Bar]]]:
 
 
 def fairness_bars(report: dict) -> list[tuple[str, list[Bar]]]:
-    """A quiet tenant alone, and beside one that floods."""
-    return [(title, [Bar(target, target, value) for target, value in values.items()])
-            for title, values in report.get("fairness", {}).items()]
+    """A quiet tenant alone, and beside one that floods, in each way."""
+    if not report.get("fairness"):
+        return []
+    return [(f"{FLOODS[kind].title}: {when}", [Bar(label.split(",")[0], label, figures[when]["p99_ms"])
+                                              for label, figures in ways.items()])
+            for kind, ways in fairness_medians(report["fairness"]).items() for when in ("alone", "beside")]
 
 
 def draw(title: str, groups: list[tuple[str, list[Bar]]], digits: int) -> str:

@@ -1,4 +1,4 @@
-"""Runs pgbench against a target and reads what it cost: throughput, latency, the proxy's CPU and memory."""
+"""Runs pgbench against a target and reads what it cost: throughput, latency, the proxy's CPU."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from targets import SetupError, Target
-from wire import Session
 from workloads import Case
 
 # Share of the transactions whose latency is logged: enough for a p99, and little work for pgbench.
 SAMPLING_RATE = 0.2
-WARM_UP_CLIENTS = 20
-SETTLE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,40 +71,6 @@ def run_case(pgbench: Path, target: Target, case: Case, load: Load, folder: Path
         sample.cpu_us = spent * 1e6 / count
         sample.syscalls = {name: round(number / count, 3) for name, number in calls.items()}
     return sample
-
-
-def idle_memory(target: Target, clients: int) -> dict[str, float]:
-    """KiB of resident memory per idle client, before and after its first query, in a fresh process."""
-    target.stop()
-    target.start()
-    sessions: list[Session] = []
-    try:
-        # What the first clients bring about (pool, caches, threads) is no cost of one client more.
-        sessions += [target.session() for _ in range(WARM_UP_CLIENTS)]
-        query_at_once(sessions)
-        empty = resident_kib(target.pid)
-        sessions += [target.session() for _ in range(clients)]
-        time.sleep(SETTLE_S)
-        logged_in = resident_kib(target.pid)
-        query_at_once(sessions)
-        used = resident_kib(target.pid)
-    finally:
-        for session in sessions:
-            session.close()
-    return {
-        "clients": clients,
-        "kib_before_first_query": (logged_in - empty) / clients,
-        "kib_after_first_query": (used - empty) / clients,
-    }
-
-
-def query_at_once(sessions: list[Session]) -> None:
-    """One query from every session at the same time, so that most of them wait for the pool; then idleness."""
-    for session in sessions:
-        session.send("SELECT 1")
-    for session in sessions:
-        session.receive()
-    time.sleep(SETTLE_S)
 
 
 class SyscallTrace:

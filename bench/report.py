@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from fairness import FLOODS, Fairness, fairness_medians
 from measure import Sample
 from workloads import Workload
 
@@ -40,11 +41,38 @@ def workload_table(workload: Workload, samples: dict[str, list[Sample]], skipped
 
 
 def memory_table(memory: dict[str, dict[str, float]]) -> str:
-    """Memory per idle client."""
-    lines = ["### memory per idle client", "", "| | clients | KiB after login | KiB after its first query |", "|---|---|---|---|"]
+    """Memory per idle client, and whether it is given back."""
+    lines = ["### memory of idle clients", "",
+             "| | clients | KiB each after login | after its first query | MiB before they come | with them | once they left "
+             "| 10 s later |",
+             "|---|---|---|---|---|---|---|---|"]
     for target, figures in memory.items():
-        lines.append(f"| {target} | {figures['clients']} | {figures['kib_before_first_query']:.1f} "
-                     f"| {figures['kib_after_first_query']:.1f} |")
+        process = " | ".join(f"{figures[name]:,.0f}" for name in
+                             ("mib_empty", "mib_with_clients", "mib_when_left", "mib_later"))
+        lines.append(f"| {target} | {figures['clients']:,} | {figures['kib_before_first_query']:.1f} "
+                     f"| {figures['kib_after_first_query']:.1f} | {process} |")
+    return "\n".join(lines) + "\n"
+
+
+def directory_table(directory: dict[str, dict[str, float]]) -> str:
+    """What listed tenants cost: start and memory, with one and with all of them."""
+    lines = ["### a directory of tenants", "",
+             "| | tenants | start: with one | with all | memory: with one | with all |", "|---|---|---|---|---|---|"]
+    for target, figures in directory.items():
+        lines.append(f"| {target} | {figures['tenants']:,} | {figures['one_start_s']:.2f} s | {figures['all_start_s']:.2f} s "
+                     f"| {figures['one_mib']:.0f} MiB | {figures['all_mib']:.0f} MiB |")
+    return "\n".join(lines) + "\n"
+
+
+def fairness_table(rounds: list[Fairness]) -> str:
+    """A quiet tenant's latency alone and beside a flood: medians over the rounds."""
+    lines = ["### a quiet tenant beside one that floods", "",
+             "| the flood | | alone: p50 ms | p99 ms | beside it: p50 ms | p99 ms | × p99 |", "|---|---|---|---|---|---|---|"]
+    for kind, ways in fairness_medians(rounds).items():
+        for label, figures in ways.items():
+            alone, beside = figures["alone"], figures["beside"]
+            lines.append(f"| {FLOODS[kind].title} | {label} | {alone['p50_ms']:.1f} | {alone['p99_ms']:.1f} "
+                         f"| {beside['p50_ms']:.1f} | {beside['p99_ms']:.1f} | {beside['p99_ms'] / alone['p99_ms']:.1f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures Portcullis against PgBouncer and the bare server, on a private PostgreSQL.
 
-    bench/run.py                         everything: some five minutes
+    bench/run.py                         everything: some ten minutes
     bench/run.py --only identity,simple --rounds 5 --seconds 10
     bench/run.py --syscalls --only simple
     bench/run.py --targets postgres,pgbouncer
@@ -31,8 +31,11 @@ from pathlib import Path
 
 from bulk import copy_figures, handshake_figures
 from charts import draw_all
-from measure import Load, Sample, idle_memory, run_case
-from report import copy_table, handshake_table, memory_table, syscall_table, workload_table
+from fairness import fairness_round
+from measure import Load, Sample, run_case
+from memory import directory_figures, idle_memory
+from report import (copy_table, directory_table, fairness_table, handshake_table, memory_table, syscall_table,
+                    workload_table)
 from targets import PgBouncer, Portcullis, Postgres, SetupError, Target, chown, find_binaries, make_certificate
 from wire import Session, WireError
 from workloads import BEGIN_AS_USER, TARGETS, TODOS_PER_TENANT, WORKLOADS, Workload
@@ -43,7 +46,9 @@ CHARTS = HERE / "charts"
 WARM_UP_SECONDS = 1
 TRACED_SECONDS = 3
 HANDSHAKES = 500
-MEMORY, COPY, TLS = "memory", "copy", "tls"
+MEMORY, COPY, TLS, FAIRNESS, DIRECTORY = "memory", "copy", "tls", "fairness", "directory"
+# Each idle client is an open file, here and in the proxy; so many are for everything else (`ulimit -Hn` is the limit).
+SPARE_FILES = 200
 
 
 def main() -> int:
@@ -53,6 +58,7 @@ def main() -> int:
         signal.signal(sign, lambda number, _frame: sys.exit(128 + number))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    options.idle = min(options.idle, hard - SPARE_FILES)
     try:
         with ExitStack() as stack:
             folder = Path(tempfile.mkdtemp(prefix="portcullis-bench-"))
@@ -71,13 +77,14 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     """The command line, checked."""
-    names = [workload.name for workload in WORKLOADS] + [COPY, TLS, MEMORY]
+    names = [workload.name for workload in WORKLOADS] + [COPY, TLS, FAIRNESS, DIRECTORY, MEMORY]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=positive, default=3, help="rounds per workload (default 3)")
     parser.add_argument("--seconds", type=positive, default=5, help="length of one run (default 5)")
     parser.add_argument("--clients", type=positive, default=32, help="pgbench's clients (default 32)")
     parser.add_argument("--pool", type=positive, default=16, help="the proxies' pool size (default 16)")
-    parser.add_argument("--idle", type=positive, default=1000, help="idle clients for memory (default 1000)")
+    parser.add_argument("--idle", type=positive, default=20_000, help="idle clients for memory (default 20000)")
+    parser.add_argument("--tenants", type=positive, default=50_000, help="tenants listed for directory (default 50000)")
     parser.add_argument("--only", type=choice(names), default=names, help=f"workloads: {','.join(names)}")
     parser.add_argument("--targets", type=choice(list(TARGETS)), default=list(TARGETS),
                         help=f"targets: {','.join(TARGETS)}")
@@ -151,7 +158,8 @@ def measure_all(options: argparse.Namespace, binaries: Path, targets: dict[str, 
     facts = describe(options, targets)
     print("\n".join(f"* {key}: {value}" for key, value in facts.items()), flush=True)
     chosen = [workload for workload in WORKLOADS if workload.name in options.only]
-    report: dict = {"facts": facts, "workloads": {}, "copy": {}, "tls": {}, "memory": {}, "syscalls": {}}
+    report: dict = {"facts": facts, "workloads": {}, "copy": {}, "tls": {}, "fairness": [], "directory": {},
+                    "memory": {}, "syscalls": {}}
     if options.syscalls:
         traced = {w.name: trace_workload(w, targets, pgbench, load, folder) for w in chosen}
         print("\n" + syscall_table(traced), flush=True)
@@ -162,16 +170,17 @@ def measure_all(options: argparse.Namespace, binaries: Path, targets: dict[str, 
             print("\n" + workload_table(workload, samples, skipped), flush=True)
             runs = {label: [asdict(sample) for sample in each] for label, each in samples.items()}
             report["workloads"][workload.name] = {"title": workload.title, "runs": runs, "skipped": skipped}
-        measure_bulk(options, binaries / "psql", targets, folder, report)
+        measure_bulk(options, binaries, targets, folder, report)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     draw_all(report, CHARTS)
 
 
 def measure_bulk(
-    options: argparse.Namespace, psql: Path, targets: dict[str, Target], folder: Path, report: dict
+    options: argparse.Namespace, binaries: Path, targets: dict[str, Target], folder: Path, report: dict
 ) -> None:
-    """COPY, TLS and memory, each printed when it is done."""
+    """COPY, TLS, fairness, the directory and memory, each printed when it is done."""
+    psql = binaries / "psql"
     proxies = {name: target for name, target in targets.items() if target.is_proxy}
     if COPY in options.only:
         rounds = {name: [] for name in targets}
@@ -183,6 +192,16 @@ def measure_bulk(
     if TLS in options.only:
         report["tls"] = {name: handshake_figures(target, HANDSHAKES) for name, target in proxies.items()}
         print("\n" + handshake_table(report["tls"]), flush=True)
+    if FAIRNESS in options.only and proxies:
+        for number in range(options.rounds):
+            note(f"fairness: round {number + 1} of {options.rounds}")
+            report["fairness"].append(fairness_round(binaries / "pgbench", proxies, folder, options.seconds))
+        note("")
+        print("\n" + fairness_table(report["fairness"]), flush=True)
+    if DIRECTORY in options.only and "portcullis" in targets:
+        # Listing that many databases in PgBouncer's file is no use of it that anybody has.
+        report["directory"] = {"portcullis": directory_figures(targets["portcullis"], options.tenants)}
+        print("\n" + directory_table(report["directory"]), flush=True)
     if MEMORY in options.only:
         report["memory"] = {name: idle_memory(target, options.idle) for name, target in proxies.items()}
         print("\n" + memory_table(report["memory"]), flush=True)

@@ -19,11 +19,13 @@ import time
 from pathlib import Path
 
 from wire import Session, WireError
-from workloads import ROLE, SCALE, SETUP_SQL, TENANT, USER
+from workloads import NOISY, ROLE, SCALE, SETUP_SQL, TENANT, USER
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
+# More than any workload has.
+MAX_CLIENTS = 30_000
 
 
 class SetupError(Exception):
@@ -77,7 +79,7 @@ class Target:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     tail = self.log.read_text(errors="replace")[-2000:]
                     raise SetupError(f"{self.name} did not start: {error}\n{tail}") from error
-                time.sleep(0.1)
+                time.sleep(0.02)
 
     def probe(self) -> None:
         """Logs in and asks something; raises if that fails."""
@@ -101,9 +103,13 @@ class Target:
                 continue
         self.process = None
 
-    def session(self) -> Session:
-        """A session of the bench's own client."""
-        return Session(self.port, self.user, self.database, self.password)
+    def session(self, source: str = "127.0.0.1") -> Session:
+        """A session of the bench's own client, from an address of this machine."""
+        return Session(self.port, self.user, self.database, self.password, source=source)
+
+    def tenant_environment(self, tenant: str) -> dict[str, str]:
+        """What pgbench needs besides to come as somebody of another tenant, where the target knows tenants."""
+        return {}
 
     def environment(self) -> dict[str, str]:
         """What pgbench needs to reach it."""
@@ -190,9 +196,9 @@ class PgBouncer(Target):
         if self.program is None:
             raise SetupError("PgBouncer is not installed: apt-get install pgbouncer (or leave it out with --targets)")
         self.user, self.database, self.password = postgres.user, postgres.database, postgres.password
-        prepared = "max_prepared_statements = 200" if self._number() >= (1, 21) else ""
         self.users, self.config = folder / "userlist.txt", folder / "pgbouncer.ini"
         write_private(self.users, f'"{self.user}" "{self.password}"\n')
+        prepared = "max_prepared_statements = 200" if self._number() >= (1, 21) else ""
         write_private(self.config, f"""[databases]
 {self.database} = host=127.0.0.1 port={postgres.port} dbname={postgres.database}
 [pgbouncer]
@@ -203,7 +209,7 @@ auth_type = md5
 auth_file = {self.users}
 pool_mode = transaction
 default_pool_size = {pool_size}
-max_client_conn = 20000
+max_client_conn = {MAX_CLIENTS}
 client_tls_sslmode = allow
 client_tls_cert_file = {certificate[0]}
 client_tls_key_file = {certificate[1]}
@@ -241,24 +247,37 @@ class Portcullis(Target):
         self.program = program or build()
         key = secrets.token_hex(32)
         self.user, self.database = ROLE, TENANT
-        self.password = token(key, {"iss": "bench", "aud": "bench", "sub": USER, "role": ROLE,
-                                    "tenant_id": TENANT, "exp": int(time.time()) + 86_400})
+        self.tokens = {tenant: token(key, {"iss": "bench", "aud": "bench", "sub": USER, "role": ROLE,
+                                           "tenant_id": tenant, "exp": int(time.time()) + 86_400})
+                       for tenant in (TENANT, NOISY)}
+        self.password = self.tokens[TENANT]
         self.config = folder / "portcullis.toml"
         write_private(folder / "key", key)
         write_private(folder / "password", postgres.password)
+        self.server, self.pool_size, self.certificate = postgres, pool_size, certificate
+        self.list_tenants(0)
+
+    def list_tenants(self, count: int) -> None:
+        """Writes the configuration, with so many tenants in it that nobody visits; for the next start."""
+        own = [f'{{ name = "{tenant}", server = "main", database = "{self.server.database}", shared = true }}'
+               for tenant in self.tokens]
+        fleet = (f'[[tenant]]\nname = "{name}"\nserver = "main"\ndatabase = "{name.replace("-", "_")}"\n'
+                 for name in customers(count))
+        write_private(self.folder / "tenants.toml", "\n".join(fleet))
+        file = 'file = "tenants.toml"' if count else ""
         write_private(self.config, f"""[listen]
 address = "127.0.0.1:{self.port}"
-max_client_conn = 20000
+max_client_conn = {MAX_CLIENTS}
 [listen.tls]
-certificate = "{certificate[0]}"
-key = "{certificate[1]}"
+certificate = "{self.certificate[0]}"
+key = "{self.certificate[1]}"
 [log]
 level = "warn"
 [pool]
-default_pool_size = {pool_size}
+default_pool_size = {self.pool_size}
 [servers.main]
 host = "127.0.0.1"
-port = {postgres.port}
+port = {self.server.port}
 [logins.app]
 user = "portcullis_app"
 password = {{ file = "password" }}
@@ -277,12 +296,13 @@ secret = {{ file = "key" }}
 "app.user_id" = {{ claim = "sub" }}
 "app.tenant_id" = {{ tenant = true }}
 "app.role" = {{ claim = "role" }}
-[[tenants.tenant]]
-name = "{TENANT}"
-server = "main"
-database = "{postgres.database}"
-shared = true
+[tenants]
+tenant = [{", ".join(own)}]
+{file}
 """)
+
+    def tenant_environment(self, tenant: str) -> dict[str, str]:
+        return {"PGDATABASE": tenant, "PGPASSWORD": self.tokens[tenant]}
 
     def command(self) -> list[str]:
         return [str(self.program), "serve", "--config", str(self.config)]
@@ -380,6 +400,11 @@ def write_private(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.write_text(text)
     chown(path)
+
+
+def customers(count: int) -> list[str]:
+    """Names of tenants, as they might be called."""
+    return [f"customer-{number:06}" for number in range(count)]
 
 
 def free_port() -> int:

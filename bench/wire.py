@@ -22,9 +22,10 @@ class WireError(Exception):
 class Session:
     """One logged-in connection over TCP."""
 
-    def __init__(self, port: int, user: str, database: str, password: str, timeout_s: float = 30.0):
+    def __init__(self, port: int, user: str, database: str, password: str, timeout_s: float = 30.0,
+                 source: str = "127.0.0.1"):
         self.user, self.password = user, password
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         body = struct.pack("!i", PROTOCOL_3_0)

@@ -13,6 +13,8 @@ SCALE = 10
 TENANTS = 100
 TODOS_PER_TENANT = 100
 TENANT = "t7"
+# Another tenant, which floods.
+NOISY = "t8"
 USER = "user-7"
 ROLE = "app_user"
 

@@ -1,5 +1,6 @@
 //! The composition root: builds every part from the configuration and runs them.
 
+mod memory;
 mod policies;
 
 use std::io;
@@ -96,6 +97,7 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     pools.keep_warm(warm_pools(&directory, &end_users));
     let reaper = tokio::spawn(pools.run(after.clone()));
     let refresher = tokio::spawn(Arc::clone(&authenticator).run(drain.clone()));
+    let memory = tokio::spawn(memory::give_back());
     tokio::spawn(policies);
     tokio::spawn(tls::watch(certificates, events.clone(), after.clone()));
     let admin = admin_listener.map(|listener| {
@@ -106,6 +108,7 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     gateway.serve(listener, drain).await;
     after_sessions.advance(Phase::Stopping);
     refresher.abort();
+    memory.abort();
     for task in [Some(reaper), admin.map(|admin| tokio::spawn(ended(admin)))]
         .into_iter()
         .flatten()

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio_postgres::config::SslMode;
 
+use super::check_budget::{self, Seats};
 use super::check_tls::Encryption;
 use super::serve;
 use crate::auth::Authenticator;
@@ -118,7 +119,7 @@ struct Spot {
 
 async fn check_logins(config: &Config, findings: &mut Findings) {
     let wanted = Wanted::of(config);
-    let mut looked_at = BTreeSet::new();
+    let (mut looked_at, mut counted) = (BTreeSet::new(), BTreeSet::new());
     for spot in spots(&config.tenants) {
         let place = format!("login {} on {}/{}", spot.login, spot.server, spot.database);
         let Some(target) = target(&config.pool, &spot) else {
@@ -129,6 +130,9 @@ async fn check_logins(config: &Config, findings: &mut Findings) {
             Ok((client, connection)) => {
                 let driver = tokio::spawn(connection);
                 findings.good(&format!("{place}: connects"));
+                if counted.insert(spot.server.clone()) {
+                    check_seats(&client, config, &spot.server, findings).await;
+                }
                 let roles = config.tenants.roles.iter();
                 let roles = roles
                     .filter(|(_, role)| role.login == spot.login)
@@ -188,6 +192,21 @@ fn target(pool: &pool::Settings, spot: &Spot) -> Option<tokio_postgres::Config> 
         target.password(password.expose());
     }
     Some(target)
+}
+
+/// Whether the pools may ask for more connections than the server has.
+async fn check_seats(
+    client: &tokio_postgres::Client,
+    config: &Config,
+    server: &ServerName,
+    findings: &mut Findings,
+) {
+    let fits = |seats| check_budget::fits(&config.pool, &config.tenants, server, seats);
+    match Seats::of(client).await.map(fits) {
+        Ok(Ok(good)) => findings.good(&good),
+        Ok(Err(warning)) => findings.warning(&warning),
+        Err(error) => findings.bad(&format!("server {server}: {}", reason(&error))),
+    }
 }
 
 /// Whether the login may become the role.

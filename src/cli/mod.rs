@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 pub mod check;
+mod check_budget;
 mod check_tls;
 pub mod dev;
 pub mod guard;

@@ -132,10 +132,11 @@ impl Gateway {
         }
     }
 
+    /// What few clients come to is boxed, so that it does not make the task of every session larger.
     async fn client(self: Arc<Self>, socket: TcpStream, drain: Drain) {
         let pending = Pending::new(&self.pending);
         if pending.is_over_limit() {
-            return self.turn_away(socket).await;
+            return Box::pin(self.turn_away(socket)).await;
         }
         let Ok(stream) = Stream::accepted(socket) else {
             return;
@@ -150,7 +151,7 @@ impl Gateway {
         let (end, authenticated) = match visit {
             Ok(Visit::Cancel(request)) => {
                 drop(pending);
-                self.desk.cancels.cancel(&request).await;
+                Box::pin(self.desk.cancels.cancel(&request)).await;
                 (ClientEnd::CancelRequest, false)
             }
             Ok(Visit::Session(admitted)) => {
@@ -175,7 +176,6 @@ impl Gateway {
                 drop(seat);
                 (end, true)
             }
-            // Boxed, so that it does not make the task of every session larger.
             Err(error) => (Box::pin(self.refuse(&mut packets, error)).await, false),
         };
         self.desk.events.emit(&Event::ClientClosed { end, authenticated });

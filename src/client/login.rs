@@ -9,7 +9,7 @@ use super::own_options::OwnOptions;
 use super::packets::Packets;
 use super::{LoginError, Settings, TlsDemand, startup};
 use crate::auth::{Authenticator, Principal, Wanted};
-use crate::base::{Event, Events, RoleName};
+use crate::base::{Event, Events, PlanName, RoleName};
 use crate::guard::Policy;
 use crate::identity;
 use crate::pool::{Customer, PoolKey, Pools};
@@ -129,9 +129,8 @@ impl Desk {
             login: route.login.clone(),
             mode: route.mode,
         };
-        let pool = self
-            .pools
-            .enter(&key, route.tenant.as_ref(), route.plan.as_ref())?;
+        let plan = route.plan.clone().or_else(|| self.claimed_plan(&principal));
+        let pool = self.pools.enter(&key, route.tenant.as_ref(), plan.as_ref())?;
         let parameters = pool.parameters().await?;
         let guard = self.sessions.guard();
         let policy = guard.policy_in(route.mode, principal.role());
@@ -162,6 +161,14 @@ impl Desk {
             ticket,
             seat,
         })
+    }
+
+    /// The plan that a token names. Only one that is for a single tenant speaks for that tenant: among several it
+    /// would lift whichever its bearer enters. A plan that is not configured is as good as none.
+    fn claimed_plan(&self, principal: &Principal) -> Option<PlanName> {
+        let claim = self.settings.plan_claim.as_ref()?;
+        let [_] = principal.tenants() else { return None };
+        Some(PlanName::new(claim.find(principal.claims())?.as_str()?))
     }
 
     /// Whether clients of this role are told that they are superusers. Only trusted roles are asked about, once

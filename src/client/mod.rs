@@ -20,6 +20,7 @@ use std::time::Duration;
 pub use accept::{Gateway, GatewayParts};
 pub use error::LoginError;
 
+use crate::auth::ClaimPath;
 use crate::net::tls::Acceptor;
 
 /// Where clients connect, and how many.
@@ -37,6 +38,8 @@ pub struct Settings {
     pub max_tenant_client_conn: Option<usize>,
     /// How long a login may take, from the first byte to the greeting.
     pub client_login_timeout: Duration,
+    /// The claim that names the plan of the token's tenant, where the directory names none.
+    pub plan_claim: Option<ClaimPath>,
 }
 
 /// TLS to clients.

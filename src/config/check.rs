@@ -50,13 +50,17 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     let roles = roles::roles(top, &pool.logins, &policies);
     roles.mark_trusted(&mut pool.logins, &policies);
     let auth = auth::auth(top, &roles, &policies);
+    plans::claimed(top, &auth, &pool.plans);
     let directory = tenants::directory(top, &pool, auth.tenant_claim);
     tenants::reachable(top, &directory, auth.tenant_claim, &roles);
     tenants::shared_is_told_apart(top, &directory, &identity);
     let policy_files = std::mem::take(&mut policies.files);
     let guard = guard::settings(policies, &identity, &roles, listen.session.max_statement_bytes);
     Some(Parts {
-        client: listen.client,
+        client: client::Settings {
+            plan_claim: auth.plan_claim,
+            ..listen.client
+        },
         session: crate::session::Settings {
             application_name,
             ..listen.session

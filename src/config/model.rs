@@ -53,10 +53,7 @@ impl Config {
 
     /// Checks a configuration's text. `path` is its name in mistakes, and relative paths start at its folder.
     pub(super) fn parse(text: String, path: &Path, environment: Environment) -> Result<Self, ConfigError> {
-        let source = Source {
-            path: path.to_owned(),
-            text,
-        };
+        let source = Source::new(path.to_owned(), text);
         let notes = Notes::new(environment);
         let parts = source.parse(&notes).and_then(|table| {
             let top = Section::new(&notes, &source, String::new(), Some(table.get_ref()), None);

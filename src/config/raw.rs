@@ -5,6 +5,7 @@
 //! [`Config::describe`](super::Config::describe).
 
 mod item;
+mod pieces;
 mod section;
 
 pub(super) use item::Item;
@@ -19,14 +20,25 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 use super::{Mistake, duration};
+use pieces::Place;
 
-/// A file's name and text.
+/// A file's name and text, or a piece of its text.
 pub(super) struct Source {
     pub(super) path: PathBuf,
-    pub(super) text: String,
+    text: String,
+    before: Place,
 }
 
 impl Source {
+    /// A whole file.
+    pub(super) fn new(path: PathBuf, text: String) -> Self {
+        Self {
+            path,
+            text,
+            before: Place::default(),
+        }
+    }
+
     /// Parses the file; its syntax errors are noted with line and column.
     pub(super) fn parse(&self, notes: &Notes) -> Option<Spanned<DeTable<'_>>> {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
@@ -50,15 +62,15 @@ impl Source {
     }
 
     fn line(&self, offset: usize) -> usize {
-        self.before(offset).bytes().filter(|byte| *byte == b'\n').count() + 1
+        self.before.lines + self.up_to(offset).bytes().filter(|byte| *byte == b'\n').count() + 1
     }
 
     fn column(&self, offset: usize) -> usize {
-        let before = self.before(offset);
+        let before = self.up_to(offset);
         before.rsplit('\n').next().unwrap_or(before).chars().count() + 1
     }
 
-    fn before(&self, offset: usize) -> &str {
+    fn up_to(&self, offset: usize) -> &str {
         self.text.get(..offset).unwrap_or(&self.text)
     }
 }

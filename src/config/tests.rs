@@ -5,6 +5,7 @@ mod entries;
 mod examples;
 mod hostile;
 mod mistakes;
+mod pieces;
 mod tls;
 mod ways;
 

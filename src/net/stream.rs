@@ -128,6 +128,19 @@ impl Stream {
         Ok((socket.peek(&mut byte).await? == 1).then_some(byte[0]))
     }
 
+    /// Ready when something may have arrived: bytes, or the end of the stream. Reads nothing, and with TLS does not
+    /// look at what has been decrypted already.
+    pub fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let ready = match self {
+            Self::Tcp(socket) => socket.poll_read_ready(cx),
+            Self::Unix(socket) => socket.poll_read_ready(cx),
+            Self::Tls(tls) => tls.get_ref().0.poll_read_ready(cx),
+            Self::Closed => return Poll::Ready(()),
+        };
+        // What is wrong with the socket is said when it is read.
+        ready.map(drop)
+    }
+
     /// Reads what is there without waiting; [`io::ErrorKind::WouldBlock`] if nothing is. Plain sockets ask
     /// the runtime's record of readiness before they ask the kernel, and need no waker.
     pub fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {

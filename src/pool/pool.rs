@@ -331,7 +331,7 @@ impl Pool {
     async fn first_parameters(self: &Arc<Self>) -> Result<Arc<Parameters>, PoolError> {
         let lease = match self.take_or_enqueue(self.flow, None, Instant::now())? {
             Checkout::Lease(lease) => lease,
-            Checkout::Waiting(waiting) => waiting.wait().await?,
+            Checkout::Waiting(mut waiting) => waiting.wait().await?,
         };
         let parameters = Arc::clone(lease.parameters());
         lease.put_back(Instant::now());
@@ -374,7 +374,7 @@ impl Pool {
                     let follow = books.settle(self.id, now);
                     drop(books);
                     // First the guard, then anything that could answer it.
-                    let waiting = Waiting::new(Arc::clone(self), position, answer);
+                    let waiting = Waiting::new(Arc::clone(self), position, answer, now);
                     self.host.follow(follow);
                     return Ok(Checkout::Waiting(waiting));
                 }

@@ -99,7 +99,7 @@ impl Settings {
     }
 
     /// The largest size of a login's pools.
-    pub(super) fn max_size(&self, login: &LoginSettings) -> usize {
+    pub fn max_size(&self, login: &LoginSettings) -> usize {
         login.default_pool_size.unwrap_or(self.default_pool_size).max(1)
     }
 

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 use rand::RngExt as _;
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
 use crate::base::{Event, Events};
 use crate::server::CancelKey;
@@ -19,8 +18,6 @@ const LONG_SECRET_BYTES: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct CancelSlot {
     running: Mutex<Running>,
-    /// Wakes a session that waits for a server connection.
-    wait_cancelled: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -28,8 +25,10 @@ enum Running {
     /// No server connection: a cancel has nothing to do.
     #[default]
     Nothing,
-    /// Waiting for a server connection: a cancel ends the wait.
-    Waiting,
+    /// Waiting for a server connection: a cancel ends the wait, and wakes this task for it.
+    Waiting(Option<Waker>),
+    /// A cancel has ended the wait.
+    WaitCancelled,
     /// A server connection that a cancel may be sent for.
     On(Arc<CancelKey>),
     /// A cancel is on its way or has landed: the connection must not serve anybody else.
@@ -37,11 +36,21 @@ enum Running {
 }
 
 impl CancelSlot {
-    /// The session waits for a server connection. Returns a future that is ready when a cancel arrives
-    /// before [`CancelSlot::begin`] or [`CancelSlot::end`].
-    pub(crate) fn wait(&self) -> Notified<'_> {
-        *self.running.lock() = Running::Waiting;
-        self.wait_cancelled.notified()
+    /// The session is about to wait for a server connection.
+    pub(crate) fn wait(&self) {
+        *self.running.lock() = Running::Waiting(None);
+    }
+
+    /// Ready when a cancel has arrived since [`CancelSlot::wait`]. Otherwise one wakes the task, until
+    /// [`CancelSlot::begin`] or [`CancelSlot::end`].
+    pub(crate) fn poll_cancelled(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut *self.running.lock() {
+            Running::WaitCancelled => return Poll::Ready(()),
+            Running::Waiting(Some(waker)) => waker.clone_from(cx.waker()),
+            Running::Waiting(none) => *none = Some(cx.waker().clone()),
+            Running::Nothing | Running::On(_) | Running::Cancelled(_) => {}
+        }
+        Poll::Pending
     }
 
     /// The session has a server connection now.
@@ -64,8 +73,16 @@ impl CancelSlot {
                 *running = Running::Cancelled(Arc::clone(&key));
                 Cancelled::OnServer(key)
             }
-            Running::Waiting => {
-                self.wait_cancelled.notify_waiters();
+            Running::Waiting(waker) => {
+                *running = Running::WaitCancelled;
+                drop(running);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                Cancelled::Wait
+            }
+            Running::WaitCancelled => {
+                *running = Running::WaitCancelled;
                 Cancelled::Wait
             }
             Running::Nothing => Cancelled::Nothing,
@@ -189,6 +206,8 @@ fn same(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
     use crate::net::Endpoint;
 
@@ -233,9 +252,10 @@ mod tests {
             pid: ticket.pid(),
             secret: ticket.secret().to_vec(),
         };
-        let cancelled = ticket.slot().wait();
-        assert!(matches!(registry.find(&request), Cancelled::Wait));
-        cancelled.await;
+        ticket.slot().wait();
+        let cancelled = poll_fn(|cx| ticket.slot().poll_cancelled(cx));
+        let ((), found) = tokio::join!(cancelled, async { registry.find(&request) });
+        assert!(matches!(found, Cancelled::Wait));
         assert!(!ticket.slot().end());
     }
 

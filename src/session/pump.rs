@@ -47,16 +47,18 @@ impl Session {
     }
 
     fn poll_pump(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<Wake> {
+        // Bytes that leave make room; bytes that come are worth a turn in any case.
+        let mut made_room = false;
         let mut progress = false;
         match self.client.poll_write(cx) {
-            Ok(moved) => progress |= moved,
+            Ok(moved) => made_room |= moved,
             Err(_) if self.client.has_taken_leave() => progress = true,
             Err(_) => return Poll::Ready(Wake::ClientGone),
         }
         let reads_server = self.client.outbox.is_empty();
         if let Some(link) = &mut self.link {
             match link.poll_write(cx) {
-                Ok(moved) => progress |= moved,
+                Ok(moved) => made_room |= moved,
                 // The server may have said why before it closed: what it said is read first.
                 Err(_) if !reads_server => {}
                 Err(_) => match self.server_inbox.poll_fill(&mut link.lease.stream, cx) {
@@ -72,7 +74,7 @@ impl Session {
                     Poll::Pending => {}
                 }
             }
-        } else if progress && self.client.outbox.is_empty() {
+        } else if made_room && self.client.outbox.is_empty() {
             return Poll::Ready(Wake::Progress);
         } else if let Poll::Ready(wake) = self.poll_kept(cx) {
             return Poll::Ready(wake);
@@ -92,7 +94,7 @@ impl Session {
             // What it has left behind comes to nothing.
             return Poll::Ready(Wake::ClientGone);
         }
-        if progress {
+        if progress || (made_room && !self.client.inbox.is_empty()) {
             return Poll::Ready(Wake::Progress);
         }
         // A client that pauses without a Sync may wait for an error, which the server sends unasked.
@@ -228,11 +230,29 @@ impl Client {
         self.leaves_by.is_some()
     }
 
+    /// Ready when the client has closed its connection, unless behind a Terminate: then nobody is there to wait for
+    /// what it has asked for. What arrives meanwhile is kept as far as there is room.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.leaves_by.is_none() && self.inbox.has_room() && self.stream.poll_arrival(cx).is_ready() {
+            match self.inbox.poll_fill(&mut self.stream, cx) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) if self.has_taken_leave() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        self.inbox.park();
+        Poll::Pending
+    }
+
     /// Writes what it can. Says whether anything moved.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         if self.leaves_by.is_some() {
             self.outbox.clear();
             self.written = 0;
+            return Ok(false);
+        }
+        if self.outbox.is_empty() && !self.stream.is_encrypted() {
             return Ok(false);
         }
         let moved = write_some(&mut self.stream, &self.outbox, &mut self.written, cx)?;

@@ -1,22 +1,23 @@
 //! Getting a server connection, and giving it back: one place per transition.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
-
-use tokio::sync::futures::Notified;
 
 use super::link::{Link, Shapes, Traces};
 use super::pump::expired;
 use super::settings::Place;
 use super::{Session, Skipping, statement};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, RoleName, SqlState};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
 use crate::guard::{Cleared, StatementClass, databases_wanted_alone};
 use crate::pool::{Checkout, Lease, Waiting};
 use crate::wire::encode::TransactionStatus;
 
 impl Session {
     /// Leases a server connection. An error that leaves the session alive is kept for the
-    /// message that needed the connection to fail with; `Err` ends the session.
+    /// message that needed the connection to fail with; `Err` ends the session. A client that leaves while it waits
+    /// leaves the queue: a connection that begins to work for it would have to be closed.
     ///
     /// Cancel safe: a dropped checkout leaves its place in the queue.
     pub(super) async fn check_out(&mut self) -> Result<(), ClientEnd> {
@@ -28,20 +29,15 @@ impl Session {
         if self.resume_kept(now) {
             return Ok(());
         }
-        let cancelled = self.ticket.slot().wait();
-        let leased = match self
+        self.ticket.slot().wait();
+        let (leased, now) = match self
             .identity
             .pool
             .begin_checkout(self.identity.principal.role(), now)
         {
-            Ok(Checkout::Lease(lease)) => Ok(lease),
-            Ok(Checkout::Waiting(waiting)) => {
-                self.client.inbox.park();
-                // Boxed: most transactions do not wait, and no session should keep room for it.
-                let waited = Box::pin(wait_for_turn(waiting, self.identity.principal.role(), cancelled));
-                waited.await
-            }
-            Err(error) => Err(Fault::from(&error)),
+            Ok(Checkout::Lease(lease)) => (Ok(lease), now),
+            Ok(Checkout::Waiting(waiting)) => (self.wait_for_turn(waiting).await?, Instant::now()),
+            Err(error) => (Err(Fault::from(&error)), now),
         };
         match leased {
             Ok(lease) => {
@@ -59,6 +55,36 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Waits for a server connection, until the client cancels or leaves, or its time is up. Cancel safe: see
+    /// [`Waiting`].
+    async fn wait_for_turn(&mut self, mut waiting: Waiting) -> Result<Result<Lease, Fault>, ClientEnd> {
+        let role = self.identity.principal.role();
+        let deadline = waiting.deadline().map(tokio::time::Instant::from_std);
+        let turn = poll_fn(|cx| {
+            if let Poll::Ready(leased) = waiting.poll_turn(role, cx) {
+                return Poll::Ready(Ok(leased));
+            }
+            if self.ticket.slot().poll_cancelled(cx).is_ready() {
+                return Poll::Ready(Err(None));
+            }
+            if self.client.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Some(ClientEnd::Vanished)));
+            }
+            match deadline {
+                Some(deadline) => self.timer.poll(deadline, cx).map(|()| Ok(waiting.give_up(role))),
+                None => Poll::Pending,
+            }
+        });
+        match turn.await {
+            Ok(leased) => Ok(leased.map_err(|error| Fault::from(&error))),
+            Err(None) => Ok(Err(Fault::error(
+                SqlState::QUERY_CANCELED,
+                "canceling statement due to user request",
+            ))),
+            Err(Some(end)) => Err(end),
+        }
     }
 
     /// Gives the server connection back if its transaction is over.
@@ -149,17 +175,5 @@ impl Session {
                 self.check_in_if_done();
             }
         }
-    }
-}
-
-/// Waits for a server connection, or until the client cancels. Cancel safe.
-async fn wait_for_turn(waiting: Waiting, role: &RoleName, cancelled: Notified<'_>) -> Result<Lease, Fault> {
-    tokio::select! {
-        biased;
-        leased = waiting.turn(role) => leased.map_err(|error| Fault::from(&error)),
-        () = cancelled => Err(Fault::error(
-            SqlState::QUERY_CANCELED,
-            "canceling statement due to user request",
-        )),
     }
 }

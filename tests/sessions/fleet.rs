@@ -58,6 +58,46 @@ fn a_tenant_at_its_cap_is_told_so_and_others_are_not_held_up() {
     assert!(second.value("SELECT who()").contains("carol"));
 }
 
+/// The plan of a token is its tenant's, where nothing else says one; a token of several tenants speaks for none.
+#[test]
+fn a_token_may_name_its_tenants_plan() {
+    let options = StackOptions::pool(4).with(
+        "pool.query_wait_timeout = 2\nauth.plan_claim = \"plan\"\nplans.small.cap = 1\nplans.default.cap = 2",
+    );
+    let stack = Stack::start(&options);
+    let login = |claims: &[(&str, serde_json::Value)]| {
+        let token = alice().token_with(claims);
+        stack.try_login(&token, "acme").expect("a login")
+    };
+    let hold = |claims: &[(&str, serde_json::Value)]| {
+        let mut client = login(claims);
+        client.query("BEGIN; SELECT 1").map(|_| client)
+    };
+    let small = [("plan", json!("small"))];
+    let mut one = hold(&small).unwrap();
+    let said = too_many(&hold(&small).err().unwrap());
+    assert!(said.contains("this tenant"), "{said}");
+    // Another tenant has what is its own.
+    let mut others: Vec<RawClient> = (0..2).map(|_| stack.login(&bob())).collect();
+    for other in &mut others {
+        other.values("BEGIN; SELECT 1");
+    }
+    for other in &mut others {
+        other.values("COMMIT");
+    }
+    // What names no plan that there is has the default; so has a token that is not for one tenant alone.
+    for claims in [
+        [("plan", json!("platinum")), ("tenant", json!("acme"))],
+        [("plan", json!(7)), ("tenant", json!("acme"))],
+        [("plan", json!("small")), ("tenant", json!(["globex", "acme"]))],
+    ] {
+        let mut two = hold(&claims).unwrap();
+        too_many(&hold(&claims).err().unwrap());
+        two.values("COMMIT");
+    }
+    one.values("COMMIT");
+}
+
 #[test]
 fn a_quiet_tenant_does_not_wait_behind_a_flood() {
     let stack = Stack::start(&StackOptions::pool(1));
@@ -213,6 +253,52 @@ fn a_storm_of_clients_is_ten_times_what_the_server_takes() {
     assert_eq!(left.into_inner(), 0, "somebody was not served");
     // A backend that was told to go may be counted for a moment beside its successor, one per login under way.
     assert!((1..=BUDGET + 2).contains(&most), "{most} connections");
+    stack.assert_well();
+}
+
+#[test]
+fn a_storm_beyond_the_limit_is_shed_and_those_inside_are_served() {
+    const LIMIT: usize = 10;
+    const CLIENTS: usize = 100;
+    let mut stack = Stack::start(&StackOptions::pool(2).with(&format!("listen.max_client_conn = {LIMIT}")));
+    let mut inside: Vec<RawClient> = (0..LIMIT / 2).map(|_| stack.login(&bob())).collect();
+    let token = alice().token();
+    let (start, all_answered) = (Barrier::new(CLIENTS + 1), Barrier::new(CLIENTS + 1));
+    let (admitted, left) = (AtomicUsize::new(0), AtomicUsize::new(CLIENTS));
+    let mut served = true;
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                start.wait();
+                let outcome = stack.try_login(&token, "acme");
+                left.fetch_sub(1, Ordering::Relaxed);
+                // Whoever is in stays until everybody has an answer.
+                all_answered.wait();
+                match outcome {
+                    Ok(mut client) => {
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                        assert_eq!(client.value("SELECT who()"), ALICE);
+                    }
+                    Err(crate::support::raw::Unready::Refused(error)) => {
+                        assert!(too_many(&error).contains("max_client_conn"), "{error:?}");
+                    }
+                    Err(other) => panic!("{other:?}"),
+                }
+            });
+        }
+        start.wait();
+        while left.load(Ordering::Relaxed) > 0 {
+            let mut clients = inside.iter_mut();
+            served &= clients.all(|client| client.query("SELECT who()").is_ok_and(|rows| rows == [BOB]));
+        }
+        all_answered.wait();
+    });
+    assert!(served, "somebody inside was not served");
+    assert_eq!(admitted.into_inner(), LIMIT - inside.len());
+    // It is over with the storm.
+    wait_until("the places are free again", Duration::from_secs(5), || {
+        stack.try_login(&token, "acme").is_ok()
+    });
     stack.assert_well();
 }
 

@@ -139,6 +139,62 @@ fn with_a_portal_open() {
     });
 }
 
+/// A flood that dies while it waits: nothing of it reaches the server, and the one connection is not lost to it, as it
+/// would be to each of them that began to work.
+#[test]
+fn in_the_queue() {
+    let stack = Stack::start(&StackOptions::pool(1));
+    let mut holder = stack.login(&bob());
+    let backend = holder.value("SELECT pg_backend_pid()");
+    let insert = query("INSERT INTO scratch (run, n) VALUES ('vanishing-queue', 1)");
+    holder.values("BEGIN; SELECT 1");
+    for number in 0..20 {
+        let mut client = stack.login(&alice());
+        client.send(&insert);
+        if number % 2 == 0 {
+            // With half of the next message.
+            std::thread::sleep(Duration::from_millis(10));
+            client.send(&insert[..9]);
+        }
+        client.vanish();
+    }
+    // One that has said goodbye is waited for.
+    let mut client = stack.login(&alice());
+    let last = query("INSERT INTO scratch (run, n) VALUES ('vanishing-queue', 2)");
+    client.send(&[last, message(b'X', &[])].concat());
+    client.vanish();
+    std::thread::sleep(Duration::from_millis(300));
+    holder.values("COMMIT");
+    assert_eq!(holder.value("SELECT pg_backend_pid()"), backend);
+    let mut next = stack.login(&alice());
+    let left = "SELECT coalesce(string_agg(n::text, ' '), '') FROM scratch WHERE run = 'vanishing-queue'";
+    wait_until("the goodbye's work is done", Duration::from_secs(5), || {
+        next.value(left) == "2"
+    });
+    assert_eq!(next.value("SELECT pg_backend_pid()"), backend);
+}
+
+/// A client that sends more while it waits is not taken for one that left, and nothing of it is lost.
+#[test]
+fn whoever_sends_more_while_waiting_is_served() {
+    let mut stack = Stack::start(&StackOptions::pool(1));
+    let mut holder = stack.login(&bob());
+    holder.values("BEGIN; SELECT 1");
+    let mut client = stack.login(&alice());
+    let long = format!("SELECT length('{}')", "x".repeat(40_000));
+    for text in ["SELECT who()", "SELECT 2", &long, "SELECT 4"] {
+        client.send(&query(text));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    holder.values("COMMIT");
+    for wanted in [ALICE, "2", "40000", "4"] {
+        let frames = client.until_ready();
+        let row = frames.iter().find(|frame| frame.tag == b'D').unwrap();
+        assert_eq!(row.row()[0].as_deref(), Some(wanted));
+    }
+    stack.assert_well();
+}
+
 /// Half-closed by the client in the middle of a query: nobody can want the answer's successor.
 #[test]
 fn half_closed() {
@@ -199,7 +255,6 @@ fn after_a_goodbye_the_work_is_done() {
             goodbye.clone(),
         ]
         .concat(),
-        [query(&insert(5))].concat(),
     ] {
         let mut client = stack.login(&alice());
         client.send(&messages);

@@ -25,6 +25,8 @@ pub(super) struct Auth {
     pub(super) settings: Option<Settings>,
     /// Whether tokens name tenants.
     pub(super) tenant_claim: TenantClaim,
+    /// Where tokens say their tenant's plan.
+    pub(super) plan_claim: Option<ClaimPath>,
 }
 
 /// Whether tokens, or users, name tenants.
@@ -73,6 +75,8 @@ pub(super) fn auth(top: &Section<'_>, roles: &Roles, policies: &Policies) -> Aut
     });
     let tenant_claim = auth.get("tenant_claim").and_then(|item| claim_path(&item));
     auth.maybe("tenant_claim", Item::text);
+    let plan_claim = auth.get("plan_claim").and_then(|item| claim_path(&item));
+    auth.maybe("plan_claim", Item::text);
     let default_role = auth.maybe("default_role", |item| end_user_role(item, roles, policies));
     let anonymous_role = auth.maybe("anonymous_role", |item| end_user_role(item, roles, policies));
     let token_cache_bytes = auth.count("token_cache_bytes", 16 << 20, 0, 1 << 40) as u64;
@@ -113,6 +117,7 @@ pub(super) fn auth(top: &Section<'_>, roles: &Roles, policies: &Policies) -> Aut
     Auth {
         settings,
         tenant_claim: claim,
+        plan_claim,
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             max_client_conn: listen.count("max_client_conn", 10_000, 1, 1_000_000),
             max_tenant_client_conn: (max_tenant_client_conn > 0).then_some(max_tenant_client_conn),
             client_login_timeout: listen.time("client_login_timeout", 15),
+            // Until `auth` is known.
+            plan_claim: None,
         },
         session: session::Settings {
             expiry_grace: listen.time_or_zero("expiry_grace", 10),

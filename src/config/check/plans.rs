@@ -6,6 +6,7 @@ use crate::base::PlanName;
 use crate::pool::Share;
 
 use super::super::raw::Section;
+use super::auth::{Auth, TenantClaim};
 
 /// What `[plans]` says.
 pub(super) struct Plans {
@@ -37,6 +38,22 @@ pub(super) fn plans(top: &Section<'_>, pool: &Section<'_>) -> Plans {
         .collect();
     let default = named.get(DEFAULT).copied().unwrap_or(without);
     Plans { named, default }
+}
+
+/// A claim that names plans needs plans, and tenants that have them.
+pub(super) fn claimed(top: &Section<'_>, auth: &Auth, plans: &HashMap<PlanName, Share>) {
+    if auth.plan_claim.is_none() {
+        return;
+    }
+    if plans.is_empty() {
+        top.mistake_path(
+            "auth.plan_claim",
+            "there is no plan that it could name: add [plans]",
+        );
+    }
+    if auth.tenant_claim == TenantClaim::Absent {
+        top.mistake_path("auth.plan_claim", "needs tenant_claim: a plan is a tenant's");
+    }
 }
 
 fn plan(section: &Section<'_>, default_cap: Option<usize>) -> Share {

@@ -118,18 +118,10 @@ impl Reader<'_> {
         let Some(path) = item.path() else { return };
         match files::read_text(&path, files::LARGE) {
             Ok(text) => {
-                let source = Source { path, text };
-                let table = source.parse(item.notes());
-                self.entries += usize::from(table.is_none());
-                if let Some(table) = table {
-                    self.read(&Section::new(
-                        item.notes(),
-                        &source,
-                        String::new(),
-                        Some(table.get_ref()),
-                        None,
-                    ));
-                }
+                let source = Source::new(path, text);
+                let names = ["database", "tenant", "pattern"];
+                let all = source.in_pieces(item.notes(), &names, |section| self.read(section));
+                self.entries += usize::from(!all);
             }
             Err(message) => {
                 self.entries += 1;
@@ -166,6 +158,9 @@ impl Reader<'_> {
             tenant,
             pool_mode: entry.get("pool_mode").and_then(|item| pool_mode(&item)),
         };
+        if self.settings.tenants.contains_key(name.as_str()) {
+            entry.mistake("name", format!("{name} is the name of a [[tenant]] as well"));
+        }
         match self.settings.databases.entry(DatabaseName::new(name)) {
             Entry::Occupied(entered) => entry.mistake("name", format!("{} is there twice", entered.key())),
             Entry::Vacant(free) => {

@@ -31,24 +31,19 @@ impl UserRules {
     pub(super) fn read(&self, path: &Path) -> Result<Vec<UserSettings>, Vec<Mistake>> {
         let text =
             files::read_text(path, files::LARGE).map_err(|message| vec![Mistake::of_file(path, message)])?;
-        let source = Source {
-            path: path.to_owned(),
-            text,
-        };
         let notes = Notes::new(self.environment);
-        let users = source.parse(&notes).map(|table| {
-            let top = Section::new(&notes, &source, String::new(), Some(table.get_ref()), None);
-            let mut seen = HashSet::new();
+        let (mut users, mut seen) = (Vec::new(), HashSet::new());
+        Source::new(path.to_owned(), text).in_pieces(&notes, &["user"], |top| {
             let sections = top.sections("user");
-            sections
-                .iter()
-                .filter_map(|section| self.user(section, &mut seen))
-                .collect()
+            users.extend(
+                sections
+                    .iter()
+                    .filter_map(|section| self.user(section, &mut seen)),
+            );
         });
-        let (mistakes, _, _) = notes.finish();
-        match users {
-            Some(users) if mistakes.is_empty() => Ok(users),
-            _ => Err(mistakes),
+        match notes.finish() {
+            (mistakes, _, _) if mistakes.is_empty() => Ok(users),
+            (mistakes, _, _) => Err(mistakes),
         }
     }
 

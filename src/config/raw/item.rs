@@ -174,12 +174,17 @@ impl<'s> Item<'s> {
 
     /// The elements of an array; anything else stands for an array of itself.
     pub(in super::super) fn elements(&self) -> Vec<Item<'s>> {
+        self.elements_after(0)
+    }
+
+    /// The elements of an array of which `before` elements are elsewhere.
+    pub(super) fn elements_after(&self, before: usize) -> Vec<Item<'s>> {
         match self.value.get_ref() {
             DeValue::Array(array) => array
                 .iter()
                 .enumerate()
                 .map(|(index, value)| Item {
-                    key: format!("{}[{index}]", self.key),
+                    key: format!("{}[{}]", self.key, before + index),
                     value,
                     ..self.clone()
                 })

@@ -156,7 +156,15 @@ impl<'s> Section<'s> {
         let Some(item) = self.get(key) else {
             return Vec::new();
         };
-        item.elements().iter().filter_map(Item::section).collect()
+        // Only what stands at the top of a file is ever read in pieces.
+        let before = match self.key.is_empty() {
+            true => self.source.before.elements(key),
+            false => 0,
+        };
+        item.elements_after(before)
+            .iter()
+            .filter_map(Item::section)
+            .collect()
     }
 
     /// Every value of a table whose keys are names of the user's choice.

@@ -168,6 +168,28 @@ fn tenants_together() {
 }
 
 #[test]
+fn plans_of_tokens() {
+    let claim = (
+        "tenant_claim = \"tenant_id\"",
+        "tenant_claim = \"tenant_id\"\nplan_claim = \"plan\"",
+    );
+    expect(
+        claim,
+        "",
+        &["auth.plan_claim: there is no plan that it could name"],
+    );
+    expect(claim, "[plans.gold]\nweight = 2", &[]);
+    let crooked = (
+        "tenant_claim = \"tenant_id\"",
+        "tenant_claim = \"tenant_id\"\nplan_claim = \"$\"",
+    );
+    expect(crooked, "[plans.gold]", &["auth.plan_claim: "]);
+    let alone = ("tenant_claim = \"tenant_id\"", "plan_claim = \"plan\"");
+    let roles = "[roles.chooses]\nlogin = \"app\"\nany_tenant = true\n[plans.gold]";
+    expect(alone, roles, &["auth.plan_claim: needs tenant_claim"]);
+}
+
+#[test]
 fn patterns() {
     let pattern = "[[tenants.pattern]]\nmatch = \"p*\"\n";
     let key = "tenants.pattern[0]";
