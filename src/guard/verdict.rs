@@ -76,6 +76,7 @@ pub struct Cleared {
     range: Range<usize>,
     action: Action,
     class: StatementClass,
+    makes_temporary: bool,
     only_sets: bool,
     reads_sequences: bool,
     prepared: Option<PreparedQuery>,
@@ -100,6 +101,7 @@ impl Cleared {
             range,
             action: allowed.action,
             class: allowed.class,
+            makes_temporary: allowed.makes_temporary,
             only_sets: allowed.only_sets,
             reads_sequences: allowed.reads_sequences,
             prepared: None,
@@ -120,6 +122,7 @@ impl Cleared {
             class,
             action: Action::Query,
             edits: Vec::new(),
+            makes_temporary: false,
             only_sets: false,
             reads_sequences: self.reads_sequences,
         };
@@ -157,6 +160,12 @@ impl Cleared {
     /// What kind of statement it is.
     pub fn class(&self) -> StatementClass {
         self.class
+    }
+
+    /// Whether it makes a temporary object on a connection that is shared. That ends with the transaction; the
+    /// connection's temporary schema does not.
+    pub fn makes_temporary(&self) -> bool {
+        self.makes_temporary
     }
 
     /// Whether it does nothing but call `set_config` and `current_setting` with constants and parameters. It may

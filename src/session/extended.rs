@@ -278,7 +278,7 @@ impl Session {
             }
             _ => {}
         }
-        self.note_alteration(cleared.class());
+        self.note_alteration(cleared);
         self.make_way(cleared);
         let Some(link) = &mut self.link else {
             return Ok(Effect::None);

@@ -88,8 +88,8 @@ pub(crate) enum Traces {
     None,
     /// Code of a trusted role has run, which may have set, prepared, locked or listened to anything.
     OfCode,
-    /// A library was loaded, which no reset takes away.
-    OfLibraries,
+    /// A library or a temporary schema, which no reset takes away.
+    ForGood,
 }
 
 /// Whether the server answers what it was sent so far without being asked again.

@@ -140,7 +140,7 @@ impl Link {
         let id = statement.id();
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
-                self.heed_failure();
+                self.heed_failure_of(sql);
                 self.prepared_without_server(id);
                 self.answer(Own::ParseComplete, effect);
             }
@@ -399,8 +399,14 @@ impl Link {
 
     /// Lets the server fail here if its transaction has failed.
     pub(in crate::session) fn heed_failure(&mut self) {
+        self.heed_failure_of(ANYTHING);
+    }
+
+    /// The same for a statement that the server knows already: one that ends the transaction is not refused
+    /// (`IsTransactionExitStmt`, postgres.c).
+    fn heed_failure_of(&mut self, sql: &str) {
         if self.status == TransactionStatus::Failed {
-            encode::parse(&mut self.upstream, "", ANYTHING, NO_TYPES);
+            encode::parse(&mut self.upstream, "", sql, NO_TYPES);
             self.lease.unnamed = None;
             self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         }
