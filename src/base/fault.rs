@@ -12,6 +12,8 @@ pub enum Severity {
     Error,
     /// The session ends.
     Fatal,
+    /// Nothing ends: a remark.
+    Notice,
 }
 
 impl Severity {
@@ -20,6 +22,7 @@ impl Severity {
         match self {
             Self::Error => "ERROR",
             Self::Fatal => "FATAL",
+            Self::Notice => "NOTICE",
         }
     }
 }

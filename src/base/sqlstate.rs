@@ -46,6 +46,8 @@ sqlstates! {
     INVALID_CATALOG_NAME = b"3D000";
     /// Syntax error, also of text that cannot be lexed.
     SYNTAX_ERROR = b"42601";
+    /// A name that is cut.
+    NAME_TOO_LONG = b"42622";
     /// The guard refuses the statement.
     INSUFFICIENT_PRIVILEGE = b"42501";
     /// A prepared statement of that name exists already.

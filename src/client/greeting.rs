@@ -4,10 +4,12 @@ use bytes::{Bytes, BytesMut};
 use pgwire::messages::Message;
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey};
 
+use crate::base::Fault;
 use crate::server::Parameters;
 use crate::session::CancelTicket;
 use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
+use crate::wire::notice;
 use crate::wire::startup::Startup;
 
 /// Whether the role of a session stands above all rights.
@@ -59,11 +61,15 @@ pub(super) fn sasl_final(out: &mut Vec<u8>, message: &str) {
 /// Appends all that follows a successful login.
 pub(super) fn welcome(
     out: &mut Vec<u8>,
+    remark: Option<&Fault>,
     parameters: &Parameters,
     told: &[(String, String)],
     ticket: &CancelTicket,
 ) {
     put(out, &Authentication::Ok);
+    if let Some(remark) = remark {
+        notice::notice(out, remark);
+    }
     for (name, value) in parameters.iter() {
         let value = told
             .iter()

@@ -7,6 +7,7 @@ use super::census::{Census, Seat};
 use super::greeting::{self, Rank};
 use super::own_options::OwnOptions;
 use super::packets::Packets;
+use super::startup::APPLICATION_NAME;
 use super::{LoginError, Settings, TlsDemand, startup};
 use crate::auth::{Authenticator, Principal, Wanted};
 use crate::base::{Event, Events, PlanName, RoleName};
@@ -135,6 +136,7 @@ impl Desk {
         let guard = self.sessions.guard();
         let policy = guard.policy_in(route.mode, principal.role());
         let mut settings = startup::settings(startup, guard, &policy)?;
+        let notice = startup::truncation(&settings);
         self.canonicalise(&pool, &principal, &mut settings).await?;
         let rank = self.rank(&pool, &principal, &policy).await?;
         let shown = self.sessions.as_shown(&principal, &settings);
@@ -142,7 +144,7 @@ impl Desk {
         let ticket = self.cancels.register(startup.negotiated_minor());
 
         let mut out = Vec::new();
-        greeting::welcome(&mut out, &parameters, &told, &ticket);
+        greeting::welcome(&mut out, notice.as_ref(), &parameters, &told, &ticket);
         client.send(&out).await?;
         self.events.emit(&Event::LoggedIn {
             role: principal.role(),
@@ -204,8 +206,11 @@ impl Desk {
         settings: &mut [(String, String)],
     ) -> Result<(), LoginError> {
         let key = |(name, value): &(String, String)| (pool.key().clone(), name.clone(), value.clone());
+        // A client without a name has nothing to ask, and waits for no server connection.
+        let has_name = |(name, value): &&(String, String)| name != APPLICATION_NAME || !value.is_empty();
         if settings
             .iter()
+            .filter(has_name)
             .any(|pair| !self.canonical.contains_key(&key(pair)))
         {
             let lease = pool.checkout(principal.role()).await?;

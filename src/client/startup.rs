@@ -1,10 +1,16 @@
 //! The startup packet's parameters: which concern the login, which are settings of the session.
 
 use super::LoginError;
-use crate::base::{Fault, SqlState};
+use crate::base::{Fault, Severity, SqlState};
 use crate::guard::{Action, Guard, Policy};
 use crate::wire::startup::Startup;
 use std::sync::Arc;
+
+/// What a client calls itself.
+pub(super) const APPLICATION_NAME: &str = "application_name";
+
+/// Most bytes of a name (`NAMEDATALEN`, pg_config_manual.h).
+const NAME_BYTES: usize = 63;
 
 /// Settings a client asks for at startup, names folded, each once, the last one winning.
 pub(super) fn settings(
@@ -23,8 +29,25 @@ pub(super) fn settings(
         settings.retain(|(known, _)| *known != name);
         settings.push((name, value));
     }
+    if !settings.iter().any(|(name, _)| name == APPLICATION_NAME) {
+        // The server connection has a name of our own, which is not the client's.
+        settings.push((APPLICATION_NAME.to_owned(), String::new()));
+    }
     settings.sort();
     Ok(settings)
+}
+
+/// What the server says of a name that it cuts (`truncate_identifier`, scansup.c); `None` if it cuts nothing.
+pub(super) fn truncation(settings: &[(String, String)]) -> Option<Fault> {
+    let (_, name) = settings.iter().find(|(name, _)| name == APPLICATION_NAME)?;
+    let kept = name.get(..name.floor_char_boundary(NAME_BYTES))?;
+    (kept.len() < name.len()).then(|| Fault {
+        severity: Severity::Notice,
+        ..Fault::error(
+            SqlState::NAME_TOO_LONG,
+            format!("identifier \"{name}\" will be truncated to \"{kept}\""),
+        )
+    })
 }
 
 /// Parameters that are not settings (PostgreSQL manual, 54.7, StartupMessage).

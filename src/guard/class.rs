@@ -99,11 +99,11 @@ classes! {
     /// `ROLLBACK TO`
     RollbackTo = "ROLLBACK TO", Always;
     /// `PREPARE TRANSACTION`
-    PrepareTransaction = "PREPARE TRANSACTION", Never;
+    PrepareTransaction = "PREPARE TRANSACTION", Trusted;
     /// `COMMIT PREPARED`
-    CommitPrepared = "COMMIT PREPARED", Never;
+    CommitPrepared = "COMMIT PREPARED", Trusted;
     /// `ROLLBACK PREPARED`
-    RollbackPrepared = "ROLLBACK PREPARED", Never;
+    RollbackPrepared = "ROLLBACK PREPARED", Trusted;
     /// `PREPARE` of a statement in SQL, which is judged as if it were sent.
     Prepare = "PREPARE", Always;
     /// `EXECUTE` of a statement prepared in SQL.

@@ -172,7 +172,7 @@ fn hint_for(class: StatementClass) -> &'static str {
     use StatementClass as C;
     match class {
         C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared => {
-            "Two-phase commit needs a direct connection to the server."
+            "Two-phase commit needs a role with a trusted policy."
         }
         C::SelectInto => {
             "Create tables by a migration under a trusted role; use INSERT … SELECT to fill them."

@@ -53,7 +53,7 @@ pub use reserved::reserved_functions;
 pub use timeouts::Timeouts;
 pub use tokens::{SeenToken, tokens};
 pub use verdict::{
-    Action, Cleared, PreparedQuery, Refusal, Script, SetScope, SetSetting, SetValue, StatementName,
+    Action, Cleared, Form, PreparedQuery, Refusal, Script, SetScope, SetSetting, SetValue, StatementName,
 };
 
 use parking_lot::RwLock;
@@ -242,6 +242,7 @@ impl Guard {
         };
         let mut allowed = Vec::with_capacity(ranges.len());
         let mut edits = Vec::new();
+        let mut form = Form::Known;
         let statements = ranges.iter().map(|range| Statement {
             text,
             tokens: tokens.get(range.clone()).unwrap_or_default(),
@@ -256,6 +257,10 @@ impl Guard {
                 )
                 .class(verdict.class)
                 .at(statement.offset(0)));
+            }
+            let matters = form == Form::Known && ranges.len() > 1 && !verdict.action.is_control();
+            if matters && facts::read(statement).is_none() {
+                form = Form::Unknown;
             }
             edits.append(&mut verdict.edits);
             let prepared = match verdict.action {
@@ -276,7 +281,7 @@ impl Guard {
             }
         });
         let cleared = cleared.collect();
-        Ok(Script::new(policy.id(), text, cleared))
+        Ok(Script::new(policy.id(), text, cleared, form))
     }
 }
 

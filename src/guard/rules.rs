@@ -104,6 +104,9 @@ impl Rules<'_> {
             C::Begin | C::Commit | C::Rollback | C::Savepoint | C::Release | C::RollbackTo => {
                 transaction::read(statement, class).ok_or_else(malformed)?
             }
+            C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared => {
+                transaction::read(statement, class).ok_or_else(malformed)?
+            }
             C::Set | C::Reset | C::SetTransaction | C::SetCharacteristics | C::SetConstraints => {
                 self.setting(statement)?
             }
@@ -145,7 +148,7 @@ impl Rules<'_> {
             C::Load | C::Discard | C::CopyFile => Action::Query,
             C::Execute => return Err(malformed()),
             // Nobody is given these; a policy that did would have to say here how they are sent.
-            C::PrepareTransaction | C::CommitPrepared | C::RollbackPrepared | C::Unknown => {
+            C::Unknown => {
                 return Err(Denial::statement(self.policy, class).at(statement.offset(0)));
             }
             // Judged by what their queries do, not here.

@@ -21,8 +21,18 @@ pub(super) fn read(statement: &Statement<'_>, class: StatementClass) -> Option<A
         StatementClass::RollbackTo => {
             last_name(statement, savepoint(statement, unit(1) + 1)).map(Action::RollbackTo)
         }
+        StatementClass::PrepareTransaction => identifier(statement).then_some(Action::PrepareTransaction),
+        // They refuse to run in a transaction block.
+        StatementClass::CommitPrepared | StatementClass::RollbackPrepared => {
+            identifier(statement).then_some(Action::Utility)
+        }
         _ => None,
     }
+}
+
+/// Whether two words and the identifier of a prepared transaction are all there is.
+fn identifier(statement: &Statement<'_>) -> bool {
+    statement.len() == 3 && statement.is_string(2)
 }
 
 /// One mode of a transaction: the setting that holds it, and its value.

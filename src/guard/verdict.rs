@@ -10,22 +10,38 @@ use crate::base::SqlState;
 /// A whole text that the guard has allowed. Only the guard makes one:
 ///
 /// ```compile_fail
-/// let forged = portcullis::guard::Script { text: "DROP TABLE t".into(), statements: Box::new([]) };
+/// let forged = portcullis::guard::Script { text: "DROP TABLE t".into(), statements: Box::new([]), form: portcullis::guard::Form::Known };
 /// ```
 #[derive(Debug)]
 pub struct Script {
     policy: u64,
     text: Arc<str>,
     statements: Box<[Cleared]>,
+    form: Form,
+}
+
+/// Whether the statements of a text are known to be formed as PostgreSQL's grammar has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As far as a grammar of our own can tell, or there is but one statement.
+    Known,
+    /// Only the server knows.
+    Unknown,
 }
 
 impl Script {
-    pub(super) fn new(policy: u64, text: Arc<str>, statements: Vec<Cleared>) -> Self {
+    pub(super) fn new(policy: u64, text: Arc<str>, statements: Vec<Cleared>, form: Form) -> Self {
         Self {
             policy,
             text,
             statements: statements.into(),
+            form,
         }
+    }
+
+    /// Whether some statement may turn out to be no SQL at all after those before it have run.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// The policy it was judged by, as [`Policy::id`](super::Policy::id) says.
@@ -111,7 +127,7 @@ impl Cleared {
             reads_sequences: self.reads_sequences,
         };
         let query = Self::new(Arc::clone(&text), 0..text.len(), query);
-        let script = Arc::new(Script::new(policy, text, vec![query]));
+        let script = Arc::new(Script::new(policy, text, vec![query], Form::Known));
         self.prepared = Some(PreparedQuery { script, start, types });
         self
     }
@@ -187,6 +203,8 @@ pub enum Action {
         /// `AND CHAIN`: a new transaction begins at once, without identity.
         chain: bool,
     },
+    /// `PREPARE TRANSACTION`: ends the transaction here, to be finished by whoever names it.
+    PrepareTransaction,
     /// `SAVEPOINT name`, the name as the server sees it.
     Savepoint(Box<str>),
     /// `RELEASE [SAVEPOINT] name`
@@ -216,9 +234,25 @@ pub enum Action {
     /// `EXECUTE name …`, also in `CREATE TABLE … AS` and `EXPLAIN`: runs under the caller's identity, with the
     /// server's name in the place of the client's.
     Execute(StatementName),
-    /// Refuses to run in a transaction block (`VACUUM`, `CREATE DATABASE`, …): trusted roles alone, and
-    /// always the sole statement of its text.
+    /// Refuses to run in a transaction block (`VACUUM`, `CREATE DATABASE`, `COMMIT PREPARED`, …): trusted roles
+    /// alone, and always the sole statement of its text.
     Utility,
+}
+
+impl Action {
+    /// Whether it is transaction control, which the guard has read to its last token.
+    pub fn is_control(&self) -> bool {
+        matches!(
+            self,
+            Self::Begin
+                | Self::Commit { .. }
+                | Self::Rollback { .. }
+                | Self::PrepareTransaction
+                | Self::Savepoint(_)
+                | Self::Release(_)
+                | Self::RollbackTo(_)
+        )
+    }
 }
 
 /// A client's name of a prepared statement within the text of another statement.

@@ -43,6 +43,10 @@ pub struct Bound {
     private: (),
 }
 
+/// Room for the text of an ordinary prelude, and for its values, so that they do not grow step by step.
+const TEXT_BYTES: usize = 512;
+const VALUES_BYTES: usize = 256;
+
 /// Settings by which a session would be somebody else.
 const ROLE_SETTINGS: [&str; 2] = ["role", "session_authorization"];
 
@@ -61,22 +65,20 @@ impl Binding {
                 .chain(parts.identity)
                 .map(|(n, v)| (n.as_str(), v.as_str())),
         );
-        let mut sql = String::from("SELECT ");
+        let mut sql = String::with_capacity(TEXT_BYTES);
+        sql.push_str("SELECT ");
         let mut values = Vec::new();
         for (name, value) in pairs {
             if !values.is_empty() {
                 sql.push_str(", ");
             }
             values.push(value);
+            sql.push_str("pg_catalog.set_config('");
+            push_doubling_quotes(&mut sql, name);
             // Writing to a String cannot fail.
-            let _ = write!(
-                sql,
-                "pg_catalog.set_config('{}', ${}, true)",
-                name.replace('\'', "''"),
-                values.len()
-            );
+            let _ = write!(sql, "', ${}, true)", values.len());
         }
-        let mut encoded = Vec::new();
+        let mut encoded = Vec::with_capacity(VALUES_BYTES);
         encode::text_values(&mut encoded, &values);
         let values = encoded.into_boxed_slice();
         (Self { values }, sql)
@@ -89,6 +91,15 @@ impl Binding {
         out.extend_from_slice(&self.values);
         encode::execute(out, portal);
         Bound { private: () }
+    }
+}
+
+fn push_doubling_quotes(out: &mut String, text: &str) {
+    for (index, part) in text.split('\'').enumerate() {
+        if index > 0 {
+            out.push_str("''");
+        }
+        out.push_str(part);
     }
 }
 

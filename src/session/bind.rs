@@ -4,9 +4,10 @@ use super::effect::Effect;
 use super::extended::unknown_statement;
 use super::inbound::{Inbound, Step};
 use super::names::too_many;
+use super::standing::Stand;
 use super::statement;
 use super::{Session, Skipping};
-use crate::base::limits;
+use crate::base::{Fault, SqlState, limits};
 use crate::wire::body::{self, BindNames};
 use crate::wire::encode;
 use crate::wire::frame::{HEAD_BYTES, Head};
@@ -72,6 +73,10 @@ impl Session {
             return self.refuse(too_many("portals"));
         }
         if statement::is_session_command(statement.action()) {
+            let rest = here.get(names.consumed..).unwrap_or_default();
+            if let Some(count @ 1..) = body::bind_count(rest) {
+                return self.refuse(too_many_values(count, names.statement));
+            }
             link.heed_failure();
             link.answer(Own::BindComplete, Effect::PortalChanged);
             link.open_portal(names.portal, statement);
@@ -87,16 +92,22 @@ impl Session {
         if as_login && values.is_none() {
             return Step::Blocked;
         }
+        match self.take_stand(statement.action()) {
+            Stand::Taken => {}
+            Stand::Awaited => return Step::Blocked,
+            Stand::Refused(fault) => return self.refuse(fault),
+        }
         if let Some(link) = &mut self.link {
             link.look_for_sequences(statement.cleared());
         }
+        let name_hash = self.hash_name(names.statement);
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             if as_login {
                 link.leave_role();
             }
             let (server_name, used) = now.name_on(link, names.statement, warrant);
-            let bound = used.map_or(Effect::PortalChanged, Effect::Bound);
+            let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, name_hash));
             encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
             link.expect(Awaited::Bind, Delivery::Forward, bound);
             link.open_portal(names.portal, statement);
@@ -110,4 +121,13 @@ impl Session {
         }
         Step::Consumed(0)
     }
+}
+
+/// As the server words it (`exec_bind_message`, postgres.c).
+fn too_many_values(count: u16, statement: &[u8]) -> Fault {
+    let name = String::from_utf8_lossy(statement);
+    Fault::error(
+        SqlState::PROTOCOL_VIOLATION,
+        format!("bind message supplies {count} parameters, but prepared statement \"{name}\" requires 0"),
+    )
 }

@@ -39,6 +39,7 @@ impl Session {
             | Action::Commit { .. }
             | Action::Rollback { .. }
             | Action::SetConfig(_)
+            | Action::PrepareTransaction
             | Action::Savepoint(_)
             | Action::Release(_)
             | Action::RollbackTo(_)
@@ -60,8 +61,11 @@ impl Session {
 
     /// Whether all is known that a statement with this action builds on. A transaction that changes settings of
     /// the session has to end first, ours ahead of a BEGIN; until then the server is asked for its answers.
-    pub(super) fn is_settled_for(&mut self, action: Option<&Action>) -> bool {
-        if action == Some(&Action::Begin) {
+    pub(super) fn is_settled_for(&mut self, cleared: Option<&Cleared>) -> bool {
+        if let Some(cleared) = cleared
+            && *cleared.action() == Action::Begin
+            && !self.becomes_clients(cleared)
+        {
             self.commit_own_block();
         }
         match &mut self.link {
@@ -71,6 +75,30 @@ impl Session {
             }
             _ => true,
         }
+    }
+
+    /// Whether a BEGIN makes the block of our own the client's: to the server too, what came before it in the same
+    /// string or pipeline is part of its transaction (`BeginTransactionBlock`, xact.c). Not where it names modes:
+    /// our block has a snapshot, which is too late for them.
+    fn becomes_clients(&self, cleared: &Cleared) -> bool {
+        let is_own = |link: &Link| link.block_ahead == Block::Own && !link.failed;
+        *cleared.action() == Action::Begin
+            && self.link.as_deref().is_some_and(is_own)
+            && begin_tag(cleared.sql()).is_some()
+    }
+
+    /// Runs such a BEGIN, of which the server need not hear. Returns whether it was one.
+    pub(super) fn take_over_block(&mut self, cleared: &Cleared, portal: &[u8]) -> bool {
+        if !self.becomes_clients(cleared) {
+            return false;
+        }
+        let tag = begin_tag(cleared.sql()).unwrap_or("BEGIN");
+        if let Some(link) = &mut self.link {
+            link.block_ahead = Block::Clients;
+            link.portals.close(portal);
+            link.answer(Own::Command(tag), Effect::BlockBegan);
+        }
+        true
     }
 
     /// Commits the block of our own, if one is open.
@@ -284,6 +312,17 @@ impl Session {
         if self.settings.commit() {
             self.rebind();
         }
+    }
+}
+
+/// The tag of a BEGIN without modes; `None` for any other, or one with a comment in it.
+fn begin_tag(sql: &str) -> Option<&'static str> {
+    let words: Vec<String> = sql.split_whitespace().map(str::to_ascii_lowercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["begin"] | ["begin", "work" | "transaction"] => Some("BEGIN"),
+        ["start", "transaction"] => Some("START TRANSACTION"),
+        _ => None,
     }
 }
 

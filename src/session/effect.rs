@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::link::Block;
+use super::names::NameHash;
 use super::statement::Statement;
 use super::wording::Wording;
 use crate::base::Fault;
@@ -18,8 +19,9 @@ pub(crate) enum Effect {
     Evicted(u64),
     /// The server has used this prepared statement.
     Uses(Arc<Statement>),
-    /// The same, for a portal: the oldest unconfirmed change to the portals has happened.
-    Bound(Arc<Statement>),
+    /// The same, for a portal: the oldest unconfirmed change to the portals has happened. The client has named
+    /// the statement by a name of this hash.
+    Bound(Arc<Statement>, NameHash),
     /// The client's oldest pending change to its statement names has happened.
     NameChanged,
     /// The oldest unconfirmed change to the portals has happened.
@@ -34,6 +36,8 @@ pub(crate) enum Effect {
     SettingReset(Box<str>),
     /// From here on the server's errors concern this text; `None`: as they are.
     Worded(Option<Box<Wording>>),
+    /// The server has read a whole string.
+    WholeRead,
     /// What others have drawn from sequences on this connection is forgotten.
     SequencesForgotten,
     /// A savepoint of this name has been set.

@@ -188,11 +188,18 @@ impl Session {
             self.session_command(cleared);
             return Step::Consumed(0);
         }
-        if *cleared.action() == Action::Begin && link.block_ahead == Block::Own {
+        let was_own = link.block_ahead == Block::Own;
+        if self.take_over_block(cleared, portal) {
+            return Step::Consumed(0);
+        }
+        if *cleared.action() == Action::Begin
+            && was_own
+            && let Some(link) = &mut self.link
+        {
             // The end of our own block takes the client's portal with it.
             link.lost = Lost::Portal;
         }
-        if !self.is_settled_for(Some(cleared.action())) {
+        if !self.is_settled_for(Some(cleared)) {
             return Step::Blocked;
         }
         self.execute_cleared(cleared, portal, body)
@@ -291,6 +298,10 @@ impl Session {
             Action::Commit { chain } | Action::Rollback { chain } => {
                 link.transaction_ends(if *chain { Block::Clients } else { Block::None });
                 Effect::TransactionEnded(link.block_ahead)
+            }
+            Action::PrepareTransaction => {
+                link.transaction_ends(Block::None);
+                Effect::TransactionEnded(Block::None)
             }
             Action::Savepoint(name) => Effect::SavepointSet(name.clone()),
             Action::Release(name) => Effect::SavepointReleased(name.clone()),

@@ -58,7 +58,7 @@ impl Session {
             };
         }
         if let Some(cleared) = script.statements().first() {
-            if !self.is_settled_for(Some(cleared.action())) {
+            if !self.is_settled_for(Some(cleared)) {
                 return Step::Blocked;
             }
             let warrant = self.warrant(Some(cleared.action()));

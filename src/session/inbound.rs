@@ -274,8 +274,7 @@ impl Session {
         };
         encode::put_head(&mut link.upstream, head.tag, head.body_len);
         if head.tag != tag::COPY_DATA {
-            link.copy_in = CopyIn::Ending;
-            link.push = true;
+            link.end_copy();
         }
         self.inbound = Inbound::Forward(head.body_len);
         Step::Consumed(HEAD_BYTES)
@@ -311,8 +310,7 @@ impl Session {
         if let Some(link) = &mut self.link {
             let reason = format!("unexpected message type 0x{tag:02X} during COPY from stdin\0");
             encode::frame(&mut link.upstream, tag::COPY_FAIL, reason.as_bytes());
-            link.copy_in = CopyIn::Ending;
-            link.push = true;
+            link.end_copy();
         }
         self.after_copy_end();
         Step::Consumed(0)

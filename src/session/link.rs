@@ -128,6 +128,29 @@ pub(crate) enum ActsAs {
     MaybeRole,
 }
 
+/// Who the server connection is where no transaction says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The login role.
+    Login,
+    /// The session's role has been asked for; it is so when the batch has succeeded.
+    Becoming,
+    /// The session's role, until the next ReadyForQuery outside a transaction.
+    Role,
+    /// The login role has been asked for.
+    Leaving,
+}
+
+/// Whether the server is asked about a whole string before that runs ([`super::whole`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CheckOf {
+    #[default]
+    Nothing,
+    Whole,
+    /// Within a savepoint.
+    WholeInBlock,
+}
+
 /// Whose the last values are that the server connection has drawn from sequences (`lastval`, `currval`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sequences {
@@ -226,6 +249,7 @@ pub(crate) struct Link {
     pub(crate) bound: Option<Bound>,
     /// Who the server may take statements to be of when the binding is put into force.
     pub(crate) acts_as: ActsAs,
+    pub(crate) standing: Standing,
     /// What a statement that asks for it would find drawn from sequences.
     pub(crate) sequences: Sequences,
     /// Whether the server has confirmed that the binding is in force: then an error cannot undo it.
@@ -246,6 +270,7 @@ pub(crate) struct Link {
     /// What the end of a block of our own has taken from the client.
     pub(crate) lost: Lost,
     pub(crate) script: Option<ScriptRest>,
+    pub(crate) reads_whole: CheckOf,
     pub(crate) portals: Portals,
     /// Statements that PREPARE has made in this transaction: they end with it, since the server tells those that
     /// SQL has made from the others.
@@ -278,6 +303,7 @@ impl Link {
             asked: Asked::Nothing,
             bound: None,
             acts_as: ActsAs::Login,
+            standing: Standing::Login,
             sequences: match mode {
                 PoolMode::Session => Sequences::Kept,
                 PoolMode::Transaction => Sequences::Others,
@@ -293,6 +319,7 @@ impl Link {
             changes: Changes::None,
             lost: Lost::Nothing,
             script: None,
+            reads_whole: CheckOf::Nothing,
             portals: desk.portals,
             transient: Vec::new(),
             replay: Replay::default(),
@@ -332,6 +359,7 @@ impl Link {
         self.batch == Batch::Fresh
             && self.replies.is_empty()
             && self.upstream.is_empty()
+            && self.standing == Standing::Login
             && matches!(self.block, Block::None | Block::Clients)
     }
 
@@ -386,6 +414,13 @@ impl Link {
     /// Gives a reply of our own in its turn.
     pub(crate) fn answer(&mut self, own: Own, effect: Effect) {
         self.expect(Awaited::Own(own), Delivery::Forward, effect);
+    }
+
+    /// CopyDone or CopyFail was sent: the answer may be kept back, though the server has been asked before.
+    pub(crate) fn end_copy(&mut self) {
+        self.copy_in = CopyIn::Ending;
+        self.push = true;
+        self.answers = Answers::KeptBack;
     }
 
     /// What is sent from here on was another text of the client's.
@@ -454,7 +489,10 @@ impl Link {
     /// The transaction is over, with all that was in force and all that was open in it.
     pub(crate) fn forget_transaction(&mut self, context: u64) {
         self.forget_identity();
-        self.acts_as = ActsAs::Login;
+        self.acts_as = match self.standing {
+            Standing::Role => ActsAs::MaybeRole,
+            Standing::Login | Standing::Becoming | Standing::Leaving => ActsAs::Login,
+        };
         self.in_block = false;
         self.block = Block::None;
         self.block_ahead = Block::None;

@@ -26,10 +26,12 @@ mod pump;
 mod relay;
 mod settings;
 mod simple;
+mod standing;
 mod statement;
 mod timer;
 mod transaction;
 mod warrant;
+mod whole;
 mod wording;
 
 use std::borrow::Cow;

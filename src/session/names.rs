@@ -1,5 +1,6 @@
 //! The client's names for prepared statements. A change counts when the server has confirmed it.
 
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use super::Session;
@@ -103,6 +104,26 @@ impl Session {
             }
             None => {}
         }
+    }
+}
+
+/// Stands for a client's name of a statement, for what must not cost an allocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NameHash(u32);
+
+impl Session {
+    /// What stands for a name.
+    pub(super) fn hash_name(&self, name: &[u8]) -> NameHash {
+        let hash = self.statements.hasher().hash_one(name);
+        NameHash(u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default())
+    }
+
+    /// The client's name that this stands for; `None` for the unnamed statement, or one that is no more.
+    pub(super) fn hashed_name(&self, hash: NameHash) -> Option<&[u8]> {
+        let mut names = self.statements.keys();
+        names
+            .find(|name| self.hash_name(name) == hash)
+            .map(|name| &**name)
     }
 }
 

@@ -179,7 +179,7 @@ impl SessionSettings {
     }
 
     /// What the client must be told before ReadyForQuery: inside a transaction what the server reported,
-    /// outside what the session's own settings say. A failed transaction has lost the prelude's, too: what is
+    /// outside what the session's own settings say. Where the prelude's are not in force, what is
     /// again as on a fresh server connection is to the client as its session has it.
     pub(crate) fn due_reports(&mut self, place: Place) -> Vec<(String, String)> {
         let mut due = Vec::new();
@@ -191,8 +191,8 @@ impl SessionSettings {
             let own = || find_ignoring_case(&in_force, name).or(self.reports.ordinary(name));
             let should = match place {
                 Place::Outside => own(),
-                Place::Failed if self.reports.base.get(name) == Some(server_value) => own(),
-                Place::InTransaction | Place::Failed => Some(server_value.as_str()),
+                Place::Bare if self.reports.base.get(name) == Some(server_value) => own(),
+                Place::InTransaction | Place::Bare => Some(server_value.as_str()),
             };
             let told = find(&self.reports.told, name).or(self.reports.base.get(name));
             if let Some(value) = should
@@ -237,8 +237,9 @@ impl Reports {
 pub(crate) enum Place {
     /// In a transaction block.
     InTransaction,
-    /// In a transaction block that has failed.
-    Failed,
+    /// In a transaction block that the prelude's settings are not in force in: it has failed, or is the next one
+    /// of a chain.
+    Bare,
     /// Between transactions.
     Outside,
 }
@@ -326,7 +327,7 @@ mod tests {
         s.reported("application_name", "app - alice");
         assert!(s.due_reports(Place::InTransaction).is_empty());
         s.reported("application_name", "proxy");
-        assert!(s.due_reports(Place::Failed).is_empty());
+        assert!(s.due_reports(Place::Bare).is_empty());
         assert!(s.due_reports(Place::Outside).is_empty());
         s.change("application_name".into(), Some("other".into()));
         s.commit();
@@ -383,7 +384,7 @@ mod tests {
         s.reported("search_path", "acme");
         assert!(s.due_reports(Place::InTransaction).is_empty());
         s.reported("search_path", "public");
-        assert!(s.due_reports(Place::Failed).is_empty());
+        assert!(s.due_reports(Place::Bare).is_empty());
         assert!(s.due_reports(Place::Outside).is_empty());
         s.change("search_path".into(), Some("other".into()));
         s.commit();

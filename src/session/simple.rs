@@ -11,7 +11,9 @@ use super::Session;
 use super::effect::Effect;
 use super::inbound::{Inbound, Step};
 use super::link::{Batch, ScriptRest};
+use super::standing::Stand;
 use super::statement;
+use super::whole::Whole;
 use super::wording::Wording;
 use crate::base::{Event, Fault, SqlState, VerdictKind, limits};
 use crate::guard::{Action, Cleared, Refusal, Script, SetScope, StatementClass};
@@ -43,14 +45,24 @@ impl Session {
                 }
             };
         }
+        if let [cleared] = script.statements() {
+            match self.take_stand(Some(cleared.action())) {
+                Stand::Taken => {}
+                Stand::Awaited => {
+                    self.judged = Some(script);
+                    return Step::Blocked;
+                }
+                Stand::Refused(fault) => return self.fail_query(fault),
+            }
+        }
         if script.statements().is_empty() {
             self.answer(Own::EmptyQuery, Effect::None);
             self.end_batch();
         } else {
-            if wants_block(&script) {
-                self.open_own_block();
+            match self.ask_about_whole(&script) {
+                Whole::Sound => self.run_script(script, 0),
+                Whole::Asked => {}
             }
-            self.run_script(script, 0);
         }
         Step::Consumed(0)
     }
@@ -59,11 +71,14 @@ impl Session {
     /// what follows is sent when the copy has ended, since the server would take it for copy data. So does the
     /// end of a transaction that changes settings of the session, since what follows is to run with them.
     pub(super) fn run_script(&mut self, script: Arc<Script>, mut next: usize) {
+        if next == 0 && wants_block(&script) {
+            self.open_own_block();
+        }
         if let Some(link) = &mut self.link {
             link.look_for_sequences(script.statements());
         }
         while let Some(cleared) = script.statements().get(next) {
-            if !self.is_settled_for(Some(cleared.action()))
+            if !self.is_settled_for(Some(cleared))
                 && let Some(link) = &mut self.link
             {
                 link.script = Some(ScriptRest { script, next });
@@ -111,6 +126,9 @@ impl Session {
         }
         if statement::is_session_command(Some(action)) {
             self.session_command(cleared);
+            return;
+        }
+        if self.take_over_block(cleared, b"") {
             return;
         }
         if let Some(fault) = self.misses_block(cleared) {
@@ -218,22 +236,13 @@ fn wants_block(script: &Script) -> bool {
     let insists = |cleared: &Cleared| {
         matches!(cleared.class(), StatementClass::Declare | StatementClass::Lock)
             || match cleared.action() {
-                Action::SetTransaction => true,
+                Action::SetTransaction | Action::PrepareTransaction => true,
                 Action::Set(setting) => setting.scope == SetScope::Local,
                 _ => false,
             }
     };
-    let controls = |cleared: &Cleared| {
-        matches!(
-            cleared.action(),
-            Action::Begin
-                | Action::Commit { .. }
-                | Action::Rollback { .. }
-                | Action::Savepoint(_)
-                | Action::Release(_)
-                | Action::RollbackTo(_)
-        )
-    };
+    let controls =
+        |cleared: &Cleared| cleared.action().is_control() && *cleared.action() != Action::PrepareTransaction;
     let statements = script.statements();
     statements.len() > 1 && statements.iter().any(insists) && !statements.iter().any(controls)
 }

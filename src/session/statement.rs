@@ -178,6 +178,7 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
             | Action::SetTransaction
             | Action::Commit { .. }
             | Action::Rollback { .. }
+            | Action::PrepareTransaction
             | Action::SetConfig(_)
             | Action::Savepoint(_)
             | Action::Release(_)

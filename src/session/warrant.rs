@@ -14,9 +14,15 @@ impl Warrant {
         Self(())
     }
 
+    /// For the first message behind the ReadyForQuery of a failed block: the server runs nothing there but the
+    /// block's end, and refuses the prelude like anything else, in other words than it has for this message.
+    pub(super) fn in_failed_block() -> Self {
+        Self(())
+    }
+
     /// For statements that read and write no data: transaction control, which must go ahead of the identity or
     /// ends it (design: the prelude is lazy), and what refuses to run in a transaction, which only trusted roles
-    /// may send. An empty statement does nothing.
+    /// may send, and which finds their role in force for the session ([`super::standing`]). An empty statement does nothing.
     pub(super) fn without_identity(action: Option<&Action>) -> Option<Self> {
         match action {
             None
@@ -25,6 +31,7 @@ impl Warrant {
                 | Action::SetTransaction
                 | Action::Commit { .. }
                 | Action::Rollback { .. }
+                | Action::PrepareTransaction
                 | Action::RollbackTo(_)
                 | Action::Utility,
             ) => Some(Self(())),

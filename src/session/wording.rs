@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::statement::Statement;
 use crate::guard::{Cleared, StatementName};
 use crate::wire::reword;
 
@@ -78,6 +79,19 @@ impl Wording {
             }
         }
         before.chars().count() + at
+    }
+}
+
+/// Appends the server's error at a Bind with the client's name of the statement, which the server may know by one
+/// of ours, or as its unnamed one.
+pub(crate) fn put_bind_error(out: &mut Vec<u8>, body: &[u8], statement: &Statement, name: &[u8]) {
+    let name = String::from_utf8_lossy(name);
+    let ours = statement.prepared().name();
+    let named = body.windows(ours.len()).any(|part| part == ours.as_bytes());
+    if named {
+        reword::error(out, body, |at| at, Some((ours, &name)));
+    } else {
+        reword::error(out, body, |at| at, Some(("\"\"", &format!("\"{name}\""))));
     }
 }
 

@@ -136,6 +136,14 @@ pub fn bind_names(body: &[u8]) -> Result<Option<BindNames<'_>>, BadBody> {
     }
 }
 
+/// How many values a Bind carries, from what has come of its body behind the names; `None` if that is too little.
+pub fn bind_count(rest: &[u8]) -> Option<u16> {
+    let (formats, rest) = rest.split_first_chunk()?;
+    let formats = usize::from(u16::from_be_bytes(*formats));
+    let count = rest.get(2 * formats..)?.first_chunk()?;
+    Some(u16::from_be_bytes(*count))
+}
+
 /// Describe or Close.
 pub fn named(body: &[u8]) -> Result<Named<'_>, BadBody> {
     let (target, rest) = match body {

@@ -11,6 +11,16 @@ use crate::base::{Fault, SqlState};
 /// (`send_message_to_frontend`, elog.c), and localised severities stay short.
 pub const PREFIX_BYTES: usize = 128;
 
+/// Appends a NoticeResponse.
+pub fn notice(out: &mut Vec<u8>, fault: &Fault) {
+    let start = out.len();
+    error(out, fault);
+    // Nothing else tells the two apart (PostgreSQL manual, 54.7).
+    if let Some(tag) = out.get_mut(start) {
+        *tag = super::tag::server::NOTICE;
+    }
+}
+
 /// Appends an ErrorResponse.
 pub fn error(out: &mut Vec<u8>, fault: &Fault) {
     let mut fields = vec![
@@ -76,6 +86,21 @@ pub fn fault(body: &[u8]) -> Fault {
         rest = next;
     }
     fault
+}
+
+/// Whether a server's error says that a text holds several statements, so that it has read all of it
+/// (`exec_parse_message`, postgres.c; field `R` of PostgreSQL manual, 54.8).
+pub fn is_of_several(body: &[u8]) -> bool {
+    let mut routine = None;
+    let mut rest = body;
+    while let [code, tail @ ..] = rest {
+        let Some((value, next)) = cstr(tail) else { break };
+        if *code == b'R' {
+            routine = Some(value);
+        }
+        rest = next;
+    }
+    prefix(body).sqlstate == SqlState::SYNTAX_ERROR && routine == Some(b"exec_parse_message")
 }
 
 fn without_nul(text: &str) -> String {

@@ -178,6 +178,13 @@ impl<E> Replies<E> {
         }
     }
 
+    /// The next reply is the client's.
+    pub fn show_next(&mut self) {
+        if let Some(entry) = self.entries.front_mut() {
+            entry.delivery = Delivery::Forward;
+        }
+    }
+
     /// Whether rows that come now are the client's: they change nothing here, however many they are.
     pub fn passes_rows(&self) -> bool {
         matches!(

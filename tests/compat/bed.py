@@ -25,7 +25,7 @@ POOL_SIZE = 40
 
 SETUP_SQL = f"""
 CREATE ROLE {ROLE} SUPERUSER LOGIN PASSWORD :'role_password';
--- Statements that refuse a transaction block (CREATE DATABASE, VACUUM) run as the login itself.
+-- Settings of a session, which a superuser may have any of, are put on by the login.
 CREATE ROLE portcullis_service SUPERUSER LOGIN NOINHERIT PASSWORD :'login_password';
 GRANT {ROLE} TO portcullis_service;
 ALTER DATABASE {DATABASE} OWNER TO {ROLE};
@@ -41,6 +41,10 @@ class Direct(Postgres):
         super().__init__(folder, binaries)
         self.user, self.database = ROLE, DATABASE
         self.login_password = secrets.token_hex(16)
+
+    def command(self) -> list[str]:
+        """With two-phase commit, which is off by default."""
+        return [*super().command(), "--max_prepared_transactions=20"]
 
     def run_sql(self, text: str, database: str = "postgres") -> None:
         """Runs statements as the superuser."""

@@ -91,6 +91,49 @@ fn an_old_key_cancels_nobody() {
     }
 }
 
+/// A cancel may come at any moment around the end of its query: it hits that query or none, and never the one that
+/// another client runs on the same server connection a moment later.
+#[test]
+fn a_cancel_at_the_last_moment_hits_nobody_else() {
+    let mut stack = Stack::start(&StackOptions::pool(1));
+    let mut hers = stack.login(&alice());
+    let mut his = stack.login(&bob());
+    let (port, key) = (stack.port(), hers.cancel_key.clone());
+    let mut hit = 0;
+    for round in 0..240_u64 {
+        // From well before her query ends to well after his has begun.
+        let delay = Duration::from_micros(round % 60 * 100);
+        hers.send(&query("SELECT who() FROM pg_sleep(0.002)"));
+        let canceller = {
+            let key = key.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(delay);
+                cancel(port, &key);
+            })
+        };
+        his.send(&query("SELECT who() FROM pg_sleep(0.004)"));
+        let her_answer = sqlstate_of_the_answer(&mut hers);
+        let his_answer = his.until_ready();
+        canceller.join().unwrap();
+        assert!(
+            matches!(her_answer.as_deref(), None | Some("57014")),
+            "{her_answer:?}"
+        );
+        hit += u32::from(her_answer.is_some());
+        let rows: Vec<_> = his_answer.iter().filter(|frame| frame.tag == b'D').collect();
+        assert_eq!(
+            rows.len(),
+            1,
+            "bob's query was hit after {delay:?}: {his_answer:?}"
+        );
+        assert_eq!(rows[0].row(), [Some(BOB.to_owned())]);
+    }
+    // It was close: some were in time, some were not.
+    assert!((1..240).contains(&hit), "{hit} of 240 were hit");
+    assert_eq!(hers.value("SELECT who()"), ALICE);
+    stack.assert_well();
+}
+
 /// A client that waits for a server connection and gives up: its wait ends, the holder is not hit.
 #[test]
 fn a_waiting_query_is_cancelled() {

@@ -144,6 +144,64 @@ fn binary_parameters_and_results() {
     ]);
 }
 
+/// COPY FROM STDIN in the binary format: whole, cut anywhere, empty, and in several ways broken.
+#[test]
+fn binary_copies() {
+    let head = [&b"PGCOPY\n\xff\r\n\0"[..], &[0; 8]].concat();
+    let field = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let row = |n: i32, body: Option<&[u8]>| {
+        let body = body.map_or_else(|| vec![0xff; 4], field);
+        [vec![0, 3], field(b"binary-copy"), field(&n.to_be_bytes()), body].concat()
+    };
+    let end = [0xff, 0xff];
+    let rows = [
+        row(1, Some(b"one\n\\.\n")),
+        row(2, None),
+        row(3, Some(&[b'x'; 20_000])),
+    ]
+    .concat();
+    let good = [&head[..], &rows, &end].concat();
+    let data = |bytes: &[u8]| message(b'd', bytes);
+    let (done, fail) = (message(b'c', &[]), message(b'f', b"enough\0"));
+    let copy = "COPY scratch_in (run, n, body) FROM STDIN (FORMAT binary)";
+    let delete = "DELETE FROM scratch WHERE run = 'binary-copy'";
+    let look = "SELECT n, length(body) FROM scratch WHERE run = 'binary-copy' ORDER BY n";
+    // Gone with the batch, so that the other one finds nothing.
+    let all = format!("{copy}; {look}; {delete}");
+    let cut: Vec<u8> = good.chunks(777).flat_map(data).collect();
+    let by_byte: Vec<u8> = good[..100]
+        .chunks(1)
+        .flat_map(data)
+        .chain(data(&good[100..]))
+        .collect();
+    let run = |sql: &str| [parse("", sql, &[]), bind("", "", &[]), execute("", 0)].concat();
+    let extended = [run(copy), by_byte, done.clone(), run(look), run(delete), sync()];
+    let mut batches = vec![
+        ("GCTDDDCCZ", [query(&all), data(&good), done.clone()].concat()),
+        ("GCTDDDCCZ", [query(&all), cut, done.clone()].concat()),
+        ("12GC12DDDC12CZ", extended.concat()),
+        (
+            "GCTCCZ",
+            [query(&all), data(&head), data(&end), done.clone()].concat(),
+        ),
+    ];
+    for broken in [
+        [data(&head[..5]), done.clone()].concat(),
+        [data(b"run\t1\tbody\n"), done.clone()].concat(),
+        [data(&head), data(&rows[..10]), done.clone()].concat(),
+        [data(&head), data(&[0, 9]), done.clone()].concat(),
+        [data(&head), data(&[0, 3, 0xff, 0xff, 0xff, 0xfe]), done.clone()].concat(),
+        [data(&head), data(&rows), fail.clone()].concat(),
+        [data(&good), data(&row(4, None)), done.clone()].concat(),
+        done.clone(),
+        fail,
+    ] {
+        batches.push(("GEZ", [query(copy), broken].concat()));
+        batches.push(("TCZ", query(look)));
+    }
+    same_bytes(&batches);
+}
+
 #[test]
 fn statements_of_several_mib() {
     let long = "x".repeat(3 << 20);

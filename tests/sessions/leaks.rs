@@ -18,7 +18,7 @@ pub(crate) fn look(client: &mut RawClient) -> String {
     client.value(
         "SELECT concat_ws('; ', leftovers(), current_setting('search_path'), nullif(current_setting('app.invented', true), ''), \
          (SELECT string_agg(name || '=' || setting, ' ') FROM pg_settings WHERE source = 'session' \
-         AND name NOT LIKE 'transaction\\_%'))",
+         AND name <> 'application_name' AND name NOT LIKE 'transaction\\_%'))",
     )
 }
 

@@ -25,6 +25,7 @@ mod large_objects;
 mod leaks;
 mod limits;
 mod login;
+mod matrix;
 mod pipelines;
 mod policies;
 mod server_loss;
@@ -33,7 +34,9 @@ mod settings;
 mod shutdown;
 mod sql_prepare;
 mod startup;
+mod strings;
 mod transactions;
+mod two_phase;
 mod vanishing;
 
 use support::people::alice;

@@ -7,9 +7,10 @@ use serde_json::json;
 use crate::support::people::alice;
 use crate::support::proxy::{Stack, StackOptions};
 use crate::support::raw::{
-    GSSENC_REQUEST, RawClient, SSL_REQUEST, VERSION_3_0, VERSION_3_2, query, startup, untagged,
+    GSSENC_REQUEST, RawClient, SSL_REQUEST, VERSION_3_0, VERSION_3_2, password_message, query, startup,
+    untagged,
 };
-use crate::support::trace::play;
+use crate::support::trace::{play, render};
 use crate::{ALICE, VERSIONS};
 
 const OPTIONS: [(&str, &str); 2] = [("user", "alice"), ("database", "acme")];
@@ -282,8 +283,75 @@ fn the_name_of_a_transaction() {
             let odd = alice().token_with(&[("sub", json!("al\ni\u{e9}ce"))]);
             let odd_name = if subject.is_some() { "app - al?i?ce" } else { "app" };
             assert_eq!(seen(&mut login("app", &odd)), odd_name);
-            let unnamed = if subject.is_some() { "alice" } else { "portcullis" };
+            let unnamed = if subject.is_some() { "alice" } else { "" };
             assert_eq!(seen(&mut stack.login(&alice())), unnamed);
+        }
+    }
+}
+
+/// A client that gives no name has none, and one whose name is too long is told so.
+#[test]
+fn names_are_cut_and_empty_as_on_the_server() {
+    for version in VERSIONS {
+        let options = StackOptions {
+            postgres: version,
+            ..StackOptions::pool(1)
+        };
+        let Some(stack) = Stack::try_start(&options) else {
+            continue;
+        };
+        let mut client = stack.login(&alice());
+        assert_eq!(client.parameters["application_name"], "");
+        play(
+            &mut client,
+            r#"
+            F Query "SHOW application_name"
+            B RowDescription application_name
+            B DataRow ""
+            B CommandComplete SHOW
+            B ReadyForQuery I
+            F Query "SET application_name = x"
+            B CommandComplete SET
+            B ParameterStatus application_name x
+            B ReadyForQuery I
+            F Query "RESET application_name"
+            B CommandComplete RESET
+            B ParameterStatus application_name ""
+            B ReadyForQuery I
+            "#,
+        );
+        let token = alice().token();
+        for name in [
+            "n".repeat(63),
+            "n".repeat(70),
+            format!("{}\u{e9}", "n".repeat(62)),
+        ] {
+            let greet = |mut client: RawClient, user: &str, database: &str| {
+                let options = [
+                    ("user", user),
+                    ("database", database),
+                    ("application_name", &*name),
+                ];
+                client.send(&startup(VERSION_3_0, &options));
+                let mut seen = Vec::new();
+                loop {
+                    let frame = client.read();
+                    match frame.tag {
+                        b'R' if frame.body == [0, 0, 0, 3] => client.send(&password_message(&token)),
+                        b'N' => seen.push(render(&frame)),
+                        b'S' if frame.body.starts_with(b"application_name\0") => seen.push(render(&frame)),
+                        b'Z' => return seen,
+                        _ => {}
+                    }
+                }
+            };
+            let through = greet(RawClient::connect(stack.port()), "alice", "acme");
+            let direct = greet(
+                RawClient::to_unix(stack.postgres().socket_folder(), stack.postgres().port()),
+                "direct_alice",
+                "shop",
+            );
+            assert_eq!(through, direct, "{name}");
         }
     }
 }

@@ -49,11 +49,11 @@ pub(crate) fn cluster(version: Version) -> Option<&'static Postgres> {
     match version {
         Version::Installed => Some(INSTALLED.get_or_init(|| {
             let binaries = tools::installed_postgres().unwrap_or_else(|why| panic!("{why}"));
-            Postgres::start(&binaries)
+            Postgres::start(&binaries, "")
         })),
         Version::Eighteen => EIGHTEEN
             .get_or_init(|| match tools::postgres_18() {
-                Ok(binaries) => Some(Postgres::start(&binaries)),
+                Ok(binaries) => Some(Postgres::start(&binaries, "")),
                 Err(why) => {
                     eprintln!("PostgreSQL 18 is left out: {why}");
                     None
@@ -67,7 +67,17 @@ impl Postgres {
     /// A server of its own for a test that stops or kills it.
     pub(crate) fn own() -> Self {
         let binaries = tools::installed_postgres().unwrap_or_else(|why| panic!("{why}"));
-        Self::start(&binaries)
+        Self::start(&binaries, "")
+    }
+
+    /// A server of its own with more lines in its `postgresql.conf`; `None` if there is none of that version.
+    pub(crate) fn own_with(version: Version, settings: &str) -> Option<Self> {
+        cluster(version)?;
+        let binaries = match version {
+            Version::Installed => tools::installed_postgres(),
+            Version::Eighteen => tools::postgres_18(),
+        };
+        Some(Self::start(&binaries.ok()?, settings))
     }
 
     /// Its TCP port on 127.0.0.1.
@@ -106,7 +116,7 @@ impl Postgres {
         let _ = child.wait();
     }
 
-    fn start(binaries: &Path) -> Self {
+    fn start(binaries: &Path, settings: &str) -> Self {
         let owner = tools::server_user();
         let folder = tempfile::Builder::new()
             .prefix("portcullis-test-")
@@ -138,6 +148,7 @@ impl Postgres {
         );
         let port = free_port();
         append(&data.join("postgresql.conf"), SETTINGS);
+        append(&data.join("postgresql.conf"), settings);
         let place = format!(
             "port = {port}\nunix_socket_directories = '{}'\n",
             folder.display()

@@ -141,12 +141,21 @@ impl RawClient {
 
     /// A session of any user over the Unix socket of a test cluster, where all are trusted.
     pub(crate) fn try_unix(folder: &Path, port: u16, user: &str, database: &str) -> Result<Self, Unready> {
-        let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}"))).map_err(Unready::Closed)?;
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut client = Self::on(Socket::Unix(socket));
+        let mut client = Self::unix(folder, port).map_err(Unready::Closed)?;
         client.send(&startup(VERSION_3_0, &[("user", user), ("database", database)]));
         client.finish_login(None)?;
         Ok(client)
+    }
+
+    /// A connection over the Unix socket of a test cluster.
+    pub(crate) fn to_unix(folder: &Path, port: u16) -> Self {
+        Self::unix(folder, port).expect("the server accepts")
+    }
+
+    fn unix(folder: &Path, port: u16) -> io::Result<Self> {
+        let socket = UnixStream::connect(folder.join(format!(".s.PGSQL.{port}")))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self::on(Socket::Unix(socket)))
     }
 
     /// Answers password requests and reads up to the first ReadyForQuery.

@@ -86,9 +86,9 @@ pub(crate) fn render(frame: &Frame) -> Vec<String> {
         b'K' => "BackendKeyData",
         b'R' => "Authentication",
         b'S' => {
-            let both = text(&frame.body);
-            let (name, value) = both.split_once('\0').unwrap();
-            return vec!["ParameterStatus".into(), name.into(), value.into()];
+            let mut parts = frame.body.split(|byte| *byte == 0);
+            let mut part = || text(parts.next().unwrap_or_default());
+            return vec!["ParameterStatus".into(), part(), part()];
         }
         b'T' => {
             return std::iter::once("RowDescription".to_owned())

@@ -280,6 +280,35 @@ fn ddl_in_any_disguise() {
 }
 
 #[test]
+fn two_phase_commit_is_for_trusted_roles() {
+    for text in lines(
+        r#"
+        PREPARE TRANSACTION 'x'
+        COMMIT PREPARED 'x'
+        ROLLBACK PREPARED $$x$$
+        "#,
+    ) {
+        assert_eq!(
+            (state(text), state_as("admin", text)),
+            ("42501".into(), "ok".into()),
+            "{text}"
+        );
+    }
+    for text in lines(
+        r#"
+        COMMIT PREPARED
+        COMMIT PREPARED x
+        COMMIT PREPARED 'x' AND CHAIN
+        ROLLBACK PREPARED 'x' 'y'
+        "#,
+    ) {
+        assert_eq!(state_as("admin", text), "42601", "{text}");
+    }
+    // Finishing one is a transaction of its own.
+    assert_eq!(state_as("admin", "COMMIT PREPARED 'x'; SELECT 1"), "0A000");
+}
+
+#[test]
 fn what_transaction_pooling_cannot_keep() {
     let texts = lines(
         r#"
@@ -292,9 +321,6 @@ fn what_transaction_pooling_cannot_keep() {
         CREATE OR REPLACE TEMP VIEW v AS SELECT 1
         DECLARE c CURSOR WITH HOLD FOR SELECT 1
         DECLARE c SCROLL CURSOR WITH /* */ HOLD FOR SELECT 1
-        PREPARE TRANSACTION 'x'
-        COMMIT PREPARED 'x'
-        ROLLBACK PREPARED 'x'
         SELECT pg_advisory_lock(1)
         SET client_encoding TO 'LATIN1'
         SET NAMES 'SJIS'

@@ -59,6 +59,8 @@ fn trusted_roles_may_do_what_can_work() {
         ALTER SYSTEM SET a = 1
         CLUSTER
         DROP INDEX CONCURRENTLY i
+        COMMIT PREPARED 'x'
+        rollback prepared U&'d!0061' UESCAPE '!'
         "#,
     ) {
         assert!(utility(text), "{text}");

@@ -126,7 +126,7 @@ impl Link {
                 entry.effect,
                 Effect::None
                     | Effect::Uses(_)
-                    | Effect::Bound(_)
+                    | Effect::Bound(..)
                     | Effect::PortalChanged
                     | Effect::NameChanged
             )

@@ -29,6 +29,9 @@ impl Link {
         if let Some(warrant) = Warrant::without_identity(action) {
             return warrant;
         }
+        if self.status == TransactionStatus::Failed && self.batch == Batch::Fresh {
+            return Warrant::in_failed_block();
+        }
         let bound = match self.bound.take() {
             Some(bound) => bound,
             None => self.put_prelude(opening),
@@ -122,7 +125,7 @@ impl Link {
     }
 
     /// Runs a statement of our own that is too rare to be kept prepared. The unnamed statement is lost to it.
-    fn run_hidden(&mut self, sql: &str, values: &[&str], effect: Effect) {
+    pub(in crate::session) fn run_hidden(&mut self, sql: &str, values: &[&str], effect: Effect) {
         encode::parse(&mut self.upstream, "", sql, NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
@@ -438,7 +441,7 @@ impl Link {
         }
     }
 
-    fn end_batch(&mut self, ready: Delivery) {
+    pub(in crate::session) fn end_batch(&mut self, ready: Delivery) {
         if !self.in_block {
             self.retire();
             self.close_unclosed();

@@ -6,13 +6,15 @@ use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
-use crate::session::link::{Asked, Batch, Block, CopyIn, Healing, Known, Modes, Sequences, Shapes};
+use crate::session::link::{
+    Asked, Batch, Block, CopyIn, Healing, Known, Link, Modes, Sequences, Shapes, Standing,
+};
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
-use crate::session::{Session, Skipping};
+use crate::session::{Session, Skipping, wording};
 use crate::wire::encode::TransactionStatus;
 use crate::wire::notice;
-use crate::wire::replies::Delivery;
+use crate::wire::replies::{Delivery, Entry};
 use crate::wire::tag::server as tag;
 
 impl Session {
@@ -23,10 +25,11 @@ impl Session {
             | Effect::Evicted(_)
             | Effect::Uses(_)
             | Effect::SequencesForgotten
+            | Effect::WholeRead
             | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
             Effect::NameChanged => self.apply_name_change(),
-            Effect::PortalChanged | Effect::Bound(_) => {
+            Effect::PortalChanged | Effect::Bound(..) => {
                 if let Some(link) = &mut self.link {
                     link.portals.confirm();
                 }
@@ -42,8 +45,9 @@ impl Session {
                     link.block = next;
                     link.changes.settle();
                 }
-                // A COMMIT of a failed transaction is answered with ROLLBACK.
-                if body.starts_with(b"COMMIT") {
+                // The end of a failed transaction is answered with ROLLBACK. A prepared one has let go of its
+                // settings, whatever becomes of it (PostgreSQL manual, PREPARE TRANSACTION).
+                if body.starts_with(b"COMMIT") || body.starts_with(b"PREPARE TRANSACTION") {
                     self.apply_own_changes();
                 } else {
                     self.settings.rollback();
@@ -80,7 +84,12 @@ impl Session {
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
         link.lease.unnamed = None;
         let mut skipped = link.replies.fail();
-        if let Some(Effect::Uses(statement) | Effect::Bound(statement)) =
+        if let Some(Effect::WholeRead) = skipped.first().map(|entry| &entry.effect)
+            && link.whole_is_sound(body)
+        {
+            return Ok(Goes::Nowhere);
+        }
+        if let Some(Effect::Uses(statement) | Effect::Bound(statement, _)) =
             skipped.first().map(|entry| &entry.effect)
             && is_stale(error.sqlstate)
             && link.lease.prepared().remove(statement.prepared().id())
@@ -106,36 +115,58 @@ impl Session {
         }
         self.names.clear();
         self.captured = None;
-        for entry in &skipped {
-            match entry.effect {
-                Effect::Prepared(id, _) => {
-                    link.lease.prepared().remove(id);
-                }
-                Effect::Evicted(id) => link.lease.unclosed.push(id),
-                Effect::SequencesForgotten => link.sequences = Sequences::Others,
-                _ => {}
+        link.note_skipped(&skipped);
+        if link.standing == Standing::Becoming {
+            let is_ours = skipped
+                .first()
+                .is_none_or(|entry| entry.delivery == Delivery::Hide);
+            if is_ours && !error.ends_connection {
+                self.stand_refused(body);
+                return Ok(Goes::Nowhere);
             }
-        }
-        if link.batch == Batch::Open && link.script.is_none() {
+            // The Sync behind it is ours.
+            self.skipping = Skipping::ToSync;
+        } else if link.batch == Batch::Open && link.script.is_none() {
             self.skipping = Skipping::ToSync;
         }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
+        let is_whole = body.len() == body_len;
+        Ok(self.word_error(failed.as_ref(), error.sqlstate, is_whole.then_some(body), passing))
+    }
+
+    /// Gives the client an error in the words that fit what it has sent. `body` is missing where not all of it
+    /// has come.
+    fn word_error(
+        &mut self,
+        failed: Option<&Effect>,
+        sqlstate: SqlState,
+        body: Option<&[u8]>,
+        passing: &mut Passing<'_>,
+    ) -> Goes {
         if let Some(Effect::Refused(fault)) = failed {
             passing.flush(&mut self.client.outbox);
-            self.say(&fault);
-            return Ok(Goes::Nowhere);
+            self.say(fault);
+            return Goes::Nowhere;
         }
-        self.shared.events.emit(&Event::ErrorSent {
-            sqlstate: error.sqlstate,
-        });
-        if let Some(wording) = self.link.as_ref().and_then(|link| link.wording.as_ref())
-            && body.len() == body_len
-        {
+        self.shared.events.emit(&Event::ErrorSent { sqlstate });
+        let Some(body) = body else {
+            return Goes::ToClient;
+        };
+        if let Some(wording) = self.link.as_ref().and_then(|link| link.wording.as_ref()) {
             passing.flush(&mut self.client.outbox);
             wording.put_error(&mut self.client.outbox, body);
-            return Ok(Goes::Nowhere);
+            return Goes::Nowhere;
         }
-        Ok(Goes::ToClient)
+        // "bind message supplies 1 parameters, but prepared statement "…" requires 2" (`exec_bind_message`).
+        if let Some(Effect::Bound(statement, name)) = failed
+            && sqlstate == SqlState::PROTOCOL_VIOLATION
+            && let Some(name) = self.hashed_name(*name).map(<[u8]>::to_vec)
+        {
+            passing.flush(&mut self.client.outbox);
+            wording::put_bind_error(&mut self.client.outbox, body, statement, &name);
+            return Goes::Nowhere;
+        }
+        Goes::ToClient
     }
 
     /// The failure of a batch that nobody has heard of is over: sends it again.
@@ -167,28 +198,25 @@ impl Session {
                 return Ok(Goes::Nowhere);
             }
             TransactionStatus::Idle => {
+                if link.settle_standing(errored).is_err() {
+                    return Err(Trouble::Malformed("answer to SET ROLE NONE"));
+                }
                 link.forget_transaction(self.context);
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
                 }
                 self.settings.rollback();
+                if link.standing == Standing::Role && delivery == Delivery::Forward {
+                    link.status = status;
+                    link.leave_standing();
+                    return Ok(Goes::Nowhere);
+                }
                 Place::Outside
             }
             TransactionStatus::InBlock | TransactionStatus::Failed => {
-                if !errored {
-                    link.binding_is = Known::Confirmed;
-                } else if link.binding_is == Known::Predicted {
-                    // What was predicted to be in force may have been skipped. What the server has confirmed
-                    // stays, and must not be set again: it would undo the client's own SET LOCAL.
-                    link.forget_identity();
-                }
-                link.in_block = true;
-                link.block = Block::Clients;
-                link.block_ahead = Block::Clients;
-                link.modes = Modes::Set;
-                link.changes.settle();
-                if status == TransactionStatus::Failed {
-                    Place::Failed
+                link.stay_in_block(errored);
+                if status == TransactionStatus::Failed || link.bound.is_none() {
+                    Place::Bare
                 } else {
                     Place::InTransaction
                 }
@@ -204,6 +232,7 @@ impl Session {
             self.idle_since = tokio::time::Instant::now();
         }
         if delivery == Delivery::Hide {
+            link.whole_is_read();
             return Ok(Goes::Nowhere);
         }
         if self.settings.has_reports() {
@@ -211,6 +240,38 @@ impl Session {
             self.say_reports(place);
         }
         Ok(Goes::ToClient)
+    }
+}
+
+impl Link {
+    /// An error has come: what the server has skipped has not happened.
+    fn note_skipped(&mut self, skipped: &[Entry<Effect>]) {
+        for entry in skipped {
+            match entry.effect {
+                Effect::Prepared(id, _) => {
+                    self.lease.prepared().remove(id);
+                }
+                Effect::Evicted(id) => self.lease.unclosed.push(id),
+                Effect::SequencesForgotten => self.sequences = Sequences::Others,
+                _ => {}
+            }
+        }
+    }
+
+    /// A batch has ended within a block of the client's.
+    fn stay_in_block(&mut self, errored: bool) {
+        if !errored {
+            self.binding_is = Known::Confirmed;
+        } else if self.binding_is == Known::Predicted {
+            // What was predicted to be in force may have been skipped. What the server has confirmed
+            // stays, and must not be set again: it would undo the client's own SET LOCAL.
+            self.forget_identity();
+        }
+        self.in_block = true;
+        self.block = Block::Clients;
+        self.block_ahead = Block::Clients;
+        self.modes = Modes::Set;
+        self.changes.settle();
     }
 }
 

@@ -1,0 +1,85 @@
+//! What refuses to run in a transaction block (VACUUM, CREATE DATABASE, COMMIT PREPARED) has no room for a
+//! prelude, and runs as the session's role all the same: the role is put on for the session in a batch of its own
+//! ahead of it, and taken off in another before the client hears that it is over. Nothing else of the binding goes
+//! along. A connection that stands as anything but its login is never given back.
+
+use super::Session;
+use super::link::{Asked, Link, Standing};
+use super::statement::LEAVE_ROLE;
+use crate::base::{Fault, RoleName, Severity};
+use crate::guard::Action;
+use crate::wire::encode::TransactionStatus;
+use crate::wire::notice;
+use crate::wire::replies::Delivery;
+
+/// As the login role: becomes a role for the rest of the session.
+const BECOME_ROLE: &str = "SELECT pg_catalog.set_config('role', $1, false)";
+
+/// Whether a statement finds its role in force.
+pub(super) enum Stand {
+    /// It can be sent.
+    Taken,
+    /// When the server has answered.
+    Awaited,
+    /// The server does not grant the role.
+    Refused(Fault),
+}
+
+impl Session {
+    /// Sees that what refuses a transaction block runs as the session's role. In a transaction or behind other
+    /// work of the same batch it is sent as it is: the server refuses it there.
+    pub(super) fn take_stand(&mut self, action: Option<&Action>) -> Stand {
+        let Some(link) = self.link.as_mut().filter(|_| action == Some(&Action::Utility)) else {
+            return Stand::Taken;
+        };
+        if let Some(fault) = self.lease_fault.take() {
+            return Stand::Refused(fault);
+        }
+        let is_first = matches!(link.asked, Asked::Nothing | Asked::Replies)
+            && link.status == TransactionStatus::Idle
+            && !link.in_block
+            && !link.failed;
+        if link.standing != Standing::Login || !is_first {
+            return Stand::Taken;
+        }
+        link.become_role(self.identity.principal.role());
+        Stand::Awaited
+    }
+
+    /// The server refuses the role: the statement that needed it fails with the reason.
+    pub(super) fn stand_refused(&mut self, body: &[u8]) {
+        let mut fault = notice::fault(body);
+        fault.severity = Severity::Error;
+        self.lease_fault = Some(fault);
+    }
+}
+
+impl Link {
+    fn become_role(&mut self, role: &RoleName) {
+        self.run_hidden(BECOME_ROLE, &[role.as_str()], super::effect::Effect::None);
+        self.end_batch(Delivery::Hide);
+        self.standing = Standing::Becoming;
+    }
+
+    /// A ReadyForQuery outside a transaction has come: what was asked for is so, unless an error has come before it.
+    ///
+    /// # Errors
+    ///
+    /// The role cannot be taken off.
+    pub(super) fn settle_standing(&mut self, errored: bool) -> Result<(), ()> {
+        self.standing = match (self.standing, errored) {
+            (Standing::Becoming, false) => Standing::Role,
+            (Standing::Leaving, true) => return Err(()),
+            (Standing::Becoming | Standing::Leaving | Standing::Login, _) => Standing::Login,
+            (Standing::Role, _) => Standing::Role,
+        };
+        Ok(())
+    }
+
+    /// Takes the role off again. The client's ReadyForQuery is that of this batch.
+    pub(super) fn leave_standing(&mut self) {
+        self.run_hidden(LEAVE_ROLE, &[], super::effect::Effect::None);
+        self.end_batch(Delivery::Forward);
+        self.standing = Standing::Leaving;
+    }
+}
