@@ -206,6 +206,12 @@ impl Session {
     }
 
     fn execute_cleared(&mut self, cleared: &Cleared, portal: &[u8], body: &[u8]) -> Step {
+        // Behind another statement of the batch it would find a block on newer servers without us, too.
+        if self.link.as_ref().is_some_and(|link| !link.executed)
+            && let Some(fault) = self.misses_block(cleared)
+        {
+            return self.refuse(fault);
+        }
         let warrant = self.warrant(Some(cleared.action()));
         let effect = match self.before_execution(cleared, portal) {
             Ok(effect) => effect,

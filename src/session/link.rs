@@ -243,6 +243,8 @@ pub(crate) struct Link {
     pub(crate) batch: Batch,
     /// Whether an error has come since the last ReadyForQuery.
     pub(crate) failed: bool,
+    /// Whether the client has had a portal executed since then.
+    pub(crate) executed: bool,
     /// What this batch has asked of the server so far.
     pub(crate) asked: Asked,
     /// The binding in force, as far as the messages sent so far say.
@@ -300,6 +302,7 @@ impl Link {
             status: TransactionStatus::Idle,
             batch: Batch::Fresh,
             failed: false,
+            executed: false,
             asked: Asked::Nothing,
             bound: None,
             acts_as: ActsAs::Login,

@@ -327,6 +327,7 @@ impl Link {
 
     /// Sends an Execute as it is.
     pub(in crate::session) fn execute(&mut self, body: &[u8], effect: Effect, _: Warrant) {
+        self.executed = true;
         encode::frame(&mut self.upstream, tag::EXECUTE, body);
         self.expect(Awaited::Execution, Delivery::Forward, effect);
     }

@@ -188,6 +188,7 @@ impl Session {
         link.forget_batch();
         link.asked = Asked::Nothing;
         let errored = std::mem::take(&mut link.failed);
+        link.executed = false;
         let place = match status {
             TransactionStatus::Failed if link.block != Block::Clients => {
                 // The client has opened no block, so it shall see none: ours is rolled back behind its back.
