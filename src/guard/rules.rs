@@ -1,6 +1,6 @@
 //! The rules for one statement.
 
-use super::bare::{only_sets, reads_sequences};
+use super::bare::{only_sets, reads_sequences, seeds_random};
 use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility};
 use super::denial::Denial;
@@ -27,8 +27,8 @@ pub(super) struct Allowed {
     pub(super) class: StatementClass,
     pub(super) action: Action,
     pub(super) edits: Vec<MakeLocal>,
-    /// See [`temporary`].
-    pub(super) makes_temporary: bool,
+    /// See [`super::Cleared::marks_connection`].
+    pub(super) marks_connection: bool,
     /// See [`only_sets`].
     pub(super) only_sets: bool,
     /// See [`reads_sequences`].
@@ -84,7 +84,7 @@ impl Rules<'_> {
             class,
             action,
             edits,
-            makes_temporary,
+            marks_connection: makes_temporary || seeds_random(statement),
             only_sets: only_sets(statement),
             reads_sequences: reads_sequences(statement),
         })

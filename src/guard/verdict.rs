@@ -76,7 +76,7 @@ pub struct Cleared {
     range: Range<usize>,
     action: Action,
     class: StatementClass,
-    makes_temporary: bool,
+    marks_connection: bool,
     only_sets: bool,
     reads_sequences: bool,
     prepared: Option<PreparedQuery>,
@@ -101,7 +101,7 @@ impl Cleared {
             range,
             action: allowed.action,
             class: allowed.class,
-            makes_temporary: allowed.makes_temporary,
+            marks_connection: allowed.marks_connection,
             only_sets: allowed.only_sets,
             reads_sequences: allowed.reads_sequences,
             prepared: None,
@@ -122,7 +122,7 @@ impl Cleared {
             class,
             action: Action::Query,
             edits: Vec::new(),
-            makes_temporary: false,
+            marks_connection: self.marks_connection,
             only_sets: false,
             reads_sequences: self.reads_sequences,
         };
@@ -162,10 +162,10 @@ impl Cleared {
         self.class
     }
 
-    /// Whether it makes a temporary object on a connection that is shared. That ends with the transaction; the
-    /// connection's temporary schema does not.
-    pub fn makes_temporary(&self) -> bool {
-        self.makes_temporary
+    /// Whether it leaves on its connection what no reset takes away: the temporary schema of an object that ends with
+    /// the transaction, where connections are shared, or a seed of `random()`.
+    pub fn marks_connection(&self) -> bool {
+        self.marks_connection
     }
 
     /// Whether it does nothing but call `set_config` and `current_setting` with constants and parameters. It may

@@ -88,7 +88,7 @@ pub(crate) enum Traces {
     None,
     /// Code of a trusted role has run, which may have set, prepared, locked or listened to anything.
     OfCode,
-    /// A library or a temporary schema, which no reset takes away.
+    /// A library, a temporary schema or a seed of `random()`, which no reset takes away.
     ForGood,
 }
 

@@ -145,7 +145,7 @@ impl Session {
         let class = cleared.class();
         let traces = match class {
             StatementClass::Load => Traces::ForGood,
-            _ if cleared.makes_temporary() => Traces::ForGood,
+            _ if cleared.marks_connection() => Traces::ForGood,
             StatementClass::Do => Traces::OfCode,
             // An end user calls a procedure of the application's, which answers for it as for its functions.
             StatementClass::Call if self.policy.is_trusted() => Traces::OfCode,

@@ -318,6 +318,57 @@ fn temporary_objects_of_one_transaction_work_and_end_with_it() {
     }
 }
 
+/// No reset takes back a seed of `random()`: the server connection serves nobody else.
+#[test]
+fn a_seed_goes_with_its_connection() {
+    for postgres in VERSIONS {
+        let options = StackOptions {
+            postgres,
+            ..StackOptions::pool(1)
+        };
+        let Some(mut stack) = Stack::try_start(&options) else {
+            continue;
+        };
+        let mut client = Who::Trusted.login(&stack, &alice());
+        let extended = [
+            parse("", "SELECT \"setseed\"(0.5)", &[]),
+            bind("", "", &[]),
+            execute("", 0),
+            sync(),
+        ];
+        for (what, seeds) in [
+            ("a query", query("SELECT setseed(0.5)")),
+            (
+                "rolled back",
+                query("BEGIN; SELECT pg_catalog.setseed(0.5); ROLLBACK"),
+            ),
+            ("in code", query("DO $$ BEGIN PERFORM setseed(0.5); END $$")),
+            (
+                "prepared",
+                query("PREPARE s AS SELECT setseed(0.5); EXECUTE s; DEALLOCATE s"),
+            ),
+            ("by messages", extended.concat()),
+        ] {
+            let before = client.value("SELECT pg_backend_pid()");
+            client.send(&seeds);
+            let answer = client.until_ready();
+            assert!(answer.iter().all(|frame| frame.tag != b'E'), "{what}: {answer:?}");
+            assert_ne!(client.value("SELECT pg_backend_pid()"), before, "{what}");
+        }
+        for refused in [
+            "SET seed = 0.5",
+            "SET LOCAL seed TO 0.5",
+            "SELECT set_config('seed', '0.5', true)",
+        ] {
+            assert_eq!(client.sqlstate(refused), "0A000", "{refused}");
+        }
+        // Within a transaction it does what it should.
+        let draw = "BEGIN; SELECT setseed(0.5); SELECT random(); COMMIT";
+        assert_eq!(client.values(draw), client.values(draw));
+        stack.assert_well();
+    }
+}
+
 #[test]
 fn errors_in_every_phase() {
     let divide = parse("s", "SELECT 1/0", &[]);
