@@ -164,6 +164,15 @@ pub(crate) enum Sequences {
     Kept,
 }
 
+/// What portals the client has had executed in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Executed {
+    /// None yet.
+    Nothing,
+    /// One or more.
+    Something,
+}
+
 /// What a batch has asked of the server, as far as giving the connection back is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -243,8 +252,8 @@ pub(crate) struct Link {
     pub(crate) batch: Batch,
     /// Whether an error has come since the last ReadyForQuery.
     pub(crate) failed: bool,
-    /// Whether the client has had a portal executed since then.
-    pub(crate) executed: bool,
+    /// What the client has had executed since then.
+    pub(crate) executed: Executed,
     /// What this batch has asked of the server so far.
     pub(crate) asked: Asked,
     /// The binding in force, as far as the messages sent so far say.
@@ -302,7 +311,7 @@ impl Link {
             status: TransactionStatus::Idle,
             batch: Batch::Fresh,
             failed: false,
-            executed: false,
+            executed: Executed::Nothing,
             asked: Asked::Nothing,
             bound: None,
             acts_as: ActsAs::Login,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ANYTHING, ActsAs, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED, Sequences,
+    ANYTHING, ActsAs, Answers, Asked, Batch, Block, Executed, INTERNAL_PORTAL, Known, Link, Modes, REFUSED,
+    Sequences,
 };
 use crate::base::{Fault, RoleName};
 use crate::guard::{Action, Cleared, StatementClass};
@@ -327,7 +328,7 @@ impl Link {
 
     /// Sends an Execute as it is.
     pub(in crate::session) fn execute(&mut self, body: &[u8], effect: Effect, _: Warrant) {
-        self.executed = true;
+        self.executed = Executed::Something;
         encode::frame(&mut self.upstream, tag::EXECUTE, body);
         self.expect(Awaited::Execution, Delivery::Forward, effect);
     }
