@@ -1,9 +1,11 @@
 //! What is fuzzed: everything that reads bytes of somebody who may mean harm. Each target panics when what must
-//! hold does not; libFuzzer (`fuzz_targets/`) and the runner of our own (`src/bin/mutate.rs`) drive the same code.
+//! hold does not; `fuzz_targets/` hands them to libFuzzer.
 
 mod server;
+mod statements;
 
-pub use server::Server;
+pub use server::{SOCKET, Server};
+pub use statements::mutated;
 
 use std::io::Write as _;
 use std::pin::pin;
@@ -66,7 +68,10 @@ pub fn startup(bytes: &[u8]) {
 }
 
 static GUARD: LazyLock<Guard> = LazyLock::new(|| {
+    // That of the attacks: the database that they are run against has a function that it must deny.
+    let policy = Policy::parse(include_str!("../../tests/attacks/policy.toml")).expect("a policy");
     Guard::new(guard::Settings {
+        policies: vec![policy],
         cache_bytes: 0,
         identity_settings: ["app.*", "request.*"].map(String::from).to_vec(),
         ..guard::Settings::default()

@@ -37,7 +37,7 @@ own_functions AS (SELECT f.* FROM functions f JOIN schemas n ON n.oid = f.pronam
       AND (pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE')
         OR EXISTS (SELECT FROM end_users e WHERE pg_catalog.has_function_privilege(e.oid, f.oid, 'EXECUTE')))),
 -- Of PostgreSQL itself and of extensions; an application's own functions of such names are its own.
-reserved AS (SELECT f.*, f.proname = 'set_config' AS is_set_config FROM functions f
+reserved AS (SELECT f.*, f.proname IN ('set_config', 'pg_cursor', 'pg_prepared_statement') AS is_the_logins FROM functions f
     WHERE (f.proname = 'set_config' OR f.proname = ANY ($5::text[])
         OR EXISTS (SELECT FROM unnest($6::text[]) AS prefix WHERE pg_catalog.starts_with(f.proname, prefix)))
       AND (f.nspname = 'pg_catalog' OR EXISTS (SELECT FROM extension_members m
@@ -46,11 +46,12 @@ version AS (SELECT pg_catalog.current_setting('server_version_num')::int AS numb
 
 SELECT rule, kind, object, problem, fix FROM (
 
--- Functions that reach around policies. The logins keep set_config: it is what the identity is set with.
+-- Functions that reach around policies. The logins keep set_config, which the identity is set with, and what shows whether
+-- a session in session mode has left anything.
 SELECT 'function.reserved' AS rule, 'mend' AS kind, f.name AS object, 'anyone may call it' AS problem,
     pg_catalog.format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', f.name)
     || CASE WHEN k.names = '' THEN '' ELSE pg_catalog.format('; GRANT EXECUTE ON ROUTINE %s TO %s', f.name, k.names) END
-    || CASE WHEN f.is_set_config THEN coalesce((SELECT pg_catalog.format('; GRANT EXECUTE ON ROUTINE %s TO %s', f.name,
+    || CASE WHEN f.is_the_logins THEN coalesce((SELECT pg_catalog.format('; GRANT EXECUTE ON ROUTINE %s TO %s', f.name,
         string_agg(pg_catalog.quote_ident(rolname), ', ' ORDER BY rolname)) FROM logins), '') ELSE '' END AS fix
     FROM reserved f, keepers k WHERE pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE')
 UNION ALL
@@ -58,9 +59,9 @@ SELECT 'function.reserved', 'mend', f.name, pg_catalog.format('%I may call it', 
     pg_catalog.format('REVOKE EXECUTE ON ROUTINE %s FROM %I', f.name, e.rolname)
     FROM reserved f, LATERAL pg_catalog.aclexplode(f.proacl) a JOIN end_users e ON e.oid = a.grantee
 UNION ALL
-SELECT 'function.identity', 'mend', f.name, pg_catalog.format('login %I cannot set the identity with it', l.rolname),
+SELECT 'function.identity', 'mend', f.name, pg_catalog.format('login %I cannot use it, and the proxy has to', l.rolname),
     pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO %I', f.name, l.rolname)
-    FROM reserved f, logins l WHERE f.is_set_config AND NOT pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE')
+    FROM reserved f, logins l WHERE f.is_the_logins AND NOT pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE')
       AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(f.proacl) a WHERE a.grantee = l.oid) AND NOT l.rolsuper
 
 -- Temporary tables shadow real ones for whoever gets the connection next.

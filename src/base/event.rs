@@ -212,7 +212,7 @@ pub enum DiscardReason {
     Ceiling,
     /// Its lease was dropped without check-in.
     Dropped,
-    /// The trusted session that kept it is over: what such a session can leave is not all known.
+    /// A trusted session is done with it: what such a session can leave is not all known, or no reset takes it away.
     SessionEnded,
     /// A reset left something of its session on it.
     Unclean,

@@ -61,6 +61,15 @@ pub(super) fn reads_sequences(statement: &Statement<'_>) -> bool {
     (0..statement.len()).any(|at| matches!(statement.name(at), Some("lastval" | "currval")))
 }
 
+/// Whether the statement seeds `random()`, which no reset takes back. By name, wherever it stands; in the text of a
+/// DO as well.
+pub(super) fn seeds_random(statement: &Statement<'_>) -> bool {
+    let is_code = statement.kw(0) == Kw::Do;
+    (0..statement.len()).any(|at| {
+        statement.name(at) == Some("setseed") || (is_code && statement.source(at).contains("setseed"))
+    })
+}
+
 /// Where the call whose parenthesis is at `open` ends, if its arguments are all constants or parameters.
 fn behind_arguments(statement: &Statement<'_>, open: usize) -> Option<usize> {
     if !statement.is_punct(open, b'(') {

@@ -32,6 +32,7 @@ mod settings;
 mod shared;
 mod split;
 mod statement;
+mod temporary;
 mod timeouts;
 mod tokens;
 mod transaction;
@@ -242,12 +243,13 @@ impl Guard {
         let mut allowed = Vec::with_capacity(ranges.len());
         let mut edits = Vec::new();
         let mut form = Form::Known;
-        for range in &ranges {
-            let statement = Statement {
-                text,
-                tokens: tokens.get(range.clone()).unwrap_or_default(),
-            };
-            let mut verdict = rules.judge(&statement)?;
+        let statements = ranges.iter().map(|range| Statement {
+            text,
+            tokens: tokens.get(range.clone()).unwrap_or_default(),
+        });
+        let statements: Vec<_> = statements.collect();
+        for (at, statement) in statements.iter().enumerate() {
+            let mut verdict = rules.judge(statement, statements.get(at + 1..).unwrap_or_default())?;
             if verdict.action == Action::Utility && ranges.len() > 1 {
                 return Err(Denial::unsupported(
                     "statement.sole",
@@ -257,15 +259,15 @@ impl Guard {
                 .at(statement.offset(0)));
             }
             let matters = form == Form::Known && ranges.len() > 1 && !verdict.action.is_control();
-            if matters && facts::read(&statement).is_none() {
+            if matters && facts::read(statement).is_none() {
                 form = Form::Unknown;
             }
             edits.append(&mut verdict.edits);
             let prepared = match verdict.action {
-                Action::Prepare(_) => prepare::prepared_query(&statement),
+                Action::Prepare(_) => prepare::prepared_query(statement),
                 _ => None,
             };
-            let prepared = prepared.map(|query| (query, prepare::declared_types(&statement)));
+            let prepared = prepared.map(|query| (query, prepare::declared_types(statement)));
             allowed.push((statement.range(), verdict, prepared));
         }
         let text: Arc<str> = edited(text, &edits).into();

@@ -82,7 +82,7 @@ impl Relations<'_> {
         // `TABLE x` is a query that the grammar tells nothing of.
         let tables = (0..query.len()).filter(|at| query.kw(*at) == Kw::Table);
         for at in tables {
-            self.judge_listed(query, at + 1 + usize::from(query.kw(at + 1) == Kw::Only))?;
+            self.judge_listed(query, after_only(query, at + 1))?;
         }
         for name in facts.tables.iter().chain(&facts.written) {
             let (schema, name) = qualified(name);
@@ -169,6 +169,10 @@ pub(super) fn is_relation_place(statement: &Statement<'_>, at: usize) -> bool {
     let mut first = at;
     while first > 1 && statement.is_punct(first - 1, b'.') {
         first -= 2;
+    }
+    // `ONLY (t)`
+    if first > 1 && statement.is_punct(first - 1, b'(') && statement.kw(first - 2) == Kw::Only {
+        return true;
     }
     let Some(before) = first.checked_sub(1) else {
         return false;

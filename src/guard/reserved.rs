@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::Settings;
 use crate::base::PoolMode;
 
 /// The reviewed list, with the reason beside each group.
@@ -56,14 +55,12 @@ pub(super) struct Reserved {
     relations: HashMap<Box<str>, usize>,
 }
 
-/// The names of the functions that no end user needs with these policies, `*` at the end for all that begin so: what
-/// a database should keep from them by itself as well.
-pub fn reserved_functions(settings: &Settings) -> Vec<String> {
-    let policies = &settings.policies;
-    let session_mode = policies.iter().any(|policy| policy.mode() == PoolMode::Session);
+/// The names of the functions that no end user needs in this mode, `*` at the end for all that begin so: what a
+/// database should keep from them by itself as well.
+pub fn reserved_functions(mode: PoolMode) -> Vec<String> {
     let groups = Reserved::list().groups.iter();
     groups
-        .filter(|group| !(group.transaction_mode_only && session_mode))
+        .filter(|group| !(group.transaction_mode_only && mode == PoolMode::Session))
         .flat_map(|group| &group.functions)
         // Gives up what nobody has: drivers call it when they reset a session.
         .filter(|name| *name != "pg_advisory_unlock_all")
@@ -173,6 +170,14 @@ mod tests {
             }
         }
         assert!(list.relations.keys().all(|name| name.starts_with("pg_")));
+    }
+
+    #[test]
+    fn locks_of_sessions_are_left_to_those_that_keep_their_connection() {
+        let lock = "pg_advisory_lock".to_owned();
+        assert!(reserved_functions(PoolMode::Transaction).contains(&lock));
+        let in_session_mode = reserved_functions(PoolMode::Session);
+        assert!(!in_session_mode.contains(&lock) && in_session_mode.contains(&"set_limit".to_owned()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The rules for one statement.
 
-use super::bare::{only_sets, reads_sequences};
+use super::bare::{only_sets, reads_sequences, seeds_random};
 use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility};
 use super::denial::Denial;
@@ -13,7 +13,7 @@ use super::relations::Relations;
 use super::setting::{self, SetStatement};
 use super::settings::{SetKind, Settable};
 use super::statement::Statement;
-use super::{Action, StatementClass, copy, registry, shared, transaction};
+use super::{Action, StatementClass, copy, registry, shared, temporary, transaction};
 
 /// What is judged by: one policy and what the whole guard shares.
 pub(super) struct Rules<'p> {
@@ -27,6 +27,8 @@ pub(super) struct Allowed {
     pub(super) class: StatementClass,
     pub(super) action: Action,
     pub(super) edits: Vec<MakeLocal>,
+    /// See [`super::Cleared::marks_connection`].
+    pub(super) marks_connection: bool,
     /// See [`only_sets`].
     pub(super) only_sets: bool,
     /// See [`reads_sequences`].
@@ -34,16 +36,21 @@ pub(super) struct Allowed {
 }
 
 impl Rules<'_> {
-    /// Judges one statement.
-    pub(super) fn judge(&self, statement: &Statement<'_>) -> Result<Allowed, Denial> {
+    /// Judges one statement, knowing those behind it in the same text.
+    pub(super) fn judge(
+        &self,
+        statement: &Statement<'_>,
+        behind: &[Statement<'_>],
+    ) -> Result<Allowed, Denial> {
         let (class, query) = classify(statement);
-        self.judge_class(statement, class, query.as_ref())
+        self.judge_class(statement, behind, class, query.as_ref())
             .map_err(|denial| denial.class(class))
     }
 
     fn judge_class(
         &self,
         statement: &Statement<'_>,
+        behind: &[Statement<'_>],
         class: StatementClass,
         query: Option<&Query>,
     ) -> Result<Allowed, Denial> {
@@ -52,7 +59,10 @@ impl Rules<'_> {
             let near = statement.source(0);
             return Err(Denial::syntax(format!("syntax error at or near \"{}\"", shortened(near))).at(start));
         }
-        shared::temporary(self.policy, statement, class, query)?;
+        let makes_temporary = match shared::temporary(self.policy, statement, class, query) {
+            Err(_) if self.policy.is_trusted() && temporary::ends_with_transaction(statement, behind) => true,
+            verdict => verdict.map(|()| false)?,
+        };
         if !self.policy.allows(class) {
             return Err(Denial::statement(self.policy, class).at(start).explain(statement));
         }
@@ -74,6 +84,7 @@ impl Rules<'_> {
             class,
             action,
             edits,
+            marks_connection: makes_temporary || seeds_random(statement),
             only_sets: only_sets(statement),
             reads_sequences: reads_sequences(statement),
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::denial::Denial;
 use super::names::NameSet;
 use super::policy::Policy;
+use super::shared::keeps_connection;
 use super::{SetScope, SetSetting, SetValue};
 
 /// Settings by which the server knows who the caller is.
@@ -31,6 +32,9 @@ const CHARACTERISTICS: &[&str] = &[
 /// Settings that are pinned because the guard reads text by them, and the one value that may be set.
 const ENCODING: &str = "client_encoding";
 const STRINGS: &str = "standard_conforming_strings";
+
+/// Seeds `random()` of the server connection, for whoever comes next too: no reset takes it back.
+const SEED: &str = "seed";
 
 /// Knows the settings that carry the caller's identity.
 #[derive(Debug)]
@@ -116,6 +120,13 @@ impl Settable {
                 format!("parameter \"{name}\" cannot be changed"),
             )
             .hint("Who you are is set by your token alone; log in with another token to be someone else."));
+        }
+        if name == SEED && policy.may_set(name) && !(policy.is_trusted() && keeps_connection(policy)) {
+            return Err(Denial::unsupported(
+                "setting.seed",
+                "parameter \"seed\" cannot be set on a connection that other clients get",
+            )
+            .hint("A trusted role may call setseed(), or SET it in session mode."));
         }
         if !DEFAULTS.contains(&name) && !policy.may_set(name) {
             let message = format!(

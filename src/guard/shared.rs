@@ -35,7 +35,9 @@ pub(super) fn temporary(
             "statement.temporary",
             "temporary tables are not supported in transaction mode",
         )
-        .hint("Use WITH, an ordinary table, or a trusted role with pool_mode = \"session\".")
+        .hint(
+            "Use WITH, an ordinary table, or a trusted role with ON COMMIT DROP or pool_mode = \"session\".",
+        )
         .at(statement.offset(at))),
     }
 }

@@ -76,6 +76,7 @@ pub struct Cleared {
     range: Range<usize>,
     action: Action,
     class: StatementClass,
+    marks_connection: bool,
     only_sets: bool,
     reads_sequences: bool,
     prepared: Option<PreparedQuery>,
@@ -100,6 +101,7 @@ impl Cleared {
             range,
             action: allowed.action,
             class: allowed.class,
+            marks_connection: allowed.marks_connection,
             only_sets: allowed.only_sets,
             reads_sequences: allowed.reads_sequences,
             prepared: None,
@@ -120,6 +122,7 @@ impl Cleared {
             class,
             action: Action::Query,
             edits: Vec::new(),
+            marks_connection: self.marks_connection,
             only_sets: false,
             reads_sequences: self.reads_sequences,
         };
@@ -157,6 +160,12 @@ impl Cleared {
     /// What kind of statement it is.
     pub fn class(&self) -> StatementClass {
         self.class
+    }
+
+    /// Whether it leaves on its connection what no reset takes away: the temporary schema of an object that ends with
+    /// the transaction, where connections are shared, or a seed of `random()`.
+    pub fn marks_connection(&self) -> bool {
+        self.marks_connection
     }
 
     /// Whether it does nothing but call `set_config` and `current_setting` with constants and parameters. It may

@@ -1,6 +1,6 @@
 //! What the configuration says that a database has to keep apart.
 
-use crate::base::RoleName;
+use crate::base::{PoolMode, RoleName};
 use crate::config::Config;
 use crate::guard::{self, Policy};
 
@@ -37,7 +37,13 @@ impl Wanted {
                 wanted.end_users.push(role.as_str().to_owned());
             }
         }
-        for name in guard::reserved_functions(&config.guard) {
+        // A database does not know which session asks: what some may have is not taken from any.
+        let mode = if config.tenants.uses_session_mode() {
+            PoolMode::Session
+        } else {
+            PoolMode::Transaction
+        };
+        for name in guard::reserved_functions(mode) {
             match name.strip_suffix('*') {
                 Some(prefix) => wanted.prefixes.push(prefix.to_owned()),
                 None => wanted.functions.push(name),

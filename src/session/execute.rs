@@ -108,9 +108,9 @@ impl Session {
             ours = target.prepared().name();
         }
         if let Some(target) = target.as_deref().and_then(Statement::cleared) {
-            self.note_alteration(target.class());
+            self.note_alteration(target);
         }
-        self.note_alteration(cleared.class());
+        self.note_alteration(cleared);
         if let Some(link) = &mut self.link {
             link.word(Some(Wording::renamed(cleared, name, ours)));
         }

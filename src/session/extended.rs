@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Session;
 use super::effect::Effect;
 use super::inbound::Step;
-use super::link::{Asked, Block, Lost};
+use super::link::{Asked, Block, Executed, Lost};
 use super::names::NameChange;
 use super::statement;
 use super::warrant::Warrant;
@@ -206,6 +206,15 @@ impl Session {
     }
 
     fn execute_cleared(&mut self, cleared: &Cleared, portal: &[u8], body: &[u8]) -> Step {
+        // Behind another statement of the batch it would find a block on newer servers without us, too.
+        if self
+            .link
+            .as_ref()
+            .is_some_and(|link| link.executed == Executed::Nothing)
+            && let Some(fault) = self.misses_block(cleared)
+        {
+            return self.refuse(fault);
+        }
         let warrant = self.warrant(Some(cleared.action()));
         let effect = match self.before_execution(cleared, portal) {
             Ok(effect) => effect,
@@ -278,7 +287,7 @@ impl Session {
             }
             _ => {}
         }
-        self.note_alteration(cleared.class());
+        self.note_alteration(cleared);
         self.make_way(cleared);
         let Some(link) = &mut self.link else {
             return Ok(Effect::None);

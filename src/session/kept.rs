@@ -100,6 +100,13 @@ impl Session {
         lease.check_in(verdict);
     }
 
+    /// The server's process that the session has, in use or kept.
+    pub(super) fn server_pid(&self) -> Option<i32> {
+        let in_use = self.link.as_ref().map(|link| &link.lease);
+        let lease = in_use.or(self.kept.lease.as_deref())?;
+        Some(lease.cancel_key().pid())
+    }
+
     /// Gives up a kept connection that cannot be trusted.
     pub(super) fn discard_kept(&mut self, reason: DiscardReason) {
         if let Some(lease) = self.kept.lease.take() {

@@ -88,8 +88,8 @@ pub(crate) enum Traces {
     None,
     /// Code of a trusted role has run, which may have set, prepared, locked or listened to anything.
     OfCode,
-    /// A library was loaded, which no reset takes away.
-    OfLibraries,
+    /// A library, a temporary schema or a seed of `random()`, which no reset takes away.
+    ForGood,
 }
 
 /// Whether the server answers what it was sent so far without being asked again.
@@ -162,6 +162,15 @@ pub(crate) enum Sequences {
     Own,
     /// This client's alone for as long as its session lasts.
     Kept,
+}
+
+/// What portals the client has had executed in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Executed {
+    /// None yet.
+    Nothing,
+    /// One or more.
+    Something,
 }
 
 /// What a batch has asked of the server, as far as giving the connection back is concerned.
@@ -243,6 +252,8 @@ pub(crate) struct Link {
     pub(crate) batch: Batch,
     /// Whether an error has come since the last ReadyForQuery.
     pub(crate) failed: bool,
+    /// What the client has had executed since then.
+    pub(crate) executed: Executed,
     /// What this batch has asked of the server so far.
     pub(crate) asked: Asked,
     /// The binding in force, as far as the messages sent so far say.
@@ -300,6 +311,7 @@ impl Link {
             status: TransactionStatus::Idle,
             batch: Batch::Fresh,
             failed: false,
+            executed: Executed::Nothing,
             asked: Asked::Nothing,
             bound: None,
             acts_as: ActsAs::Login,

@@ -3,6 +3,7 @@
 //! Only messages that change the session's state are decoded. Rows are never copied while the client reads
 //! as fast as the server writes: consecutive frames leave with one write, straight from the read buffer.
 
+mod heads;
 mod outcome;
 
 use std::ops::Range;
@@ -11,7 +12,6 @@ use super::Session;
 use super::link::{Batch, CopyIn};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
-use crate::wire::encode;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
@@ -61,6 +61,8 @@ enum Goes {
     Held,
     /// A row goes as the result of a FunctionCall.
     AsFunctionResult,
+    /// A notification of the session's own goes with the process that the client knows itself by.
+    AsOwnNotification,
     Nowhere,
 }
 
@@ -188,7 +190,7 @@ impl Session {
                     self.relay.skip = 0;
                 }
                 Goes::Held => self.held.take(rest.get(..take).unwrap_or_default()),
-                Goes::AsFunctionResult | Goes::Nowhere => {}
+                Goes::AsFunctionResult | Goes::AsOwnNotification | Goes::Nowhere => {}
             }
             at += take;
             self.relay.left -= take;
@@ -258,7 +260,7 @@ impl Session {
         }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
-            tag::NOTIFICATION => self.delivery_of_notification(head)?,
+            tag::NOTIFICATION => self.delivery_of_notification(head, body)?,
             tag::PARAMETER_STATUS => self.on_parameter_status(body)?,
             tag::ERROR if self.link.is_none() => self.on_last_error(body),
             tag::ERROR => self.on_error(body, head.body_len, passing)?,
@@ -271,21 +273,9 @@ impl Session {
             link.answer_has_begun();
         }
         let left = HEAD_BYTES + head.body_len;
-        if goes == Goes::AsFunctionResult {
-            // The same value, without the row's count of columns.
-            passing.flush(&mut self.client.outbox);
-            encode::put_head(
-                &mut self.client.outbox,
-                tag::FUNCTION_RESULT,
-                head.body_len - COUNT_BYTES,
-            );
-            return Ok(Some(Frame {
-                left,
-                skip: HEAD_BYTES + COUNT_BYTES,
-                goes: Goes::ToClient,
-            }));
-        }
-        Ok(Some(Frame { left, skip: 0, goes }))
+        let skip = self.put_beginning(head, goes, passing);
+        let goes = if skip > 0 { Goes::ToClient } else { goes };
+        Ok(Some(Frame { left, skip, goes }))
     }
 
     /// How much of a frame's body must be there before it is judged. Rows and descriptions stream.
@@ -321,18 +311,6 @@ impl Session {
             )
             | None => Goes::ToClient,
         }
-    }
-
-    /// Only a session that keeps its connection can have asked for notifications.
-    fn delivery_of_notification(&self, head: Head) -> Result<Goes, Trouble> {
-        if head.body_len > UNASKED_BYTES {
-            return Err(Trouble::Malformed("NotificationResponse"));
-        }
-        Ok(if self.keeps() {
-            Goes::ToClient
-        } else {
-            Goes::Nowhere
-        })
     }
 
     /// An error that comes between transactions ends the connection: nothing was asked that could fail.

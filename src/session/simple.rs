@@ -151,7 +151,7 @@ impl Session {
 
     /// What insists on a transaction block finds one behind the prelude on newer servers, and would be lost at
     /// the Sync: it fails as it does by itself (`RequireTransactionBlock`, xact.c).
-    fn misses_block(&self, cleared: &Cleared) -> Option<Fault> {
+    pub(super) fn misses_block(&self, cleared: &Cleared) -> Option<Fault> {
         let what = match cleared.class() {
             // One WITH HOLD needs no block. A word of the query is as good: then the server decides.
             StatementClass::Declare if !cleared.sql().to_ascii_lowercase().contains("hold") => {

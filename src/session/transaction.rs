@@ -111,7 +111,7 @@ impl Session {
             match link.traces {
                 Traces::None => CheckIn::Reuse,
                 Traces::OfCode => CheckIn::Reset,
-                Traces::OfLibraries => CheckIn::Discard(DiscardReason::Unclean),
+                Traces::ForGood => CheckIn::Discard(DiscardReason::SessionEnded),
             }
         };
         link.end().check_in_at(verdict, now);
@@ -140,10 +140,12 @@ impl Session {
     /// A statement is about to be sent. If it changes shapes, statements prepared before it do not serve what
     /// comes behind it, and those that others prepare before it is committed do not serve what comes then. If it
     /// runs code that nobody has judged, the connection is made as new before it serves others.
-    pub(super) fn note_alteration(&mut self, class: StatementClass) {
+    pub(super) fn note_alteration(&mut self, cleared: &Cleared) {
         let Some(link) = &mut self.link else { return };
+        let class = cleared.class();
         let traces = match class {
-            StatementClass::Load => Traces::OfLibraries,
+            StatementClass::Load => Traces::ForGood,
+            _ if cleared.marks_connection() => Traces::ForGood,
             StatementClass::Do => Traces::OfCode,
             // An end user calls a procedure of the application's, which answers for it as for its functions.
             StatementClass::Call if self.policy.is_trusted() => Traces::OfCode,

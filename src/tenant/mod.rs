@@ -39,6 +39,18 @@ pub struct Settings {
     pub pool_mode: PoolMode,
 }
 
+impl Settings {
+    /// Whether some session may keep its server connection: a role, a place or all of them have session mode.
+    pub fn uses_session_mode(&self) -> bool {
+        let roles = self.roles.values().map(|role| role.pool_mode);
+        let tenants = self.tenants.values().map(|place| place.pool_mode);
+        let patterns = self.patterns.iter().map(|pattern| pattern.template.pool_mode);
+        let databases = self.databases.values().map(|database| database.pool_mode);
+        let mut stated = roles.chain(tenants).chain(patterns).chain(databases);
+        self.pool_mode == PoolMode::Session || stated.any(|mode| mode == Some(PoolMode::Session))
+    }
+}
+
 /// A database that is named by itself rather than by a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedDatabase {

@@ -25,6 +25,7 @@ const SETSEED: u32 = 1599;
 /// Every case.
 pub(crate) fn cases() -> Vec<WireCase> {
     let mut cases = messages();
+    cases.extend(names());
     cases.extend(pipelines());
     cases.extend(copies());
     cases.extend(vanishings());
@@ -269,6 +270,216 @@ fn old_key(stack: &Stack, client: &mut RawClient, said: &mut Said) {
     }
 }
 
+/// What a client and the proxy call statements and portals.
+fn names() -> Vec<WireCase> {
+    vec![
+        case("a name prepared in SQL, bound by message", |_, client, said| {
+            say(
+                client,
+                said,
+                &[raw::query(
+                    "PREPARE n AS SELECT set_config('role', 'member', true)",
+                )],
+            );
+            say(client, said, &[raw::query("PREPARE n (text) AS SELECT $1")]);
+            let parts = [
+                raw::bind("", "n", &[Some(b"x")]),
+                raw::execute("", 0),
+                run(VAULT),
+                raw::sync(),
+            ];
+            say(client, said, &parts);
+            exploit(client, said);
+        }),
+        case("a refused statement under a name that runs", |_, client, said| {
+            for name in ["", "n"] {
+                say(client, said, &[raw::parse(name, WHO, &[]), raw::sync()]);
+                say(
+                    client,
+                    said,
+                    &[raw::parse(name, "SET ROLE member", &[]), raw::sync()],
+                );
+                let parts = [
+                    raw::bind("", name, &[]),
+                    raw::execute("", 0),
+                    run(VAULT),
+                    raw::sync(),
+                ];
+                say(client, said, &parts);
+            }
+        }),
+        case(
+            "a name that is closed and taken within one batch",
+            |_, client, said| {
+                let parts = [
+                    raw::parse("n", "COMMIT", &[]),
+                    raw::bind("p", "n", &[]),
+                    raw::close('S', "n"),
+                    raw::parse("n", VAULT, &[]),
+                    raw::execute("p", 0),
+                    raw::bind("", "n", &[]),
+                    raw::execute("", 0),
+                    run(WHO),
+                    raw::sync(),
+                ];
+                say(client, said, &parts);
+            },
+        ),
+        case("EXECUTE of the server's names", |_, client, said| {
+            for name in ["p0", "p1", "p2", "p3", "s1", "portcullis_1", "S_1"] {
+                for sql in [
+                    "EXECUTE",
+                    "EXPLAIN EXECUTE",
+                    "EXPLAIN (COSTS OFF) EXECUTE",
+                    "DEALLOCATE",
+                ] {
+                    say(client, said, &[raw::query(&format!("{sql} \"{name}\""))]);
+                }
+                say(
+                    client,
+                    said,
+                    &[raw::query(&format!("COPY (EXECUTE \"{name}\") TO STDOUT"))],
+                );
+            }
+            exploit(client, said);
+        }),
+        case("names with quotes and spaces", |_, client, said| {
+            for name in [
+                "a\"; SET ROLE member; --",
+                "a b",
+                "'",
+                "\\",
+                "a\" (set_config('role','member',true)) --",
+            ] {
+                say(client, said, &[raw::parse(name, WHO, &[]), raw::sync()]);
+                say(
+                    client,
+                    said,
+                    &[raw::bind(name, name, &[]), raw::execute(name, 0), raw::sync()],
+                );
+                let quoted = name.replace('"', "\"\"");
+                say(client, said, &[raw::query(&format!("EXECUTE \"{quoted}\""))]);
+                say(client, said, &[raw::query(&format!("EXECUTE \"{name}\""))]);
+                say(client, said, &[raw::query(&format!("CLOSE \"{name}\""))]);
+            }
+            exploit(client, said);
+        }),
+        case("the proxy's own portal, run again", |_, client, said| {
+            let portal = "portcullis internal";
+            let parts = [
+                run("BEGIN"),
+                raw::bind("", "", &[]),
+                run(WHO),
+                raw::describe('P', portal),
+                raw::execute(portal, 0),
+                raw::close('P', portal),
+                run(VAULT),
+                raw::sync(),
+            ];
+            say(client, said, &parts);
+            let fetch = "FETCH BACKWARD ALL FROM \"portcullis internal\"";
+            say(
+                client,
+                said,
+                &[run("BEGIN"), run(WHO), run(fetch), run(VAULT), raw::sync()],
+            );
+        }),
+        case("the unnamed portal, kept over a commit", |_, client, said| {
+            let parts = [
+                run("BEGIN"),
+                raw::parse("n", VAULT, &[]),
+                raw::bind("", "n", &[]),
+                raw::parse("c", "COMMIT AND CHAIN", &[]),
+                raw::bind("portcullis internal", "c", &[]),
+                raw::execute("portcullis internal", 0),
+                raw::execute("", 0),
+                run(WHO),
+                run(TITLES),
+                raw::sync(),
+            ];
+            say(client, said, &parts);
+        }),
+        case("parameters by the type of a function", |_, client, said| {
+            // regproc, regprocedure, regclass, regrole, oidvector
+            for oid in [24_u32, 2202, 2205, 4096, 30] {
+                for value in [
+                    "set_config",
+                    "pg_catalog.set_config",
+                    "set_config(text,text,boolean)",
+                    "member",
+                    "2078",
+                ] {
+                    let parse = raw::parse("", "SELECT $1, $1::text, $1::oid", &[oid]);
+                    let bind = raw::bind("", "", &[Some(value.as_bytes())]);
+                    say(
+                        client,
+                        said,
+                        &[parse, bind, raw::execute("", 0), run(WHO), raw::sync()],
+                    );
+                }
+            }
+        }),
+        case("more parameters and formats than there are", |_, client, said| {
+            say(client, said, &[raw::parse("n", WHO, &[25, 25, 25]), raw::sync()]);
+            let bodies: [&[u8]; 5] = [
+                b"\0n\0\0\x01\0\x09\0\0\0\0",
+                b"\0n\0\xff\xff\0\0\0\0",
+                b"\0n\0\0\0\x7f\xff\0\0",
+                b"\0n\0\0\0\0\x01\x80\0\0\0\0\0",
+                b"\0n\0\0\0\0\0\0\x03\0\x07\0\0\0\x01 and more",
+            ];
+            for body in bodies {
+                say(
+                    client,
+                    said,
+                    &[
+                        raw::message(b'B', body),
+                        raw::execute("", 0),
+                        run(VAULT),
+                        raw::sync(),
+                    ],
+                );
+            }
+            exploit(client, said);
+        }),
+        case("negative limits and odd kinds", |_, client, said| {
+            say(
+                client,
+                said,
+                &[
+                    raw::parse("n", TITLES, &[]),
+                    raw::bind("p", "n", &[]),
+                    raw::execute("p", u32::MAX),
+                    raw::sync(),
+                ],
+            );
+            for kind in ['\0', 's', 'p', 'X'] {
+                say(client, said, &[raw::describe(kind, "n"), run(VAULT), raw::sync()]);
+                say(client, said, &[raw::close(kind, "n"), run(VAULT), raw::sync()]);
+            }
+            exploit(client, said);
+        }),
+        case("prepared by name, run by other words", |_, client, said| {
+            say(client, said, &[raw::query("PREPARE n (text) AS SELECT $1")]);
+            for argument in [
+                "set_config('role', 'member', true)",
+                "(SELECT secret FROM vault)",
+                "(SELECT string_agg(title, ',') FROM todos)",
+                "U&\"set\\005fconfig\"('role', 'member', true)",
+                "('SELECT set_config(''role'', ''member'', false)::tsvector'::text).ts_stat::text",
+            ] {
+                say(client, said, &[raw::query(&format!("EXECUTE n({argument})"))]);
+                say(
+                    client,
+                    said,
+                    &[run(&format!("EXECUTE n({argument})")), run(WHO), raw::sync()],
+                );
+            }
+            exploit(client, said);
+        }),
+    ]
+}
+
 fn pipelines() -> Vec<WireCase> {
     vec![
         case("commit within a pipeline", |_, client, said| {
@@ -503,6 +714,12 @@ fn copies() -> Vec<WireCase> {
                     "COPY scratch_in FROM STDIN; COMMIT; SELECT secret FROM vault",
                 )],
             );
+            exploit(client, said);
+        }),
+        case("a function in the WHERE of COPY", |_, client, said| {
+            let sql = "COPY scratch_in (run, n) FROM STDIN WHERE set_config('role', 'member', false) = ''";
+            say(client, said, &[raw::query(sql)]);
+            say(client, said, &[run(sql), raw::sync()]);
             exploit(client, said);
         }),
         case("a Query within COPY", |_, client, said| {

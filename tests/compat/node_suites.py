@@ -73,3 +73,29 @@ class PostgresJs(Suite):
                 # Most tests use this table, and one that fails leaves it behind for the next.
                 self.program([str(shop.binaries / "psql"), "-qXc", "DROP TABLE IF EXISTS test"], self.folder, environment)
         return outcomes
+
+
+class NodeOrms(Suite):
+    """Object-relational mappers, by programs of ours: their own tests need a monorepo and a compiler each."""
+
+    name, title = "node-orms", "Knex, Sequelize, TypeORM, Drizzle, Prisma (programs of ours)"
+    packages = ("pg@8.23.1", "pg-query-stream@4", "postgres@3.4.9", "knex@3.3.0", "sequelize@6.37.8", "typeorm@1.1.1",
+                "drizzle-orm@0.45.4", "prisma@7.10.1", "@prisma/client@7.10.0", "@prisma/adapter-pg@7.10.1")
+    programs = (("knex",), ("sequelize",), ("typeorm",), ("drizzle", "node-postgres"), ("drizzle", "postgres-js"), ("prisma",))
+
+    def install(self, shop: Workshop) -> None:
+        self.folder = shop.cache / self.name
+        shutil.copytree(HERE / "node_orms", self.folder, dirs_exist_ok=True)
+        shop.command("npm", "install", "--silent", "--no-save", "--ignore-scripts", "--prefix", str(self.folder), *self.packages)
+        # Its migrations are a program that would be downloaded and is never run; the client needs none.
+        known = ("env", f"PRISMA_SCHEMA_ENGINE_BINARY={shutil.which('true')}", "CHECKPOINT_DISABLE=1")
+        shop.command(*known, "node_modules/.bin/prisma", "generate", "--schema=schema.prisma", folder=self.folder)
+
+    def run(self, shop: Workshop, environment: dict[str, str], label: str, only: str | None) -> Outcomes:
+        outcomes: Outcomes = {}
+        for program, *arguments in self.programs:
+            if only in (None, program):
+                found = self.program(["node", f"{program}.js", *arguments], self.folder, environment)
+                listed = from_lines(found.text)
+                outcomes |= listed or {f"{program}: starts": Outcome(FAILED, found.text)}
+        return outcomes

@@ -45,7 +45,7 @@ class Psql(Suite):
 
     name, title = "psql", "psql (scripts of ours)"
     # What no two runs have in common.
-    hidden = (r"Time: [\d.,]+ ms.*", r"psql_(direct|through)", r'port "\d+"', r"\(every [^)]*\)", r"\b\w{3} \w{3} +\d+ [\d:]+ \d{4}\b")
+    hidden = (r"Time: [\d.,]+ ms.*", r"psql_(direct|through)", r'port "\d+"', r"(Server Port|Backend PID) +\| \d+", r"\(every [^)]*\)", r"\b\w{3} \w{3} +\d+ [\d:]+ \d{4}\b")
 
     def install(self, shop: Workshop) -> None:
         self.folder = shop.bench(self.name)

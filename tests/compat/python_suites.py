@@ -53,6 +53,27 @@ class Asyncpg(Suite):
         return self.pytest(shop, self.folder, environment, label, f"tests/{only}" if only else "tests")
 
 
+class Pg8000(Suite):
+    """pg8000. Left out: its README as a test, benchmarks, and ways to log in that its own cluster has."""
+
+    name, title = "pg8000", "pg8000"
+    version = "1.31.6"
+    left_out = ("test_readme.py", "*/test_benchmarks.py", "*/auth")
+
+    def install(self, shop: Workshop) -> None:
+        shop.pip(f"pg8000=={self.version}", "pytest", "pytest-timeout", "pytest-mock", "pytz")
+        self.folder = shop.bench(self.name)
+        shutil.copytree(shop.sdist("pg8000", self.version) / "test", self.folder / "test")
+        # Its tests take host, port and password of libpq's variables.
+        for path in self.folder.glob("test/*/conftest.py"):
+            more = '("user", "PGUSER", str),\n        ("database", "PGDATABASE", str),\n        ("host", "PGHOST", str),'
+            path.write_text(path.read_text().replace('("host", "PGHOST", str),', more))
+
+    def run(self, shop: Workshop, environment: dict[str, str], label: str, only: str | None) -> Outcomes:
+        ignored = [f"--ignore-glob=*/test/{name}" for name in self.left_out]
+        return self.pytest(shop, self.folder, environment, label, *ignored, f"test/{only}" if only else "test")
+
+
 class SqlAlchemy(Suite):
     """SQLAlchemy's PostgreSQL dialect and the suite it gives to writers of dialects, over psycopg.
 

@@ -6,6 +6,7 @@
     tests/compat/run.py --list                 their names
     tests/compat/run.py psycopg --only test_prepared.py
     tests/compat/run.py --pg-bin DIR           another version of PostgreSQL
+    tests/compat/run.py psql --client-bin DIR  another version of psql and pgbench
     tests/compat/run.py --pool-mode session
     tests/compat/run.py psycopg --sources DIR  checkouts already there: DIR/psycopg, DIR/node-postgres, …
 
@@ -63,6 +64,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--sources", type=Path, help="folder with checkouts of the suites that no package holds")
     parser.add_argument("--cache", type=Path, default=ROOT / "target" / "compat", help="where to install")
     parser.add_argument("--pg-bin", help="folder of PostgreSQL's server programs; psql and pgbench may be elsewhere")
+    parser.add_argument("--client-bin", type=Path, help="folder of the psql and pgbench to try (default those of PostgreSQL)")
     parser.add_argument("--pool-mode", choices=("transaction", "session"), default="transaction", help="Portcullis' (default transaction)")
     parser.add_argument("--portcullis", type=Path, help="the binary (default that of target/debug)")
     options = parser.parse_args()
@@ -90,10 +92,17 @@ def run_all(options: argparse.Namespace, reviewed: list[Expectation], stack: Exi
     direct.fill()
     stack.callback(through.stop)
     through.start()
-    workshop = Workshop(options.cache, binaries, options.sources, options.pool_mode)
+    clients = (options.client_bin or binaries).resolve()
+    workshop = Workshop(options.cache, clients, options.sources, options.pool_mode)
     rows, bad = [], False
     for suite in options.chosen:
-        outcomes = run_suite(suite, workshop, (direct, through), options)
+        try:
+            outcomes = run_suite(suite, workshop, (direct, through), options)
+        except SetupError as error:
+            # The others may run.
+            print(f"compat: {error}", file=sys.stderr)
+            bad = True
+            continue
         row, unreviewed = judge(suite, *outcomes, reviewed)
         print(row, flush=True)
         rows.append(row)

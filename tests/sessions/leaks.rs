@@ -242,6 +242,9 @@ fn what_postgres_keeps_for_a_session() {
         "CREATE TABLE pg_temp.todos (a int)",
         "SELECT 1 AS a INTO TEMP todos",
         "CREATE TEMP SEQUENCE s",
+        "CREATE TEMP TABLE todos (a int) ON COMMIT DROP",
+        "BEGIN; CREATE TEMP TABLE todos ON COMMIT DROP AS SELECT 1 AS a; CREATE VIEW v AS TABLE todos; COMMIT",
+        "CREATE FUNCTION pg_temp.todos() RETURNS int LANGUAGE sql RETURN 1; DROP FUNCTION pg_temp.todos()",
         "EXPLAIN ANALYZE CREATE TEMP TABLE todos AS SELECT 1",
         "SELECT pg_advisory_lock(1), pg_advisory_lock_shared(2)",
         "SELECT pg_try_advisory_lock(1)",
@@ -263,6 +266,107 @@ fn what_postgres_keeps_for_a_session() {
         "DO $$ BEGIN EXECUTE 'RESET ROLE'; EXECUTE 'SET SESSION work_mem = ''67MB'''; END $$",
     ];
     leaves_nothing(&statements.map(Case::sql), &Way::ALL);
+}
+
+/// Sequelize's way of `findOrCreate`, and a table for the rows of one transaction.
+#[test]
+fn temporary_objects_of_one_transaction_work_and_end_with_it() {
+    let made_and_dropped = "CREATE OR REPLACE FUNCTION pg_temp.testfunc(OUT response scratch, OUT caught text) RETURNS RECORD AS \
+        $func$ BEGIN DELETE FROM scratch WHERE run = 'temporary'; INSERT INTO scratch (run, n) VALUES ('temporary', 7) RETURNING * INTO response; END $func$ \
+        LANGUAGE plpgsql; SELECT (testfunc.response).n FROM pg_temp.testfunc(); \
+        DROP FUNCTION IF EXISTS pg_temp.testfunc();";
+    for postgres in VERSIONS {
+        let options = StackOptions {
+            postgres,
+            ..StackOptions::pool(1)
+        };
+        let Some(mut stack) = Stack::try_start(&options) else {
+            continue;
+        };
+        let mut client = Who::Trusted.login(&stack, &alice());
+        let mut other = Who::Trusted.login(&stack, &bob());
+        client.values("BEGIN; CREATE TEMP TABLE batch (n int) ON COMMIT DROP");
+        let server = client.value("SELECT pg_backend_pid()");
+        client.values("INSERT INTO batch SELECT generate_series(1, 3)");
+        assert_eq!(client.value("SELECT sum(n) FROM batch"), "6");
+        client.values("COMMIT");
+        assert_eq!(client.sqlstate("SELECT n FROM batch"), "42P01");
+        assert_ne!(
+            other.value("SELECT pg_backend_pid()"),
+            server,
+            "with a temporary schema"
+        );
+        assert_eq!(look(&mut other), FRESH);
+
+        assert_eq!(client.value(made_and_dropped), "7");
+        assert_eq!(look(&mut other), FRESH);
+        client.values("BEGIN");
+        assert_eq!(client.value(made_and_dropped), "7");
+        assert_eq!(
+            client.value("SELECT count(*) FROM pg_proc WHERE proname = 'testfunc'"),
+            "0"
+        );
+        client.values("ROLLBACK");
+        assert_eq!(look(&mut other), FRESH);
+        let mut user = Who::EndUser.login(&stack, &alice());
+        assert_eq!(user.sqlstate(made_and_dropped), "0A000");
+        assert_eq!(
+            user.sqlstate("CREATE TEMP TABLE batch (n int) ON COMMIT DROP"),
+            "0A000"
+        );
+        stack.assert_well();
+    }
+}
+
+/// No reset takes back a seed of `random()`: the server connection serves nobody else.
+#[test]
+fn a_seed_goes_with_its_connection() {
+    for postgres in VERSIONS {
+        let options = StackOptions {
+            postgres,
+            ..StackOptions::pool(1)
+        };
+        let Some(mut stack) = Stack::try_start(&options) else {
+            continue;
+        };
+        let mut client = Who::Trusted.login(&stack, &alice());
+        let extended = [
+            parse("", "SELECT \"setseed\"(0.5)", &[]),
+            bind("", "", &[]),
+            execute("", 0),
+            sync(),
+        ];
+        for (what, seeds) in [
+            ("a query", query("SELECT setseed(0.5)")),
+            (
+                "rolled back",
+                query("BEGIN; SELECT pg_catalog.setseed(0.5); ROLLBACK"),
+            ),
+            ("in code", query("DO $$ BEGIN PERFORM setseed(0.5); END $$")),
+            (
+                "prepared",
+                query("PREPARE s AS SELECT setseed(0.5); EXECUTE s; DEALLOCATE s"),
+            ),
+            ("by messages", extended.concat()),
+        ] {
+            let before = client.value("SELECT pg_backend_pid()");
+            client.send(&seeds);
+            let answer = client.until_ready();
+            assert!(answer.iter().all(|frame| frame.tag != b'E'), "{what}: {answer:?}");
+            assert_ne!(client.value("SELECT pg_backend_pid()"), before, "{what}");
+        }
+        for refused in [
+            "SET seed = 0.5",
+            "SET LOCAL seed TO 0.5",
+            "SELECT set_config('seed', '0.5', true)",
+        ] {
+            assert_eq!(client.sqlstate(refused), "0A000", "{refused}");
+        }
+        // Within a transaction it does what it should.
+        let draw = "BEGIN; SELECT setseed(0.5); SELECT random(); COMMIT";
+        assert_eq!(client.values(draw), client.values(draw));
+        stack.assert_well();
+    }
 }
 
 #[test]

@@ -68,6 +68,29 @@ fn a_session_keeps_its_connection_until_it_ends() {
     }
 }
 
+/// Drivers tell their own notifications by the process of BackendKeyData.
+#[test]
+fn a_session_knows_its_own_notifications() {
+    for mut stack in stacks(2, "") {
+        let (mut one, mut two) = (service(&stack), service(&stack));
+        one.values("LISTEN own");
+        let theirs = two.value("SELECT pg_backend_pid()");
+        for sql in ["NOTIFY own", "BEGIN; NOTIFY own; COMMIT"] {
+            one.send(&query(sql));
+            let answer = one.until_ready();
+            let told = answer.iter().find(|frame| frame.tag == b'A');
+            let told = told.map_or_else(|| one.read(), Clone::clone);
+            assert_eq!(told.body[..4], one.cancel_key[..4], "{sql}: {told:?}");
+            assert_eq!(told.body[4..], *b"own\0\0", "{sql}");
+        }
+        two.values("NOTIFY own");
+        let told = one.read();
+        let pid = i32::from_be_bytes(told.body[..4].try_into().unwrap());
+        assert_eq!(pid.to_string(), theirs);
+        stack.assert_well();
+    }
+}
+
 /// The first need waits like any checkout; what was got is kept.
 #[test]
 fn a_full_pool_refuses_the_first_need() {

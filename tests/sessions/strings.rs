@@ -263,3 +263,43 @@ fn a_bind_with_the_wrong_parameters_names_the_clients_statement() {
         "#,
     );
 }
+
+/// To newer servers the prelude ahead of a statement begins a block by itself.
+#[test]
+fn what_insists_on_a_block_finds_none_in_ours() {
+    same_as_postgres(
+        "blocks",
+        r#"
+        F Query "DECLARE c CURSOR FOR SELECT 1"
+        B ErrorResponse ERROR 25P01 _ "DECLARE CURSOR can only be used in transaction blocks"
+        B ReadyForQuery I
+        F Parse "" "DECLARE c CURSOR FOR SELECT 1"
+        F Bind "" ""
+        F Describe P ""
+        F Execute "" 0
+        F Sync
+        B ParseComplete
+        B BindComplete
+        B NoData
+        B ErrorResponse ERROR 25P01 _ "DECLARE CURSOR can only be used in transaction blocks"
+        B ReadyForQuery I
+        F Query "BEGIN"
+        B CommandComplete BEGIN
+        B ReadyForQuery T
+        F Parse "" "DECLARE c CURSOR FOR SELECT 1"
+        F Bind "" ""
+        F Execute "" 0
+        F Sync
+        B ParseComplete
+        B BindComplete
+        B CommandComplete "DECLARE CURSOR"
+        B ReadyForQuery T
+        F Query "FETCH c; ROLLBACK"
+        B RowDescription ?column?
+        B DataRow 1
+        B CommandComplete "FETCH 1"
+        B CommandComplete ROLLBACK
+        B ReadyForQuery I
+        "#,
+    );
+}

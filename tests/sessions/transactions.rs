@@ -205,6 +205,63 @@ fn chains_keep_the_identity_and_the_level() {
     );
 }
 
+/// Three times each: that a server knows a text is made use of from the third time on.
+#[test]
+fn a_failed_block_is_ended_by_a_prepared_statement() {
+    let mut trace = String::new();
+    for (sql, state) in [
+        ("ROLLBACK", 'I'),
+        ("COMMIT", 'I'),
+        ("ROLLBACK TO a", 'T'),
+        ("SELECT 1 AS one", 'E'),
+    ] {
+        let answer = match state {
+            'E' => "B ErrorResponse ERROR 25P02",
+            _ => {
+                "B ParseComplete
+                 B ParameterDescription
+                 B NoData
+                 B BindComplete
+                 B CommandComplete ROLLBACK"
+            }
+        };
+        for turn in 0..3 {
+            // One that may run as well, so that the server knows it.
+            trace += &format!(
+                r#"
+                F Parse "{turn} before {sql}" "SELECT 1 AS one"
+                F Sync
+                B ParseComplete
+                B ReadyForQuery I
+                F Query "BEGIN; SAVEPOINT a; SELECT 1/0"
+                B CommandComplete BEGIN
+                B CommandComplete SAVEPOINT
+                B ErrorResponse ERROR 22012
+                B ReadyForQuery E
+                F Parse "{turn} {sql}" "{sql}"
+                F Describe S "{turn} {sql}"
+                F Bind "" "{turn} {sql}"
+                F Execute "" 0
+                F Sync
+                {answer}
+                B ReadyForQuery {state}
+                F Query "BEGIN; ROLLBACK"
+                "#
+            );
+            trace += match state {
+                'I' => "B CommandComplete BEGIN\nB CommandComplete ROLLBACK\nB ReadyForQuery I",
+                'T' => {
+                    "B NoticeResponse WARNING 25001\nB CommandComplete BEGIN\nB CommandComplete ROLLBACK\nB ReadyForQuery I"
+                }
+                _ => {
+                    "B ErrorResponse ERROR 25P02\nB ReadyForQuery E\nF Query \"ROLLBACK\"\nB CommandComplete ROLLBACK\nB ReadyForQuery I"
+                }
+            };
+        }
+    }
+    same_as_postgres("prepared-end", &trace);
+}
+
 #[test]
 fn a_refused_statement_fails_its_block() {
     proxied(

@@ -217,7 +217,14 @@ impl Postgres {
     /// The ordinary configuration as a file.
     fn config_file(&self) -> PathBuf {
         let path = self.folder.join("harden.toml");
-        fs::write(&path, ordinary_config(1, self.port, 1).to_string()).unwrap();
+        let mut config = ordinary_config(1, self.port, 1);
+        // Some tests use session mode, whose locks are then left to all.
+        let pool = config
+            .get_mut("pool")
+            .and_then(toml::Value::as_table_mut)
+            .unwrap();
+        pool.insert("pool_mode".to_owned(), "session".into());
+        fs::write(&path, config.to_string()).unwrap();
         path
     }
 }

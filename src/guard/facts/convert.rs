@@ -3,19 +3,45 @@
 use sqlparser::ast::DollarQuotedString;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::super::lexer::{Quote, TokenKind};
+use super::super::lexer::{Kw, Quote, TokenKind};
 use super::super::statement::Statement;
 
-/// Every token of the statement.
+/// Every token of the statement, but `ONLY` and its parentheses: the grammar takes `ONLY (t)` for a function's call.
 pub(super) fn tokens(statement: &Statement<'_>) -> Vec<TokenWithSpan> {
     let mut tokens = Vec::with_capacity(statement.len());
     let mut at = 0;
+    // The parenthesis behind `ONLY (t`.
+    let mut close = None;
     while at < statement.len() {
+        if let Some(name) = behind_only(statement, at) {
+            close = (name > at + 1).then(|| statement.after_name(name));
+            at = name;
+        }
+        if close.take_if(|close| *close == at).is_some() {
+            at += 1;
+            continue;
+        }
         let (token, taken) = token(statement, at);
         tokens.push(TokenWithSpan::wrap(token));
         at += taken;
     }
     tokens
+}
+
+/// Where the name of the relation begins that an ONLY at `at` belongs to. The word is reserved: besides, it ends
+/// `FETCH FIRST ROW ONLY` and stands as a label.
+fn behind_only(statement: &Statement<'_>, at: usize) -> Option<usize> {
+    let before = at.checked_sub(1)?;
+    if statement.kw(at) != Kw::Only
+        || statement.kw(before) == Kw::As
+        || statement.is_punct(before, b'.')
+        || matches!(statement.name(before), Some("row" | "rows"))
+    {
+        return None;
+    }
+    let name = at + 1 + usize::from(statement.is_punct(at + 1, b'('));
+    let is_whole = name == at + 1 || statement.is_punct(statement.after_name(name), b')');
+    (statement.name(name).is_some() && is_whole).then_some(name)
 }
 
 /// The token at `at`, and how many of ours it takes.

@@ -37,7 +37,7 @@ keywords! {
     Isolation = "isolation", Key = "key", Level = "level", Listen = "listen", Load = "load",
     Local = "local", Lock = "lock", Materialized = "materialized", Merge = "merge", Move = "move",
     Names = "names", No = "no", Not = "not", Notify = "notify", On = "on", Only = "only",
-    Option = "option", Or = "or", Overriding = "overriding", Plans = "plans", Prepare = "prepare",
+    Option = "option", Or = "or", Out = "out", Overriding = "overriding", Plans = "plans", Prepare = "prepare",
     Prepared = "prepared", Procedure = "procedure", Program = "program", Query = "query", Read = "read",
     Reassign = "reassign", Recursive = "recursive", Refresh = "refresh", Reindex = "reindex",
     Release = "release", Repeatable = "repeatable", Replace = "replace", Reset = "reset",

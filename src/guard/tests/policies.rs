@@ -131,6 +131,14 @@ fn denied_relations_are_told_from_columns_where_the_grammar_helps() {
         SELECT * FROM secrets
         TABLE secrets
         SELECT * FROM a, secrets
+        SELECT * FROM ONLY secrets
+        SELECT * FROM ONLY (secrets)
+        SELECT * FROM a, ONLY (x.secrets) s
+        SELECT * FROM a JOIN ONLY/* */(app.keys) USING (b)
+        TABLE ONLY (secrets)
+        SELECT 1 UNION TABLE ONLY (secrets)
+        INSERT INTO t TABLE ONLY (secrets)
+        SELECT * FROM ONLY (private.t)
         SELECT * FROM "secrets"
         SELECT * FROM x.secrets
         SELECT * FROM app.keys
@@ -153,6 +161,8 @@ fn denied_relations_are_told_from_columns_where_the_grammar_helps() {
         SELECT secrets FROM t
         SELECT t.secrets AS keys FROM t
         SELECT * FROM other.keys
+        SELECT secrets FROM ONLY (t) FETCH FIRST ROW ONLY
+        SELECT t.secrets AS only FROM ONLY t
         SELECT other.danger()
         "#,
     ) {

@@ -170,6 +170,14 @@ fn only_listed_relations_can_be_used() {
         r#"
         SELECT * FROM secrets
         SELECT * FROM todos, secrets
+        SELECT * FROM ONLY secrets
+        SELECT * FROM ONLY (secrets)
+        SELECT * FROM todos, ONLY (secrets)
+        SELECT * FROM todos JOIN ONLY (evil.todos) AS x ON true
+        TABLE ONLY (secrets)
+        UPDATE ONLY (secrets) SET a = 1
+        DELETE FROM ONLY (secrets)
+        DELETE FROM todos USING ONLY (secrets)
         SELECT * FROM evil.todos
         SELECT * FROM public.todos
         SELECT (SELECT 1 FROM secrets)
@@ -211,6 +219,10 @@ fn only_listed_relations_can_be_used() {
         DECLARE c CURSOR FOR SELECT * FROM todos
         FETCH ALL FROM c
         LOCK TABLE ONLY todos IN SHARE MODE
+        SELECT * FROM ONLY todos AS t JOIN ONLY (app.items) i ON true FETCH FIRST 2 ROWS ONLY
+        UPDATE ONLY (todos) SET a = 1
+        DELETE FROM ONLY (todos) USING ONLY todos AS t
+        SELECT a AS only, b only FROM todos
         TRUNCATE todos
         SELECT 1
         SELECT * FROM pg_class, pg_catalog.pg_class

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ANYTHING, ActsAs, Answers, Asked, Batch, Block, INTERNAL_PORTAL, Known, Link, Modes, REFUSED, Sequences,
+    ANYTHING, ActsAs, Answers, Asked, Batch, Block, Executed, INTERNAL_PORTAL, Known, Link, Modes, REFUSED,
+    Sequences,
 };
 use crate::base::{Fault, RoleName};
 use crate::guard::{Action, Cleared, StatementClass};
@@ -140,7 +141,7 @@ impl Link {
         let id = statement.id();
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
-                self.heed_failure();
+                self.heed_failure_of(sql);
                 self.prepared_without_server(id);
                 self.answer(Own::ParseComplete, effect);
             }
@@ -327,6 +328,7 @@ impl Link {
 
     /// Sends an Execute as it is.
     pub(in crate::session) fn execute(&mut self, body: &[u8], effect: Effect, _: Warrant) {
+        self.executed = Executed::Something;
         encode::frame(&mut self.upstream, tag::EXECUTE, body);
         self.expect(Awaited::Execution, Delivery::Forward, effect);
     }
@@ -399,8 +401,14 @@ impl Link {
 
     /// Lets the server fail here if its transaction has failed.
     pub(in crate::session) fn heed_failure(&mut self) {
+        self.heed_failure_of(ANYTHING);
+    }
+
+    /// The same for a statement that the server knows already: one that ends the transaction is not refused
+    /// (`IsTransactionExitStmt`, postgres.c).
+    fn heed_failure_of(&mut self, sql: &str) {
         if self.status == TransactionStatus::Failed {
-            encode::parse(&mut self.upstream, "", ANYTHING, NO_TYPES);
+            encode::parse(&mut self.upstream, "", sql, NO_TYPES);
             self.lease.unnamed = None;
             self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         }

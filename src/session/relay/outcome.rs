@@ -7,7 +7,7 @@ use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
 use crate::session::link::{
-    Asked, Batch, Block, CopyIn, Healing, Known, Link, Modes, Sequences, Shapes, Standing,
+    Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Sequences, Shapes, Standing,
 };
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
@@ -188,6 +188,7 @@ impl Session {
         link.forget_batch();
         link.asked = Asked::Nothing;
         let errored = std::mem::take(&mut link.failed);
+        link.executed = Executed::Nothing;
         let place = match status {
             TransactionStatus::Failed if link.block != Block::Clients => {
                 // The client has opened no block, so it shall see none: ours is rolled back behind its back.

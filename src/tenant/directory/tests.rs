@@ -243,12 +243,18 @@ fn the_role_decides_the_mode_before_the_place_and_both_before_the_default() {
         settings.patterns[0].template.pool_mode = of_place;
         let lobby = settings.databases.get_mut(&DatabaseName::from("lobby")).unwrap();
         lobby.pool_mode = of_place;
+        let uses_session_mode = settings.uses_session_mode();
         let directory = Directory::new(settings);
         let role = RoleName::from("member");
         let acme = directory.route_for(&role, &["acme".into()], "acme").unwrap();
         let fleet = directory.route_for(&role, &["proj_1".into()], "proj_1").unwrap();
         let lobby = directory.route_for(&role, &[], "lobby").unwrap();
         assert!(acme.mode == fleet.mode && fleet.mode == lobby.mode);
+        assert!(uses_session_mode || acme.mode == Transaction);
+        assert_eq!(
+            uses_session_mode,
+            [Some(default), of_place, of_role].contains(&Some(Session))
+        );
         acme.mode
     };
     assert_eq!(mode(Transaction, None, None), Transaction);
