@@ -377,6 +377,7 @@ fn it_counts_as_a_connection_of_its_pool() {
                         "{frames:?}"
                     );
                     assert_role(&mut client);
+                    drop(client);
                 }
             }
             wait_until("there is room", Duration::from_secs(10), || {
@@ -458,7 +459,9 @@ fn a_stream_ends_when_it_has_to() {
 
 #[test]
 fn the_whole_cluster_can_be_copied() {
-    for (postgres, mut stack) in stacks(1, ALLOWED) {
+    // What the tools call the database of a physical connection.
+    let named = "[[tenants.database]]\nname = \"replication\"\nserver = \"main\"\ndatabase = \"shop\"\ntenant = \"optional\"";
+    for (postgres, mut stack) in stacks(1, &format!("{ALLOWED}\n{named}")) {
         let mut client = replication(&stack, "true");
         client.send(&query("IDENTIFY_SYSTEM"));
         assert_eq!(client.until_ready()[1].row()[3], None, "no database");
@@ -470,7 +473,7 @@ fn the_whole_cluster_can_be_copied() {
         // The tools of one version do not copy later ones.
         if postgres.port() == clusters()[0].1.port() {
             let out = stack.config_path().with_file_name("base.tar");
-            let arguments = ["-D", "-", "-Ft", "-X", "fetch", "-c", "fast", "-d", "dbname=acme"];
+            let arguments = ["-D", "-", "-Ft", "-X", "fetch", "-c", "fast"];
             let Some(mut copy) = run(&stack, "pg_basebackup", &arguments) else {
                 return;
             };

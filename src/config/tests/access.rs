@@ -348,3 +348,41 @@ fn issuers() {
     let cut = SMALL.find("[[auth.issuers]]").unwrap()..SMALL.find("[[tenants").unwrap();
     expect((&SMALL[cut], ""), "", &["auth.issuers: there is none"]);
 }
+
+#[test]
+fn replication_is_for_trusted_roles_in_session_mode() {
+    let with = |role: &str, keys: &str| {
+        let own =
+            "[logins.boss]\nuser = \"portcullis_boss\"\n[roles.boss]\nlogin = \"boss\"\npolicy = \"trusted\"";
+        let text = format!("{SMALL}\n{own}\n");
+        let entry = format!("[roles.{role}]\n");
+        text.replace(&entry, &format!("{entry}{keys}\n"))
+    };
+    let allowed = with("boss", "replication = true\npool_mode = \"session\"");
+    let roles = parse(&allowed).unwrap().client.replication_roles;
+    assert!(roles.contains("boss") && roles.len() == 1);
+    let off = with("boss", "replication = false");
+    assert!(parse(&off).unwrap().client.replication_roles.is_empty());
+    let trusted = "is for trusted roles alone";
+    let mode = "needs pool_mode = \"session\" in the same entry";
+    for (role, keys, expected) in [
+        ("boss", "replication = true", &[mode][..]),
+        ("boss", "replication = true\npool_mode = \"transaction\"", &[mode]),
+        (
+            "authenticated",
+            "replication = true\npool_mode = \"session\"",
+            &[trusted],
+        ),
+        ("authenticated", "replication = true", &[trusted, mode]),
+        ("boss", "replication = \"database\"", &["must be true or false"]),
+    ] {
+        let found = complaints(&with(role, keys));
+        assert_eq!(found.len(), expected.len(), "{keys}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                found.starts_with(&format!("roles.{role}.replication: {expected}")),
+                "{found}"
+            );
+        }
+    }
+}
