@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, timeout};
 
-use super::link::{Batch, Link, UPSTREAM_BYTES};
+use super::link::{Batch, CopyIn, Link, UPSTREAM_BYTES};
 use super::{Client, Session, reached};
 use crate::auth::Credential;
 use crate::base::{ClientEnd, Fault, Phase, SqlState, limits};
@@ -312,7 +312,12 @@ impl Link {
                 self.keep_batch();
             }
         }
-        release(&mut self.upstream, &mut self.sent, UPSTREAM_BYTES);
+        // Copy data comes a buffer at a time: memory that went back with each would only come again.
+        let kept = match self.copy_in {
+            CopyIn::No => UPSTREAM_BYTES,
+            CopyIn::Running | CopyIn::Ending => 2 * limits::BUFFER_BYTES,
+        };
+        release(&mut self.upstream, &mut self.sent, kept);
         Ok(moved)
     }
 }
