@@ -33,6 +33,7 @@ fn clusters() -> &'static [(Version, Postgres)] {
             fs::write(&hba, format!("{lines}host replication all 127.0.0.1/32 scram-sha-256\n")).unwrap();
             postgres.ask(
                 "CREATE ROLE lacking LOGIN NOINHERIT PASSWORD 'lacking-password'; GRANT service_role TO lacking; \
+                 GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO lacking; \
                  ALTER ROLE portcullis_service REPLICATION; ALTER ROLE service_role REPLICATION; \
                  SELECT pg_reload_conf()",
             );
@@ -301,10 +302,11 @@ fn other_protocols_are_refused_as_by_the_server() {
 
 #[test]
 fn nobody_else_has_one() {
+    let shared = "roles.service_role.pool_mode = \"transaction\"";
     let without = "roles.service_role.pool_mode = \"session\"";
     for (config, role, reason) in [
         (ALLOWED, "authenticated", "Row Level Security"),
-        ("", "service_role", "pool_mode is transaction"),
+        (shared, "service_role", "pool_mode is transaction"),
         (without, "service_role", "replication = true"),
     ] {
         for (_, mut stack) in stacks(1, config) {
@@ -392,9 +394,14 @@ fn it_counts_as_a_connection_of_its_pool() {
     }
 }
 
-/// Begins to stream from a slot that goes with its connection.
+/// Begins to stream from a slot that goes with its connection, in a database where nothing else changes.
 fn stream(stack: &Stack, token: &str) -> RawClient {
-    let mut client = try_replication(stack, token, "database").expect("a login");
+    let options = [
+        ("user", "somebody"),
+        ("database", "umbrella"),
+        ("replication", "database"),
+    ];
+    let mut client = RawClient::try_login(stack.port(), &options, Some(token)).expect("a login");
     let create = "CREATE_REPLICATION_SLOT \"raw\" TEMPORARY LOGICAL \"test_decoding\"";
     client.send(&query(create));
     assert_eq!(shape(&client.until_ready()).last().unwrap(), "Z I");
@@ -417,7 +424,10 @@ fn change(client: &mut RawClient) -> Frame {
 fn a_stream_ends_when_it_has_to() {
     let config = format!("{ALLOWED}\n[listen]\nexpiry_grace = 0\nclient_idle_timeout = 1");
     for (postgres, mut stack) in stacks(2, &config) {
-        let emit = || postgres.ask("SELECT pg_logical_emit_message(true, 'p', 'hello')");
+        let emit = || {
+            let sql = "SELECT pg_logical_emit_message(true, 'p', 'hello')";
+            postgres.superuser("umbrella").values(sql)
+        };
         // By the client's own wish: then it goes on with commands. No idle timeout meanwhile.
         let mut client = stream(&stack, &token("service_role"));
         std::thread::sleep(Duration::from_millis(1500));
@@ -441,7 +451,7 @@ fn a_stream_ends_when_it_has_to() {
         let token = alice().token_with(&[
             ("role", json!("service_role")),
             ("tenant", Value::Null),
-            ("exp", json!(in_seconds(3))),
+            ("exp", json!(in_seconds(6))),
         ]);
         let mut client = stream(&stack, &token);
         assert_eq!(change(&mut client).sqlstate(), "57P01");
