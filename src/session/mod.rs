@@ -250,13 +250,7 @@ impl Session {
         .showing(shared.settings.application_name.subject(&identity.principal));
         let opening = opening_of(&identity, &settings, &shared.statements);
         Self {
-            client: Client {
-                stream,
-                inbox,
-                outbox: Vec::new(),
-                written: 0,
-                leaves_by: None,
-            },
+            client: Client::new(stream, inbox),
             policy,
             policy_version,
             tally: bounds::Tally::default(),

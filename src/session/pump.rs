@@ -13,7 +13,7 @@ use super::link::{Batch, CopyIn, Link, UPSTREAM_BYTES};
 use super::{Client, Session, reached};
 use crate::auth::Credential;
 use crate::base::{ClientEnd, Fault, Phase, SqlState, limits};
-use crate::net::Stream;
+use crate::net::{Inbox, Stream};
 use crate::wire::encode::TransactionStatus;
 
 /// Terminate, the last message of a client that leaves (PostgreSQL manual, 54.7).
@@ -218,6 +218,17 @@ fn waits_for_client(link: &Link) -> bool {
 }
 
 impl Client {
+    /// A client that has been told all it is to be told so far. `inbox` holds what it has sent and nobody has read.
+    pub(super) fn new(stream: Stream, inbox: Inbox) -> Self {
+        Self {
+            stream,
+            inbox,
+            outbox: Vec::new(),
+            written: 0,
+            leaves_by: None,
+        }
+    }
+
     /// Whether the client has said Terminate before its socket closed. Then what it has asked for is done to its
     /// end, as by the server, which reads the socket no sooner; nobody hears of it.
     fn has_taken_leave(&mut self) -> bool {

@@ -125,13 +125,7 @@ impl Walsender {
         parts.ticket.slot().begin(Arc::clone(lease.cancel_key()));
         let mut replication = Replication {
             expires_at: expiry_of(&parts.principal),
-            client: Client {
-                stream,
-                inbox,
-                outbox: Vec::new(),
-                written: 0,
-                leaves_by: None,
-            },
+            client: Client::new(stream, inbox),
             parts,
             lease,
             upstream: Vec::new(),
