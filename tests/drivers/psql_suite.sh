@@ -234,9 +234,14 @@ big_value() {
 cancel() {
     local pid start took
     # `timeout` would be the one that gets the signal, so psql runs bare here.
-    printf '%s\n' 'SELECT pg_sleep(30);' 'SELECT who();' |
+    printf '%s\n' '\warn logged in' 'SELECT pg_sleep(30);' 'SELECT who();' |
         psql -X -q -At -v VERBOSITY=verbose "$URL_ALICE" >"$work/out" 2>"$work/errors" &
     pid=$!
+    # A signal that comes before psql has logged in ends it.
+    for _ in $(seq 100); do
+        grep -q 'logged in' "$work/errors" && break
+        sleep 0.1
+    done
     sleep 1
     start=$(date +%s%N)
     kill -INT "$pid"
