@@ -157,8 +157,12 @@ fn same_everywhere(version: Version) {
     for (name, sql) in statements() {
         let direct = outcome(&mut straight(postgres), &sql);
         let proxied = outcome(&mut stack.login(&somebody), &sql);
+        // In a hardened database nobody but the logins may call it; the proxy does it for the session.
+        let is_for_us = direct
+            .iter()
+            .any(|line| line.contains("permission denied for function set_config"));
         // Which settings differ from their defaults is not the same on purpose: the session's own are set.
-        if direct != proxied && !sql.contains("s.setting IS DISTINCT FROM s.boot_val") {
+        if direct != proxied && !is_for_us && !sql.contains("s.setting IS DISTINCT FROM s.boot_val") {
             different.push(format!("{name}: {direct:?} became {proxied:?}: {sql:.200}"));
         }
     }

@@ -355,7 +355,7 @@ fn what_the_server_refuses_is_told() {
 
 #[test]
 fn it_counts_as_a_connection_of_its_pool() {
-    let config = format!("{ALLOWED}\n[pool]\nquery_wait_timeout = 1");
+    let config = format!("{ALLOWED}\n[pool]\nquery_wait_timeout = 3");
     for (_, mut stack) in stacks(1, &config) {
         for end in ["goodbye", "vanish", "cancelled"] {
             let mut client = replication(&stack, "database");

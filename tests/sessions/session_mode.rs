@@ -94,7 +94,7 @@ fn a_session_knows_its_own_notifications() {
 /// The first need waits like any checkout; what was got is kept.
 #[test]
 fn a_full_pool_refuses_the_first_need() {
-    for mut stack in stacks(1, "pool.query_wait_timeout = 1") {
+    for mut stack in stacks(1, "pool.query_wait_timeout = 3") {
         let mut one = stack.login(&alice());
         let mut two = stack.login(&bob());
         assert_eq!(one.value("SELECT who()"), ALICE);
