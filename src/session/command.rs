@@ -64,7 +64,7 @@ impl Session {
     pub(super) fn is_settled_for(&mut self, cleared: Option<&Cleared>) -> bool {
         if let Some(cleared) = cleared
             && *cleared.action() == Action::Begin
-            && !self.becomes_clients(cleared)
+            && self.taken_over_by(cleared).is_none()
         {
             self.commit_own_block();
         }
@@ -77,22 +77,20 @@ impl Session {
         }
     }
 
-    /// Whether a BEGIN makes the block of our own the client's: to the server too, what came before it in the same
+    /// The tag of a BEGIN that makes the block of our own the client's: to the server too, what came before it in the same
     /// string or pipeline is part of its transaction (`BeginTransactionBlock`, xact.c). Not where it names modes:
     /// our block has a snapshot, which is too late for them.
-    fn becomes_clients(&self, cleared: &Cleared) -> bool {
+    fn taken_over_by(&self, cleared: &Cleared) -> Option<&'static str> {
         let is_own = |link: &Link| link.block_ahead == Block::Own && !link.failed;
-        *cleared.action() == Action::Begin
-            && self.link.as_deref().is_some_and(is_own)
-            && begin_tag(cleared.sql()).is_some()
+        let takes_over = *cleared.action() == Action::Begin && self.link.as_deref().is_some_and(is_own);
+        takes_over.then(|| begin_tag(cleared.sql())).flatten()
     }
 
     /// Runs such a BEGIN, of which the server need not hear. Returns whether it was one.
     pub(super) fn take_over_block(&mut self, cleared: &Cleared, portal: &[u8]) -> bool {
-        if !self.becomes_clients(cleared) {
+        let Some(tag) = self.taken_over_by(cleared) else {
             return false;
-        }
-        let tag = begin_tag(cleared.sql()).unwrap_or("BEGIN");
+        };
         if let Some(link) = &mut self.link {
             link.block_ahead = Block::Clients;
             link.portals.close(portal);
