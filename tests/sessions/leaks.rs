@@ -275,14 +275,7 @@ fn temporary_objects_of_one_transaction_work_and_end_with_it() {
         $func$ BEGIN DELETE FROM scratch WHERE run = 'temporary'; INSERT INTO scratch (run, n) VALUES ('temporary', 7) RETURNING * INTO response; END $func$ \
         LANGUAGE plpgsql; SELECT (testfunc.response).n FROM pg_temp.testfunc(); \
         DROP FUNCTION IF EXISTS pg_temp.testfunc();";
-    for postgres in VERSIONS {
-        let options = StackOptions {
-            postgres,
-            ..StackOptions::pool(1)
-        };
-        let Some(mut stack) = Stack::try_start(&options) else {
-            continue;
-        };
+    for mut stack in crate::stacks_of_one() {
         let mut client = Who::Trusted.login(&stack, &alice());
         let mut other = Who::Trusted.login(&stack, &bob());
         client.values("BEGIN; CREATE TEMP TABLE batch (n int) ON COMMIT DROP");
@@ -321,14 +314,7 @@ fn temporary_objects_of_one_transaction_work_and_end_with_it() {
 /// No reset takes back a seed of `random()`: the server connection serves nobody else.
 #[test]
 fn a_seed_goes_with_its_connection() {
-    for postgres in VERSIONS {
-        let options = StackOptions {
-            postgres,
-            ..StackOptions::pool(1)
-        };
-        let Some(mut stack) = Stack::try_start(&options) else {
-            continue;
-        };
+    for mut stack in crate::stacks_of_one() {
         let mut client = Who::Trusted.login(&stack, &alice());
         let extended = [
             parse("", "SELECT \"setseed\"(0.5)", &[]),

@@ -52,6 +52,16 @@ const BOB: &str = "authenticated|bob|globex";
 /// Every version there is.
 const VERSIONS: [Version; 2] = [Version::Installed, Version::Eighteen];
 
+/// A proxy with a pool of one before every version there is.
+fn stacks_of_one() -> impl Iterator<Item = Stack> {
+    VERSIONS.into_iter().filter_map(|postgres| {
+        Stack::try_start(&StackOptions {
+            postgres,
+            ..StackOptions::pool(1)
+        })
+    })
+}
+
 /// Plays a trace as alice against Postgres itself and against the proxy with a pool of one, on every version;
 /// afterwards the session must be itself. `PORTCULLIS_TEST_DIRECT=1` leaves the proxy out. `$RUN` in the trace becomes a name of its own.
 fn same_as_postgres(name: &str, trace: &str) {

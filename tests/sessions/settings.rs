@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::people::{alice, bob, person};
 use crate::support::proxy::{Stack, StackOptions};
 use crate::support::raw::{RawClient, query};
-use crate::{VERSIONS, proxied, same_as_postgres};
+use crate::{proxied, same_as_postgres};
 
 #[test]
 fn set_show_reset() {
@@ -439,14 +439,7 @@ fn default_modes_hold_in_a_pipeline() {
 
 #[test]
 fn default_modes_by_startup_options() {
-    for postgres in VERSIONS {
-        let options = StackOptions {
-            postgres,
-            ..StackOptions::pool(1)
-        };
-        let Some(stack) = Stack::try_start(&options) else {
-            continue;
-        };
+    for stack in crate::stacks_of_one() {
         let startup = [
             ("user", "alice"),
             ("database", "acme"),
@@ -816,14 +809,7 @@ fn service(stack: &Stack) -> RawClient {
 
 #[test]
 fn long_values_are_kept_or_refused() {
-    for postgres in VERSIONS {
-        let options = StackOptions {
-            postgres,
-            ..StackOptions::pool(1)
-        };
-        let Some(mut stack) = Stack::try_start(&options) else {
-            continue;
-        };
+    for mut stack in crate::stacks_of_one() {
         let mut client = service(&stack);
         let long = |bytes: usize| "x".repeat(bytes);
         client.values(&format!("SET my.long = '{}'", long(5_900)));
@@ -881,14 +867,7 @@ fn other_encodings_are_not_supported() {
 /// The prelude of a tenant with a schema of its own sets the search path, which PostgreSQL reports from 18 on.
 #[test]
 fn the_prelude_is_never_reported() {
-    for postgres in VERSIONS {
-        let options = StackOptions {
-            postgres,
-            ..StackOptions::pool(1)
-        };
-        let Some(stack) = Stack::try_start(&options) else {
-            continue;
-        };
+    for stack in crate::stacks_of_one() {
         let mut client = stack.login(&person("ina", "initech"));
         let path = client.value("SHOW search_path");
         if let Some(told) = client.parameters.get("search_path") {

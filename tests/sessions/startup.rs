@@ -292,14 +292,7 @@ fn the_name_of_a_transaction() {
 /// A client that gives no name has none, and one whose name is too long is told so.
 #[test]
 fn names_are_cut_and_empty_as_on_the_server() {
-    for version in VERSIONS {
-        let options = StackOptions {
-            postgres: version,
-            ..StackOptions::pool(1)
-        };
-        let Some(stack) = Stack::try_start(&options) else {
-            continue;
-        };
+    for stack in crate::stacks_of_one() {
         let mut client = stack.login(&alice());
         assert_eq!(client.parameters["application_name"], "");
         play(

@@ -294,14 +294,7 @@ fn goodbye_in_every_state() {
         ("flushed", [batch.clone(), flush()].concat(), b"12C"),
         ("unsynced", batch, b""),
     ];
-    for postgres in VERSIONS {
-        let options = StackOptions {
-            postgres,
-            ..StackOptions::pool(1)
-        };
-        let Some(mut stack) = Stack::try_start(&options) else {
-            continue;
-        };
+    for mut stack in crate::stacks_of_one() {
         for (state, messages, answer) in &states {
             let mut client = stack.login(&alice());
             client.send(messages);
