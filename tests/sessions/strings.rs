@@ -303,3 +303,46 @@ fn what_insists_on_a_block_finds_none_in_ours() {
         "#,
     );
 }
+
+/// The first message in a failed block goes without a prelude, since nothing runs there. What follows the block's end
+/// in the same batch does not.
+#[test]
+fn who_one_is_behind_the_end_of_a_failed_block() {
+    same_as_postgres(
+        "behind-failure",
+        r#"
+        F Query "BEGIN; SELECT 1/0"
+        B CommandComplete BEGIN
+        B ErrorResponse ERROR 22012
+        B ReadyForQuery E
+        F Query "SELECT who()"
+        B ErrorResponse ERROR 25P02
+        B ReadyForQuery E
+        F Query "ROLLBACK; SELECT who() LIKE 'authenticated|%', current_user"
+        B CommandComplete ROLLBACK
+        B RowDescription ?column? current_user
+        B DataRow t authenticated
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        F Query "BEGIN; SELECT 1/0"
+        B CommandComplete BEGIN
+        B ErrorResponse ERROR 22012
+        B ReadyForQuery E
+        F Parse "" "ROLLBACK"
+        F Bind "" ""
+        F Execute "" 0
+        F Parse "" "SELECT who() LIKE 'authenticated|%'"
+        F Bind "" ""
+        F Execute "" 0
+        F Sync
+        B ParseComplete
+        B BindComplete
+        B CommandComplete ROLLBACK
+        B ParseComplete
+        B BindComplete
+        B DataRow t
+        B CommandComplete "SELECT 1"
+        B ReadyForQuery I
+        "#,
+    );
+}
