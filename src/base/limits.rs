@@ -80,6 +80,9 @@ pub const SAVEPOINTS: usize = 10_000;
 /// Size of the buffers that are borrowed while bytes are in flight.
 pub const BUFFER_BYTES: usize = 16 * 1024;
 
+/// Size of the buffers that bulk is read into: rows and copy data of some megabytes and more. Twice as much saves little.
+pub const BULK_BUFFER_BYTES: usize = 64 * 1024;
+
 /// A statement from this many bytes on is judged beside other sessions' work: the guard may take a millisecond, where
 /// to move the others to another thread takes a fraction of that.
 pub const LONG_TEXT_BYTES: usize = 16 * 1024;

@@ -9,16 +9,21 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::Stream;
-use crate::base::limits::BUFFER_BYTES;
+use super::gather::Gather;
+use crate::base::limits::{BUFFER_BYTES, BULK_BUFFER_BYTES};
 
 /// Buffers one thread keeps for reuse: enough for the turns in flight, little enough to forget.
 const KEPT: usize = 64;
+
+/// The same for bulk, which few clients have at a time.
+const KEPT_FOR_BULK: usize = 4;
 
 /// Bytes that are worth moving out of their buffer when they have to wait.
 const PARKED_BYTES: usize = 2 * 1024;
 
 thread_local! {
     static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static FREE_FOR_BULK: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Bytes read and not consumed yet, in a borrowed buffer of fixed size.
@@ -28,6 +33,7 @@ thread_local! {
 pub struct Inbox {
     buffer: Option<Box<[u8]>>,
     filled: Range<usize>,
+    gather: Gather,
 }
 
 impl Inbox {
@@ -57,12 +63,17 @@ impl Inbox {
         }
     }
 
+    /// What comes next has nothing to do with what came: bulk has to show again that it is bulk.
+    pub fn start_anew(&mut self) {
+        self.gather.start_anew();
+    }
+
     /// Keeps what is left in no more memory than it needs: for a wait that may be long.
     pub fn park(&mut self) {
         if self.filled.len() > PARKED_BYTES {
             return;
         }
-        if let Some(buffer) = self.buffer.take_if(|buffer| buffer.len() == BUFFER_BYTES) {
+        if let Some(buffer) = self.buffer.take_if(|buffer| is_borrowed(buffer)) {
             let left: Box<[u8]> = buffer.get(self.filled.clone()).unwrap_or_default().into();
             self.filled = 0..left.len();
             self.buffer = Some(left);
@@ -71,39 +82,56 @@ impl Inbox {
     }
 
     /// Reads once. `Ok(0)` is the end of the stream, or a full buffer (see [`Inbox::has_room`]).
-    /// While nothing has arrived no buffer is held.
+    /// While nothing has arrived no buffer is held. Bulk is let gather for a moment first.
     pub fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.gather.poll_pause(cx));
+            if let Poll::Ready(count) = self.poll_read(stream, cx)? {
+                return Poll::Ready(Ok(count));
+            }
+            ready!(self.gather.poll_emptied(stream, cx));
+        }
+    }
+
+    fn poll_read(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut buffer = match self.buffer.take() {
-            Some(buffer) if buffer.len() == BUFFER_BYTES => buffer,
+            Some(buffer) if is_borrowed(&buffer) => buffer,
             Some(parked) => {
-                let mut buffer = borrow_buffer();
+                let mut buffer = borrow_buffer(&self.gather);
                 if let Some(start) = buffer.get_mut(..parked.len()) {
                     start.copy_from_slice(&parked);
                 }
                 buffer
             }
-            None => borrow_buffer(),
+            None => borrow_buffer(&self.gather),
         };
         if self.filled.start > 0 {
             buffer.copy_within(self.filled.clone(), 0);
             self.filled = 0..self.filled.len();
         }
         let free = buffer.get_mut(self.filled.end..).unwrap_or_default();
-        let mut target = ReadBuf::new(free);
-        let polled = Pin::new(stream).poll_read(cx, &mut target);
-        let count = target.filled().len();
-        self.filled.end += count;
+        let room = free.len();
+        let read = match stream.is_resting() && self.gather.is_bulk() {
+            false => read_once(stream, free, cx),
+            true => match stream.try_read(free) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+                read => Poll::Ready(read),
+            },
+        };
+        if let Poll::Ready(Ok(count)) = read {
+            self.gather.came(count, room);
+            self.filled.end += count;
+        }
         self.buffer = Some(buffer);
         if self.filled.is_empty() {
             self.release();
         }
-        ready!(polled)?;
-        Poll::Ready(Ok(count))
+        read
     }
 
     fn release(&mut self) {
         self.filled = 0..0;
-        if let Some(buffer) = self.buffer.take_if(|buffer| buffer.len() == BUFFER_BYTES) {
+        if let Some(buffer) = self.buffer.take_if(|buffer| is_borrowed(buffer)) {
             give_back(buffer);
         }
         self.buffer = None;
@@ -116,14 +144,33 @@ impl Drop for Inbox {
     }
 }
 
-fn borrow_buffer() -> Box<[u8]> {
-    FREE.with_borrow_mut(Vec::pop)
-        .unwrap_or_else(|| vec![0; BUFFER_BYTES].into_boxed_slice())
+fn read_once(stream: &mut Stream, free: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let mut target = ReadBuf::new(free);
+    ready!(Pin::new(stream).poll_read(cx, &mut target))?;
+    Poll::Ready(Ok(target.filled().len()))
+}
+
+/// Whether a buffer is one of the thread's, and not what was parked in just the memory it needs.
+fn is_borrowed(buffer: &[u8]) -> bool {
+    matches!(buffer.len(), BUFFER_BYTES | BULK_BUFFER_BYTES)
+}
+
+fn borrow_buffer(gather: &Gather) -> Box<[u8]> {
+    let (free, bytes) = match gather.is_bulk() {
+        false => (&FREE, BUFFER_BYTES),
+        true => (&FREE_FOR_BULK, BULK_BUFFER_BYTES),
+    };
+    free.with_borrow_mut(Vec::pop)
+        .unwrap_or_else(|| vec![0; bytes].into_boxed_slice())
 }
 
 fn give_back(buffer: Box<[u8]>) {
-    FREE.with_borrow_mut(|free| {
-        if free.len() < KEPT {
+    let (free, kept) = match buffer.len() {
+        BUFFER_BYTES => (&FREE, KEPT),
+        _ => (&FREE_FOR_BULK, KEPT_FOR_BULK),
+    };
+    free.with_borrow_mut(|free| {
+        if free.len() < kept {
             free.push(buffer);
         }
     });

@@ -1,6 +1,7 @@
 //! Sockets: a stream that is TCP, TLS over it or a Unix socket, where it leads, and the buffers it is read into.
 
 mod buffer;
+mod gather;
 mod stream;
 pub mod tls;
 

@@ -1,7 +1,7 @@
 //! One connected socket, whatever its kind.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
@@ -54,6 +54,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS over TCP. What was written has left only after a flush.
     Tls(Box<TlsStream<TcpStream>>),
+    /// TCP that the reactor does not watch ([`Stream::rest`]).
+    Resting(std::net::TcpStream),
     /// No socket: it went into a handshake that has not succeeded. Reads as ended, takes no bytes.
     Closed,
 }
@@ -93,8 +95,36 @@ impl Stream {
         match self {
             Self::Tcp(socket) => socket.peer_addr().ok(),
             Self::Tls(tls) => tls.get_ref().0.peer_addr().ok(),
+            Self::Resting(socket) => socket.peer_addr().ok(),
             Self::Unix(_) | Self::Closed => None,
         }
+    }
+
+    /// Takes a plain TCP socket off the reactor, so that nobody is woken by what arrives. It comes back when it is
+    /// used, but for [`Stream::try_read`] and [`Stream::try_write`]. Says whether it rests.
+    pub fn rest(&mut self) -> bool {
+        if let Self::Tcp(_) = self
+            && let Self::Tcp(socket) = std::mem::replace(self, Self::Closed)
+        {
+            // Without its place on the reactor the socket is lost: whoever reads next is told so.
+            *self = socket.into_std().map_or(Self::Closed, Self::Resting);
+        }
+        self.is_resting()
+    }
+
+    /// Whether the reactor does not watch the socket ([`Stream::rest`]).
+    pub fn is_resting(&self) -> bool {
+        matches!(self, Self::Resting(_))
+    }
+
+    /// Has the reactor watch the socket again, if it rests.
+    fn resume(&mut self) -> io::Result<()> {
+        if let Self::Resting(_) = self
+            && let Self::Resting(socket) = std::mem::replace(self, Self::Closed)
+        {
+            *self = Self::Tcp(TcpStream::from_std(socket)?);
+        }
+        Ok(())
     }
 
     /// Whether nobody on the way can read along.
@@ -106,7 +136,7 @@ impl Stream {
     pub fn protocol(&self) -> Option<&[u8]> {
         match self {
             Self::Tls(tls) => tls.get_ref().1.alpn_protocol(),
-            Self::Tcp(_) | Self::Unix(_) | Self::Closed => None,
+            Self::Tcp(_) | Self::Unix(_) | Self::Resting(_) | Self::Closed => None,
         }
     }
 
@@ -114,7 +144,7 @@ impl Stream {
     pub fn peer_certificate(&self) -> Option<&[u8]> {
         match self {
             Self::Tls(tls) => Some(tls.get_ref().1.peer_certificates()?.first()?),
-            Self::Tcp(_) | Self::Unix(_) | Self::Closed => None,
+            Self::Tcp(_) | Self::Unix(_) | Self::Resting(_) | Self::Closed => None,
         }
     }
 
@@ -130,12 +160,15 @@ impl Stream {
 
     /// Ready when something may have arrived: bytes, or the end of the stream. Reads nothing, and with TLS does not
     /// look at what has been decrypted already.
-    pub fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.resume().is_err() {
+            return Poll::Ready(());
+        }
         let ready = match self {
             Self::Tcp(socket) => socket.poll_read_ready(cx),
             Self::Unix(socket) => socket.poll_read_ready(cx),
             Self::Tls(tls) => tls.get_ref().0.poll_read_ready(cx),
-            Self::Closed => return Poll::Ready(()),
+            Self::Resting(_) | Self::Closed => return Poll::Ready(()),
         };
         // What is wrong with the socket is said when it is read.
         ready.map(drop)
@@ -152,6 +185,7 @@ impl Stream {
                 at_once(|cx| Pin::new(&mut **tls).poll_read(cx, &mut buf))?;
                 Ok(buf.filled().len())
             }
+            Self::Resting(socket) => socket.read(bytes),
             Self::Closed => Ok(0),
         }
     }
@@ -162,6 +196,7 @@ impl Stream {
             Self::Tcp(socket) => socket.try_write(bytes),
             Self::Unix(socket) => socket.try_write(bytes),
             Self::Tls(tls) => at_once(|cx| Pin::new(&mut **tls).poll_write(cx, bytes)),
+            Self::Resting(socket) => socket.write(bytes),
             Self::Closed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -187,22 +222,26 @@ fn at_once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>) -> 
 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+        let stream = self.get_mut();
+        stream.resume()?;
+        match stream {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buf),
-            Self::Closed => Poll::Ready(Ok(())),
+            Self::Resting(_) | Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
+        let stream = self.get_mut();
+        stream.resume()?;
+        match stream {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
-            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Self::Resting(_) | Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -211,16 +250,19 @@ impl AsyncWrite for Stream {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
-            Self::Closed => Poll::Ready(Ok(())),
+            // A plain socket keeps nothing back.
+            Self::Resting(_) | Self::Closed => Poll::Ready(Ok(())),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+        let stream = self.get_mut();
+        stream.resume()?;
+        match stream {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
-            Self::Closed => Poll::Ready(Ok(())),
+            Self::Resting(_) | Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }

@@ -95,6 +95,7 @@ impl Session {
         };
         let rest = bytes.get(HEAD_BYTES..).unwrap_or_default();
         match (head.tag, rest.get(..head.body_len)) {
+            (tag::COPY_DATA, Some(_)) if self.copies() => self.copy_data(bytes),
             (tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL, _) => self.begin_copy_message(head),
             (tag::BIND, _) => self.begin_bind(head, rest),
             (_, Some(body)) => match self.message(head.tag, body) {
@@ -255,6 +256,16 @@ impl Session {
         self.link
             .as_ref()
             .is_some_and(|link| link.copy_in == CopyIn::Running)
+    }
+
+    /// Copy data that has come whole, as many messages as there are.
+    fn copy_data(&mut self, bytes: &[u8]) -> Step {
+        let run = frame::run_of(bytes, [tag::COPY_DATA; 2]);
+        if let Some(link) = &mut self.link {
+            link.upstream
+                .extend_from_slice(bytes.get(..run).unwrap_or_default());
+        }
+        Step::Consumed(run)
     }
 
     fn begin_copy_message(&mut self, head: Head) -> Step {

@@ -399,7 +399,11 @@ impl Link {
 
     /// Whether the bytes that wait for the server are few enough to add some.
     pub(crate) fn has_room(&self) -> bool {
-        self.upstream.len() < limits::BUFFER_BYTES
+        let room = match self.copy_in {
+            CopyIn::No => limits::BUFFER_BYTES,
+            CopyIn::Running | CopyIn::Ending => limits::BULK_BUFFER_BYTES,
+        };
+        self.upstream.len() < room
     }
 
     /// Whether a block of our own is to be committed behind a COPY FROM STDIN that the server has not answered

@@ -326,7 +326,7 @@ impl Link {
         // Copy data comes a buffer at a time: memory that went back with each would only come again.
         let kept = match self.copy_in {
             CopyIn::No => UPSTREAM_BYTES,
-            CopyIn::Running | CopyIn::Ending => 2 * limits::BUFFER_BYTES,
+            CopyIn::Running | CopyIn::Ending => 2 * limits::BULK_BUFFER_BYTES,
         };
         release(&mut self.upstream, &mut self.sent, kept);
         Ok(moved)

@@ -154,6 +154,10 @@ impl Session {
             .await;
         inbox.consume(consumed);
         self.server_inbox = inbox;
+        if self.link.as_ref().is_none_or(|link| link.is_quiet()) {
+            self.server_inbox.start_anew();
+            self.client.inbox.start_anew();
+        }
         outcome?;
         written.map_err(|_| ClientEnd::Vanished)
     }

@@ -12,6 +12,7 @@
 mod support;
 
 mod attacks;
+mod bulk;
 mod bystanders;
 mod cancel;
 mod chopped;
