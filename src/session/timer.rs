@@ -1,9 +1,10 @@
 //! One timer per session that is armed lazily: a deadline that moves later costs nothing.
 
 use std::future::Future as _;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Fires at the deadline that was asked for last. One task polls it.
@@ -34,7 +35,8 @@ impl Timer {
         if self.state == State::Armed && !sleep.is_elapsed() {
             return Poll::Pending;
         }
-        while sleep.as_mut().poll(cx).is_ready() {
+        // Outside of the task's budget: used up, it would leave the sleep without anybody to wake.
+        while pin!(unconstrained(sleep.as_mut())).poll(cx).is_ready() {
             self.state = State::Unheard;
             if Instant::now() >= deadline {
                 return Poll::Ready(());
@@ -51,6 +53,8 @@ mod tests {
     use super::*;
     use std::future::poll_fn;
     use std::time::Duration;
+    use tokio::task::consume_budget;
+    use tokio::time::timeout;
 
     #[tokio::test(start_paused = true)]
     async fn fires_at_the_latest_deadline_asked_for() {
@@ -61,5 +65,19 @@ mod tests {
         let late = start + Duration::from_secs(5);
         poll_fn(|cx| timer.poll(late, cx)).await;
         assert_eq!(start.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fires_where_the_task_had_no_budget_left_when_it_was_armed() {
+        let soon = Instant::now() + Duration::from_secs(1);
+        let mut timer = Timer::default();
+        poll_fn(|cx| {
+            while pin!(consume_budget()).poll(cx).is_ready() {}
+            assert!(timer.poll(soon, cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let fired = timeout(Duration::from_secs(5), poll_fn(|cx| timer.poll(soon, cx)));
+        assert!(fired.await.is_ok());
     }
 }
