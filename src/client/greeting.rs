@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use pgwire::messages::Message;
-use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey};
+use pgwire::messages::startup::{Authentication, NegotiateProtocolVersion};
 
 use crate::base::Fault;
 use crate::server::Parameters;
@@ -33,7 +33,7 @@ pub(super) fn negotiate(out: &mut Vec<u8>, startup: &Startup) {
 
 /// Appends the request for a password in clear text.
 pub(super) fn ask_for_password(out: &mut Vec<u8>) {
-    put(out, &Authentication::CleartextPassword);
+    encode::ask_for_password(out);
 }
 
 /// Appends the offer of SASL mechanisms, best first.
@@ -66,7 +66,7 @@ pub(super) fn welcome(
     told: &[(String, String)],
     ticket: &CancelTicket,
 ) {
-    put(out, &Authentication::Ok);
+    encode::authentication_ok(out);
     if let Some(remark) = remark {
         notice::notice(out, remark);
     }
@@ -77,8 +77,7 @@ pub(super) fn welcome(
             .map_or(value, |(_, value)| value);
         encode::parameter_status(out, name, value);
     }
-    let secret = SecretKey::Bytes(Bytes::copy_from_slice(ticket.secret()));
-    put(out, &BackendKeyData::new(ticket.pid(), secret));
+    encode::backend_key_data(out, ticket.pid(), ticket.secret());
     encode::ready(out, TransactionStatus::Idle);
 }
 

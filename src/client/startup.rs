@@ -5,6 +5,7 @@ use crate::base::{Fault, Severity, SqlState};
 use crate::guard::{Action, Guard, Policy};
 use crate::session::ReplicationKind;
 use crate::wire::startup::Startup;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What a client calls itself.
@@ -19,8 +20,9 @@ pub(super) fn settings(
     guard: &Guard,
     policy: &Arc<Policy>,
 ) -> Result<Vec<(String, String)>, LoginError> {
-    let mut settings: Vec<(String, String)> = Vec::new();
-    for (name, value) in requested(startup)? {
+    let requested = requested(startup)?;
+    let mut settings: Vec<(String, String)> = Vec::with_capacity(requested.len() + 1);
+    for (name, value) in requested {
         let name = name.to_ascii_lowercase();
         if name == "client_encoding" {
             check_encoding(&value)?;
@@ -28,7 +30,7 @@ pub(super) fn settings(
         }
         let name = permitted(&name, &value, guard, policy)?;
         settings.retain(|(known, _)| *known != name);
-        settings.push((name, value));
+        settings.push((name, value.into_owned()));
     }
     if !settings.iter().any(|(name, _)| name == APPLICATION_NAME) {
         // The server connection has a name of our own, which is not the client's.
@@ -76,17 +78,23 @@ pub(super) fn replication(startup: &Startup) -> Result<Option<ReplicationKind>, 
     }
 }
 
+/// Name and value.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// Parameters that are not settings (PostgreSQL manual, 54.7, StartupMessage).
-fn requested(startup: &Startup) -> Result<Vec<(String, String)>, LoginError> {
-    let mut settings = Vec::new();
+fn requested(startup: &Startup) -> Result<Vec<Pair<'_>>, LoginError> {
+    let mut settings = Vec::with_capacity(startup.parameters.len());
     for (name, value) in &startup.parameters {
         match name.as_str() {
             "user" | "database" => {}
             // Asked for by `replication`.
             "replication" => {}
-            "options" => settings.extend(command_line(value)?),
+            "options" => {
+                let more = command_line(value)?.into_iter();
+                settings.extend(more.map(|(name, value)| (Cow::Owned(name), Cow::Owned(value))));
+            }
             protocol if protocol.starts_with("_pq_.") => {}
-            _ => settings.push((name.clone(), value.clone())),
+            _ => settings.push((Cow::Borrowed(name.as_str()), Cow::Borrowed(value.as_str()))),
         }
     }
     Ok(settings)
@@ -167,17 +175,35 @@ pub(super) fn requoted(words: &[String]) -> String {
     text
 }
 
+/// The SET of a setting, each part of its name in quotes.
+fn set_statement(name: &str, value: &str) -> String {
+    const WORDS: usize = "SET \"\" TO ''".len();
+    let mut statement = String::with_capacity(WORDS + name.len() + value.len());
+    statement.push_str("SET \"");
+    for c in name.chars() {
+        match c {
+            '.' => statement.push_str("\".\""),
+            '"' => statement.push_str("\"\""),
+            c => statement.push(c),
+        }
+    }
+    statement.push_str("\" TO '");
+    for c in value.chars() {
+        match c {
+            '\'' => statement.push_str("''"),
+            c => statement.push(c),
+        }
+    }
+    statement.push('\'');
+    statement
+}
+
 /// Asks the guard as if the client had sent a SET, so that startup and SET follow one list.
 fn permitted(name: &str, value: &str, guard: &Guard, policy: &Arc<Policy>) -> Result<String, LoginError> {
-    let parts: Vec<String> = name
-        .split('.')
-        .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))
-        .collect();
-    let statement = format!("SET {} TO '{}'", parts.join("."), value.replace('\'', "''"));
-    match guard.judge(policy, statement.as_bytes()) {
+    match guard.judge(policy, set_statement(name, value).as_bytes()) {
         Ok(script) => match script.statements() {
             [cleared] => match cleared.action() {
-                Action::Set(setting) => Ok(setting.name.to_string()),
+                Action::Set(setting) => Ok((*setting.name).to_owned()),
                 _ => Err(refused(name, None)),
             },
             _ => Err(refused(name, None)),
@@ -230,6 +256,16 @@ mod tests {
         for bad in ["-d 5", "-c", "-c x", "--x", "role=x"] {
             assert!(command_line(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_set_quotes_what_it_is_given() {
+        assert_eq!(set_statement("geqo", "off"), "SET \"geqo\" TO 'off'");
+        assert_eq!(
+            set_statement("a\".b", "x'; RESET ROLE; --"),
+            "SET \"a\"\"\".\"b\" TO 'x''; RESET ROLE; --'"
+        );
+        assert_eq!(set_statement(".", ""), "SET \"\".\"\" TO ''");
     }
 
     #[test]

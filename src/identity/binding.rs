@@ -1,7 +1,5 @@
 //! A binding and the messages that put it into force.
 
-use std::fmt::Write as _;
-
 use crate::base::RoleName;
 use crate::wire::encode;
 
@@ -67,7 +65,7 @@ impl Binding {
         );
         let mut sql = String::with_capacity(TEXT_BYTES);
         sql.push_str("SELECT ");
-        let mut values = Vec::new();
+        let mut values = Vec::with_capacity(2 + parts.session.len() + parts.identity.len());
         for (name, value) in pairs {
             if !values.is_empty() {
                 sql.push_str(", ");
@@ -75,8 +73,9 @@ impl Binding {
             values.push(value);
             sql.push_str("pg_catalog.set_config('");
             push_doubling_quotes(&mut sql, name);
-            // Writing to a String cannot fail.
-            let _ = write!(sql, "', ${}, true)", values.len());
+            sql.push_str("', $");
+            push_number(&mut sql, values.len());
+            sql.push_str(", true)");
         }
         let mut encoded = Vec::with_capacity(VALUES_BYTES);
         encode::text_values(&mut encoded, &values);
@@ -92,6 +91,14 @@ impl Binding {
         encode::execute(out, portal);
         Bound { private: () }
     }
+}
+
+/// Decimal digits: the formatting of the standard library takes as long as all the rest of a binding.
+fn push_number(out: &mut String, number: usize) {
+    if number >= 10 {
+        push_number(out, number / 10);
+    }
+    out.extend(char::from_digit((number % 10) as u32, 10));
 }
 
 fn push_doubling_quotes(out: &mut String, text: &str) {
@@ -129,6 +136,15 @@ mod tests {
         let values =
             b"\0\x04\0\0\0\x06\"acme\"\0\0\0\x0dauthenticated\0\0\0\x03UTC\0\0\0\x13x'); RESET ROLE; --";
         assert!(binding.values.windows(values.len()).any(|part| part == values));
+    }
+
+    #[test]
+    fn parameters_are_numbered_in_decimal() {
+        for number in [0, 1, 9, 10, 99, 100, 65_535] {
+            let mut text = String::new();
+            push_number(&mut text, number);
+            assert_eq!(text, number.to_string());
+        }
     }
 
     #[test]

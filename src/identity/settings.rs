@@ -62,6 +62,9 @@ impl Source {
             }
         };
         // A text value of Postgres cannot hold NUL; a claim that does must not truncate another's.
-        value.replace('\0', "\u{fffd}")
+        match value.contains('\0') {
+            false => value,
+            true => value.replace('\0', "\u{fffd}"),
+        }
     }
 }

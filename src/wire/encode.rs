@@ -1,9 +1,11 @@
 //! Messages that Portcullis writes, appended to a buffer.
 //!
-//! What is written once per transaction is encoded here; the rarer messages of the login come from `pgwire`.
+//! What is written once per transaction or per login is encoded here; the rarer messages of the login come from
+//! `pgwire`.
 
 use bytes::BufMut;
 
+use super::frame::HEAD_BYTES;
 use super::tag::{client, server};
 
 /// A transaction's state as ReadyForQuery reports it.
@@ -123,8 +125,8 @@ pub fn frame(out: &mut Vec<u8>, tag: u8, body: &[u8]) {
 
 /// The head of a frame whose body follows.
 pub fn put_head(out: &mut Vec<u8>, tag: u8, body_len: usize) {
-    out.put_u8(tag);
-    out.put_u32(u32::try_from(body_len + 4).unwrap_or(u32::MAX));
+    let [a, b, c, d] = u32::try_from(body_len + 4).unwrap_or(u32::MAX).to_be_bytes();
+    out.extend_from_slice(&[tag, a, b, c, d]);
 }
 
 /// ReadyForQuery.
@@ -134,9 +136,28 @@ pub fn ready(out: &mut Vec<u8>, status: TransactionStatus) {
 
 /// ParameterStatus.
 pub fn parameter_status(out: &mut Vec<u8>, name: &str, value: &str) {
-    put_head(out, server::PARAMETER_STATUS, name.len() + value.len() + 2);
+    let body_len = name.len() + value.len() + 2;
+    out.reserve(HEAD_BYTES + body_len);
+    put_head(out, server::PARAMETER_STATUS, body_len);
     put_cstr(out, name);
     put_cstr(out, value);
+}
+
+/// AuthenticationOk.
+pub fn authentication_ok(out: &mut Vec<u8>) {
+    frame(out, server::AUTHENTICATION, &0_u32.to_be_bytes());
+}
+
+/// AuthenticationCleartextPassword.
+pub fn ask_for_password(out: &mut Vec<u8>) {
+    frame(out, server::AUTHENTICATION, &3_u32.to_be_bytes());
+}
+
+/// BackendKeyData.
+pub fn backend_key_data(out: &mut Vec<u8>, pid: i32, secret: &[u8]) {
+    put_head(out, server::BACKEND_KEY_DATA, 4 + secret.len());
+    out.extend_from_slice(&pid.to_be_bytes());
+    out.extend_from_slice(secret);
 }
 
 /// CommandComplete.
@@ -152,8 +173,8 @@ fn put_named(out: &mut Vec<u8>, tag: u8, kind: u8, name: &str) {
 }
 
 fn put_cstr(out: &mut Vec<u8>, text: &str) {
-    out.put_slice(text.as_bytes());
-    out.put_u8(0);
+    out.extend_from_slice(text.as_bytes());
+    out.push(0);
 }
 
 #[cfg(test)]
@@ -177,5 +198,26 @@ mod tests {
         bind_text(&mut out, "", "p7", &["a", "", "ünï"]);
         let head = frame::head(&out).unwrap().unwrap();
         assert_eq!(head.body_len + frame::HEAD_BYTES, out.len());
+    }
+
+    #[test]
+    fn the_login_is_encoded_as_by_pgwire() {
+        use pgwire::messages::Message as _;
+        use pgwire::messages::startup::{Authentication, BackendKeyData, ParameterStatus, SecretKey};
+        let mut ours = Vec::new();
+        ask_for_password(&mut ours);
+        authentication_ok(&mut ours);
+        parameter_status(&mut ours, "TimeZone", "Europe/Zürich");
+        let mut theirs = bytes::BytesMut::new();
+        Authentication::CleartextPassword.encode(&mut theirs).unwrap();
+        Authentication::Ok.encode(&mut theirs).unwrap();
+        let status = ParameterStatus::new("TimeZone".to_owned(), "Europe/Zürich".to_owned());
+        status.encode(&mut theirs).unwrap();
+        for secret in [&[7; 4][..], &[9; 32]] {
+            backend_key_data(&mut ours, -5, secret);
+            let secret = SecretKey::Bytes(bytes::Bytes::copy_from_slice(secret));
+            BackendKeyData::new(-5, secret).encode(&mut theirs).unwrap();
+        }
+        assert_eq!(ours, theirs);
     }
 }

@@ -54,6 +54,10 @@ pub mod client {
 
 /// What a server sends.
 pub mod server {
+    /// AuthenticationOk and the other messages of a login's exchange.
+    pub const AUTHENTICATION: u8 = b'R';
+    /// BackendKeyData.
+    pub const BACKEND_KEY_DATA: u8 = b'K';
     /// BindComplete.
     pub const BIND_COMPLETE: u8 = b'2';
     /// CloseComplete.
