@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use foldhash::fast::RandomState;
 use jsonwebtoken::AlgorithmFamily;
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
@@ -26,7 +27,7 @@ pub struct Authenticator {
     roles: RoleRule,
     tenant_claim: Option<ClaimPath>,
     anonymous_role: Option<RoleName>,
-    verified: Cache<CacheKey, Arc<Verified>>,
+    verified: Cache<CacheKey, Arc<Verified>, RandomState>,
     users: Option<Arc<Users>>,
     bearer: Option<Bearer>,
     certificate_roles: BTreeSet<RoleName>,
@@ -135,7 +136,7 @@ impl Authenticator {
             verified: Cache::builder()
                 .max_capacity(settings.token_cache_bytes)
                 .weigher(|_, verified: &Arc<Verified>| weight(&verified.principal))
-                .build(),
+                .build_with_hasher(RandomState::default()),
             users,
             bearer: oauth.map(Bearer::new),
             certificate_roles,

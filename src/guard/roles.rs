@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::policy::Policy;
 use crate::base::{PoolMode, RoleName};
 
 /// The policies by name, and the names of roles' policies.
 #[derive(Debug)]
 pub(super) struct Roles {
-    policies: HashMap<String, InMode>,
-    by_role: HashMap<RoleName, String>,
+    policies: HashMap<String, InMode, RandomState>,
+    by_role: HashMap<RoleName, String, RandomState>,
     default_policy: String,
 }
 
@@ -38,8 +40,8 @@ impl Roles {
         default_policy: String,
     ) -> Self {
         let mut roles = Self {
-            policies: HashMap::new(),
-            by_role,
+            policies: HashMap::default(),
+            by_role: by_role.into_iter().collect(),
             default_policy,
         };
         let named: Vec<String> = roles

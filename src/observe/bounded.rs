@@ -4,15 +4,18 @@
 //! number of series must have an end; and they are counted on the data path, so a look-up must not lock.
 
 use std::borrow::Borrow;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher as _, Hash};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foldhash::fast::RandomState;
 
 /// At most `capacity` entries, never removed; there is no room for a key beyond them.
 pub(super) struct Bounded<K, V> {
     slots: Box<[OnceLock<(K, V)>]>,
     capacity: usize,
     taken: AtomicUsize,
+    hasher: RandomState,
 }
 
 impl<K: Eq + Hash, V> Bounded<K, V> {
@@ -24,6 +27,7 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
                 .collect(),
             capacity,
             taken: AtomicUsize::new(0),
+            hasher: RandomState::default(),
         }
     }
 
@@ -60,9 +64,7 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
     /// The slots in the order in which `key` may be found. Slots are never emptied, so the first empty
     /// one ends the search.
     fn probe<Q: Hash + ?Sized>(&self, key: &Q) -> impl Iterator<Item = &OnceLock<(K, V)>> {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let start = usize::try_from(hasher.finish() % self.slots.len() as u64).unwrap_or(0);
+        let start = usize::try_from(self.hasher.hash_one(key) % self.slots.len() as u64).unwrap_or(0);
         let (before, after) = self.slots.split_at(start);
         after.iter().chain(before)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use prometheus::{Histogram, IntCounter, IntGauge, Registry};
 
 use super::counters::{Counters, OTHER, counter, counter_vec, gauge, histogram};
@@ -26,7 +27,7 @@ pub(super) struct ClientMetrics {
     pub(super) accepted: IntCounter,
     pub(super) closed: Counters<&'static str>,
     pub(super) sessions: IntGauge,
-    pub(super) sessions_by_role: HashMap<RoleName, IntCounter>,
+    pub(super) sessions_by_role: HashMap<RoleName, IntCounter, RandomState>,
     pub(super) sessions_of_other_roles: IntCounter,
     pub(super) logins_accepted: IntCounter,
     pub(super) logins_refused: Counters<SqlState>,

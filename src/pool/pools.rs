@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -44,7 +45,7 @@ pub struct ServerSnapshot {
 
 #[derive(Debug)]
 enum Table {
-    Open(HashMap<PoolKey, Arc<Pool>>),
+    Open(HashMap<PoolKey, Arc<Pool>, RandomState>),
     Closed,
 }
 
@@ -63,7 +64,7 @@ impl Pools {
             settings,
             events,
             hosts,
-            pools: RwLock::new(Table::Open(HashMap::new())),
+            pools: RwLock::new(Table::Open(HashMap::default())),
         })
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 
@@ -138,7 +139,7 @@ type Registered = (Vec<u8>, Arc<CancelSlot>);
 /// All sessions by the keys they were given.
 #[derive(Debug)]
 pub struct CancelRegistry {
-    sessions: Mutex<HashMap<i32, Registered>>,
+    sessions: Mutex<HashMap<i32, Registered, RandomState>>,
     events: Events,
 }
 
@@ -146,7 +147,7 @@ impl CancelRegistry {
     /// An empty registry.
     pub fn new(events: Events) -> Arc<Self> {
         Arc::new(Self {
-            sessions: Mutex::new(HashMap::new()),
+            sessions: Mutex::default(),
             events,
         })
     }

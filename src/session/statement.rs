@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use foldhash::fast::RandomState;
 use moka::sync::Cache;
 
 use crate::base::limits;
@@ -56,8 +57,8 @@ pub(crate) struct Internal {
 /// All texts in use, so that equal texts share one name on the server.
 pub(crate) struct StatementCache {
     next_id: AtomicU64,
-    statements: Cache<StatementKey, Arc<Statement>>,
-    preludes: Cache<Arc<str>, Arc<Prelude>>,
+    statements: Cache<StatementKey, Arc<Statement>, RandomState>,
+    preludes: Cache<Arc<str>, Arc<Prelude>, RandomState>,
     pub(crate) internal: Internal,
 }
 
@@ -220,11 +221,11 @@ impl StatementCache {
                 .weigher(|key: &StatementKey, statement: &Arc<Statement>| {
                     weight(statement.bytes() + 2 * key.types.len())
                 })
-                .build(),
+                .build_with_hasher(RandomState::default()),
             preludes: Cache::builder()
                 .max_capacity(limits::PRELUDE_BYTES)
                 .weigher(|sql: &Arc<str>, _: &Arc<Prelude>| weight(sql.len()))
-                .build(),
+                .build_with_hasher(RandomState::default()),
             internal,
         }
     }
