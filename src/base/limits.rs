@@ -50,6 +50,10 @@ pub const SHARED_STATEMENT_BYTES: u64 = 64 << 20;
 /// Memory for preludes. Deployments have one for each set of settings that their drivers make.
 pub const PRELUDE_BYTES: u64 = 4 << 20;
 
+/// Memory for what servers show for the settings that clients begin with. Drivers send the same few; a client that
+/// makes up new ones pays for its own question to the server each time.
+pub const CANONICAL_BYTES: u64 = 4 << 20;
+
 /// Replies awaited from the server at one time. Beyond it the client's pipeline is read no further
 /// until the server has answered.
 pub const REPLIES_IN_FLIGHT: usize = 4_096;

@@ -1,15 +1,20 @@
 //! Takes sockets and gives each a task of its own.
 
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use super::canonical::Canonical;
 use super::census::Census;
 use super::login::{Admitted, Desk, Visit};
 use super::packets::Packets;
@@ -20,7 +25,7 @@ use crate::base::{ClientEnd, Drain, Event, Events, Phase, limits};
 use crate::identity;
 use crate::net::Stream;
 use crate::pool::Pools;
-use crate::session::{self, CancelRegistry, Session};
+use crate::session::{self, CancelRegistry, Session, Timer};
 use crate::tenant::Directory;
 use crate::wire::notice;
 
@@ -39,8 +44,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long sessions may take to say goodbye when the process stops.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Startup settings whose canonical form is remembered.
-const CANONICAL_SETTINGS: u64 = 10_000;
+/// How often the tasks of clients that have left are cleared away while nobody comes.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Trusted roles that are remembered as superusers or not, for each pool.
 const RANKS: u64 = 10_000;
@@ -87,7 +92,7 @@ impl Gateway {
                 sessions: parts.sessions,
                 cancels: CancelRegistry::new(parts.events.clone()),
                 census,
-                canonical: moka::sync::Cache::new(CANONICAL_SETTINGS),
+                canonical: Canonical::new(),
                 ranks: moka::sync::Cache::new(RANKS),
                 anonymous_role: parts.anonymous_role,
                 events: parts.events,
@@ -105,21 +110,28 @@ impl Gateway {
             tracing::warn!(%error, "clients' connections go without TCP_NODELAY and SO_KEEPALIVE");
         }
         let mut clients = JoinSet::new();
-        let mut draining = drain.clone();
+        let mut phases = drain.clone();
+        let mut draining = pin!(phases.reached(Phase::Draining));
+        let mut sweeps = interval(SWEEP_INTERVAL);
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, _)) => {
-                        clients.spawn(Arc::clone(&self).client(socket, drain.clone()));
+                accepted = poll_fn(|cx| listener.poll_accept(cx)) => match accepted {
+                    Ok((socket, address)) => {
+                        // Boxed, for a task is moved several times before it runs.
+                        clients.spawn(Box::pin(Arc::clone(&self).client(socket, address, drain.clone())));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a client");
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
-                Some(_) = clients.join_next() => {}
-                () = draining.reached(Phase::Draining) => break,
+                () = &mut draining => break,
+                _ = sweeps.tick(), if !clients.is_empty() => {}
             }
+            // Here rather than as each of them ends, so that no client that leaves wakes this task. What is left of
+            // one until then is small: it has been dropped.
+            while clients.try_join_next().is_some() {}
         }
         drop(listener);
         tokio::select! {
@@ -134,7 +146,7 @@ impl Gateway {
     }
 
     /// What few clients come to is boxed, so that it does not make the task of every session larger.
-    async fn client(self: Arc<Self>, socket: TcpStream, drain: Drain) {
+    async fn client(self: Arc<Self>, socket: TcpStream, address: SocketAddr, drain: Drain) {
         let pending = Pending::new(&self.pending);
         if pending.is_over_limit() {
             return Box::pin(self.turn_away(socket)).await;
@@ -143,13 +155,9 @@ impl Gateway {
             return;
         };
         self.desk.events.emit(&Event::ClientAccepted);
-        let mut packets = Packets::new(stream);
-        let limit = self.desk.settings.client_login_timeout;
-        // Boxed, so that what a login needs is given back when it is over.
-        let visit = Box::pin(timeout(limit, self.desk.serve(&mut packets)))
-            .await
-            .unwrap_or(Err(LoginError::Timeout));
-        let (end, authenticated) = match visit {
+        let mut packets = Packets::new(stream, address);
+        let mut timer = Timer::default();
+        let (end, authenticated) = match self.log_in(&mut packets, &mut timer).await {
             Ok(Visit::Cancel(request)) => {
                 drop(pending);
                 Box::pin(self.desk.cancels.cancel(&request)).await;
@@ -170,6 +178,7 @@ impl Gateway {
                     packets.inbox,
                     identity,
                     ticket,
+                    timer,
                     drain,
                 ));
                 let end = session.run().await;
@@ -187,6 +196,19 @@ impl Gateway {
             Err(error) => (Box::pin(self.refuse(&mut packets, error)).await, false),
         };
         self.desk.events.emit(&Event::ClientClosed { end, authenticated });
+    }
+
+    /// Serves a client up to its greeting, for as long as a login may take. The timer goes on as the session's.
+    async fn log_in(&self, client: &mut Packets, timer: &mut Timer) -> Result<Visit, LoginError> {
+        // A moment that the clock cannot hold is as good as never.
+        let deadline = Instant::now().checked_add(self.desk.settings.client_login_timeout);
+        // Boxed, so that what a login needs is given back when it is over.
+        let mut visit = Box::pin(self.desk.serve(client));
+        poll_fn(|cx| match (visit.as_mut().poll(cx), deadline) {
+            (Poll::Pending, Some(deadline)) => timer.poll(deadline, cx).map(|()| Err(LoginError::Timeout)),
+            (outcome, _) => outcome,
+        })
+        .await
     }
 
     /// Tells a client that it has come at a bad time. Nothing is read from it, so it may not come to know.

@@ -1,8 +1,8 @@
 //! Finds out who a client is and where it goes, and greets it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::canonical::Canonical;
 use super::census::{Census, Seat};
 use super::greeting::{self, Rank};
 use super::own_options::OwnOptions;
@@ -15,7 +15,7 @@ use crate::base::{Event, Events, PlanName, RoleName};
 use crate::guard::Policy;
 use crate::identity;
 use crate::pool::{Customer, PoolKey, Pools};
-use crate::session::{self, CancelRegistry, CancelTicket, Identity, canonical_settings, is_superuser};
+use crate::session::{self, CancelRegistry, CancelTicket, Identity, Pairs, canonical_settings, is_superuser};
 use crate::tenant::{Directory, Route};
 use crate::wire::startup::{CancelRequest, FirstPacket, Startup};
 
@@ -29,8 +29,7 @@ pub(super) struct Desk {
     pub(super) sessions: Arc<session::Shared>,
     pub(super) cancels: Arc<CancelRegistry>,
     pub(super) census: Arc<Census>,
-    /// Startup settings that a server has accepted, with the value it shows for them.
-    pub(super) canonical: moka::sync::Cache<(PoolKey, String, String), String>,
+    pub(super) canonical: Canonical,
     /// What is known of the roles that may be superusers.
     pub(super) ranks: moka::sync::Cache<(PoolKey, RoleName), Rank>,
     pub(super) anonymous_role: Option<String>,
@@ -133,9 +132,9 @@ impl Desk {
         let parameters = pool.parameters().await?;
         let guard = self.sessions.guard();
         let policy = guard.policy_in(route.mode, principal.role());
-        let mut settings = startup::settings(startup, guard, &policy)?;
+        let settings = startup::settings(startup, guard, &policy)?;
         let notice = startup::truncation(&settings);
-        self.canonicalise(&pool, &principal, &mut settings).await?;
+        let settings = self.canonicalise(&pool, &principal, settings).await?;
         let rank = self.rank(&pool, &principal, &policy).await?;
         let shown = self.sessions.as_shown(&principal, &settings);
         let told = greeting::differences(&parameters, &route, rank, &shown);
@@ -154,7 +153,7 @@ impl Desk {
                 principal,
                 route,
                 pool,
-                startup: Arc::new(settings),
+                startup: settings,
                 parameters,
                 told,
             },
@@ -215,40 +214,38 @@ impl Desk {
         Ok(rank)
     }
 
-    /// Replaces values by what the server shows for them. Drivers send the same few, so a server is
+    /// The settings with the values that the server shows for them. Drivers send the same few, so a server is
     /// rarely asked.
     async fn canonicalise(
         &self,
         pool: &Customer,
         principal: &Principal,
-        settings: &mut [(String, String)],
-    ) -> Result<(), LoginError> {
-        let key = |(name, value): &(String, String)| (pool.key().clone(), name.clone(), value.clone());
+        settings: Vec<(String, String)>,
+    ) -> Result<Pairs, LoginError> {
         // A client without a name has nothing to ask, and waits for no server connection.
-        let has_name = |(name, value): &&(String, String)| name != APPLICATION_NAME || !value.is_empty();
         if settings
             .iter()
-            .filter(has_name)
-            .any(|pair| !self.canonical.contains_key(&key(pair)))
+            .all(|(name, value)| name == APPLICATION_NAME && value.is_empty())
         {
-            let lease = pool.checkout(principal.role()).await?;
-            let values = canonical_settings(lease, settings).await?;
-            for (pair, value) in settings.iter().zip(values) {
-                self.canonical.insert(key(pair), value);
-            }
+            return Ok(Arc::new(settings));
         }
-        for pair in settings {
-            if let Some(value) = self.canonical.get(&key(pair)) {
-                pair.1 = value;
-            }
+        if let Some(shown) = self.canonical.get(pool.key(), &settings) {
+            return Ok(shown);
         }
-        Ok(())
+        let lease = pool.checkout(principal.role()).await?;
+        let values = canonical_settings(lease, &settings).await?;
+        let mut shown = settings.clone();
+        for (pair, value) in shown.iter_mut().zip(values) {
+            pair.1 = value;
+        }
+        let shown = Arc::new(shown);
+        self.canonical
+            .put(pool.key().clone(), settings, Arc::clone(&shown));
+        Ok(shown)
     }
 }
 
 /// Whether nobody on the way can read what the client sends.
 pub(super) fn is_private(client: &Packets) -> bool {
-    let stream = &client.stream;
-    let is_local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
-    stream.is_encrypted() || stream.peer_addr().is_none_or(is_local)
+    client.stream.is_encrypted() || client.address.ip().to_canonical().is_loopback()
 }

@@ -4,6 +4,7 @@
 //! `own_options` and `startup` read the startup packet's parameters, `greeting` answers them. Then the [`session`](crate::session) takes over.
 
 mod accept;
+mod canonical;
 mod census;
 mod credentials;
 mod error;

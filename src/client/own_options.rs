@@ -37,7 +37,7 @@ impl OwnOptions {
     /// `options`, and parameters of these names.
     pub(super) fn take(startup: &mut Startup) -> Result<Self, LoginError> {
         let mut own = Self::default();
-        let mut kept = Vec::new();
+        let mut kept = Vec::with_capacity(startup.parameters.len());
         for (name, value) in std::mem::take(&mut startup.parameters) {
             if name == "options" {
                 kept.push((name, own.take_words(value)?));

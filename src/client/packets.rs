@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,7 +11,6 @@ use super::LoginError;
 use crate::base::limits;
 use crate::net::tls::{ALPN, Accepted, Acceptor};
 use crate::net::{Inbox, Stream};
-use crate::wire::body::cstr;
 use crate::wire::frame::{self, HEAD_BYTES};
 use crate::wire::startup::{self, FirstPacket, SaslInitial};
 use crate::wire::tag::client as tag;
@@ -22,6 +22,8 @@ const HANDSHAKE: u8 = 22;
 /// A client connection during login.
 pub(super) struct Packets {
     pub(super) stream: Stream,
+    /// Where it comes from.
+    pub(super) address: SocketAddr,
     pub(super) inbox: Inbox,
     /// What a login over this channel is bound to, where it can be.
     pub(super) end_point: Option<Arc<[u8]>>,
@@ -29,9 +31,10 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: Stream, address: SocketAddr) -> Self {
         Self {
             stream,
+            address,
             inbox: Inbox::default(),
             end_point: None,
             heard: false,
@@ -54,11 +57,11 @@ impl Packets {
 
     /// The password. Not cancel safe: half a password is lost with the call.
     pub(super) async fn password(&mut self) -> Result<Vec<u8>, LoginError> {
-        let body = self
+        let mut password = self
             .proof(limits::PASSWORD_MESSAGE_BYTES, LoginError::PasswordTooLong)
             .await?;
-        match cstr(&body) {
-            Some((password, [])) => Ok(password.to_vec()),
+        match password.pop() {
+            Some(0) if !password.contains(&0) => Ok(password),
             _ => Err(LoginError::BadPassword),
         }
     }

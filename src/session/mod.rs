@@ -49,6 +49,7 @@ pub use application_name::ApplicationName;
 pub use cancel::{CancelRegistry, CancelTicket};
 pub use probe::{ProbeError, canonical_settings, is_superuser};
 pub use replication::{ReplicationKind, Walsender, WalsenderError, WalsenderParts};
+pub use timer::Timer;
 
 use crate::auth::Principal;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
@@ -69,7 +70,6 @@ use opening::Opening;
 use pump::Wake;
 use settings::{Place, SessionSettings};
 use statement::{Statement, StatementCache};
-use timer::Timer;
 
 /// Names and values in the order of their names, shared until one is changed.
 pub type Pairs = Arc<Vec<(String, String)>>;
@@ -227,13 +227,14 @@ enum Turn {
 
 impl Session {
     /// A session on a client connection that has been authenticated and greeted. `inbox` holds what the
-    /// client has sent beyond its login.
+    /// client has sent beyond its login, `timer` may have watched over that.
     pub fn new(
         shared: Arc<Shared>,
         stream: Stream,
         inbox: Inbox,
         mut identity: Identity,
         ticket: CancelTicket,
+        timer: Timer,
         drain: Drain,
     ) -> Self {
         // The version first: a policy that changes in between is looked up again.
@@ -272,7 +273,7 @@ impl Session {
             captured: None,
             ending: None,
             ticket,
-            timer: Timer::default(),
+            timer,
             idle_since: Instant::now(),
             expires_at: expiry_of(&identity.principal),
             lease_fault: None,

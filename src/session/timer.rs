@@ -1,4 +1,4 @@
-//! One timer per session that is armed lazily: a deadline that moves later costs nothing.
+//! One timer per client that is armed lazily: a deadline that moves later costs nothing.
 
 use std::future::Future as _;
 use std::pin::{Pin, pin};
@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Fires at the deadline that was asked for last. One task polls it.
 #[derive(Debug, Default)]
-pub(crate) struct Timer {
+pub struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
     state: State,
 }
@@ -24,7 +24,7 @@ enum State {
 
 impl Timer {
     /// Ready when `deadline` has passed.
-    pub(crate) fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         // A timer that is armed too early wakes us once and is armed anew: cheaper than moving it with
         // every transaction.
