@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from measure import cpu_seconds
+from parties import cpu_seconds
 from targets import SetupError, Target
 from workloads import COPY_IN, COPY_OUT
 

@@ -8,11 +8,18 @@ from pathlib import Path
 from statistics import median
 
 from fairness import FLOODS, fairness_medians
+from parties import PARTIES, REST, limit_costs, limit_ratio
+from workloads import LIMIT
 
 WIDTH, LABEL_WIDTH, BAR_HEIGHT, GAP, GROUP_GAP, TOP = 820, 330, 16, 4, 14, 46
 VALUE_WIDTH = 90
 COLOURS = {"postgres": "#8a8f98", "pgbouncer": "#d08a3c", "portcullis": "#2f7f86"}
 INK = "#6b7280"
+# Whose time: those of the other charts, and lighter what the kernel does for the proxy. Nobody's is left blank.
+PARTY_COLOURS = dict(zip(PARTIES, ("#8a8f98", "#6c7fb0", COLOURS["portcullis"], "#63adb3"))) | {REST: "none"}
+# A figure fits in.
+FIGURE_WIDTH = 26
+LEGEND_WIDTH = 154
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,11 @@ def draw_all(report: dict, folder: Path) -> list[Path]:
             path = folder / f"{name}.svg"
             path.write_text(draw(title, groups, digits))
             written.append(path)
+    costs = limit_costs(report["workloads"].get(LIMIT, {}).get("runs", {}))
+    if costs:
+        path = folder / "limit.svg"
+        path.write_text(draw_limit(costs))
+        written.append(path)
     return written
 
 
@@ -91,12 +103,49 @@ def draw(title: str, groups: list[tuple[str, list[Bar]]], digits: int) -> str:
             parts.append(text(LABEL_WIDTH + length + 6, y + 12, f"{bar.value:,.{digits}f}"))
             y += BAR_HEIGHT + GAP
         y += GROUP_GAP
-    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}" '
+    return document(title, parts, y)
+
+
+def draw_limit(costs: dict[str, dict[str, float]]) -> str:
+    """Where the cores' time of a transaction goes, with and without the proxy: bars of one segment a party."""
+    room = WIDTH - LABEL_WIDTH - VALUE_WIDTH
+    shares = {title: {name: figures[name] for name in (*PARTIES, REST) if name in figures} for title, figures in costs.items()}
+    longest = max(sum(each.values()) for each in shares.values()) or 1.0
+    parts, y = [], TOP
+    for title, each in shares.items():
+        parts.append(text(22, y + 12, f"{title}, {costs[title]['tps']:,.0f} a second"))
+        x = float(LABEL_WIDTH)
+        for name, value in each.items():
+            width = value / longest * room
+            parts.append(segment(x, y, width, name))
+            if width >= FIGURE_WIDTH:
+                parts.append(text(x + 4, y + 12, f"{value:.1f}", size=11, colour=INK if name == REST else "#ffffff"))
+            x += width
+        parts.append(text(x + 6, y + 12, f"{sum(each.values()):.1f}"))
+        y += BAR_HEIGHT + GAP
+    y += GROUP_GAP
+    for place, name in enumerate(PARTY_COLOURS):
+        x = 22 + place * LEGEND_WIDTH
+        parts += [segment(x, y, 12, name), text(x + 17, y + 12, name)]
+    ratio = limit_ratio(costs)
+    share = "" if ratio is None else f": through the proxy {ratio:.2f} of the server's limit"
+    return document(f"The cores' time of a transaction in µs{share}", parts, y + BAR_HEIGHT + GROUP_GAP)
+
+
+def segment(x: float, y: float, width: float, party: str) -> str:
+    """A party's piece of a bar."""
+    stroke = f' stroke="{INK}" stroke-width="0.5"' if party == REST else ""
+    return f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{BAR_HEIGHT}" fill="{PARTY_COLOURS[party]}"{stroke}/>'
+
+
+def document(title: str, parts: list[str], height: float) -> str:
+    """The whole of a chart."""
+    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
             f'font-family="system-ui, sans-serif" font-size="12" role="img" aria-label="{html.escape(title, quote=True)}">')
     return "\n".join([head, text(10, 24, title, size=15, weight="bold"), *parts, "</svg>"]) + "\n"
 
 
-def text(x: float, y: float, words: str, size: int = 12, weight: str = "normal") -> str:
+def text(x: float, y: float, words: str, size: int = 12, weight: str = "normal", colour: str = INK) -> str:
     """One line of text."""
-    return (f'<text x="{x:.1f}" y="{y}" fill="{INK}" font-size="{size}" font-weight="{weight}">'
+    return (f'<text x="{x:.1f}" y="{y}" fill="{colour}" font-size="{size}" font-weight="{weight}">'
             f"{html.escape(words)}</text>")

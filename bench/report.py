@@ -6,6 +6,7 @@ from statistics import median
 
 from fairness import FLOODS, Fairness, fairness_medians
 from measure import Sample
+from parties import PARTIES, PROXY, REST, limit_costs, limit_ratio
 from workloads import Workload
 
 
@@ -37,6 +38,27 @@ def workload_table(workload: Workload, samples: dict[str, list[Sample]], skipped
             f"| {case.label} | {median(rates):,.0f}{failed} | {min(rates):,.0f}–{max(rates):,.0f} | {times} "
             f"| {figure(good, 'p50_ms', 2)} | {figure(good, 'p99_ms', 2)} | {figure(good, 'cpu_us', 1)} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def limit_table(runs: dict[str, list[dict]]) -> str:
+    """Where the cores' time goes with and without the proxy, and the one's throughput as a share of the other's."""
+    costs = limit_costs(runs)
+    names = [*PARTIES, REST]
+    lines = ["### cost against the limit: the cores' time in µs per transaction", "",
+             f"| | {' | '.join(names)} | in all |", "|---" * (len(names) + 2) + "|"]
+    for title, shares in costs.items():
+        cells = [f"{shares[name]:.1f}" if name in shares else "" for name in names]
+        lines.append(f"| {title} | {' | '.join(cells)} | {sum(shares.get(name, 0.0) for name in names):.1f} |")
+    ratio = limit_ratio(costs)
+    if ratio is not None:
+        straight, through = costs.values()
+        more = {name: through.get(name, 0.0) - straight.get(name, 0.0) for name in names}
+        proxy, kernel = sum(more[name] for name in PROXY), more[PROXY[1]]
+        others = ", ".join(f"{name} {round(more[name], 1) + 0.0:+.1f} µs" for name in names if name not in PROXY)
+        lines += ["", f"Through Portcullis {through['tps']:,.0f} of the {straight['tps']:,.0f} transactions a second that the server "
+                  f"does when it is sent the same bytes: {ratio:.2f} of the limit. Of {sum(more.values()):.1f} µs more the proxy "
+                  f"takes {proxy:.1f}, {kernel:.1f} of them in the kernel; the others: {others}."]
     return "\n".join(lines) + "\n"
 
 
@@ -109,6 +131,16 @@ def syscall_table(traced: dict[str, dict[str, Sample]]) -> str:
             names = ", ".join(f"{name} {number:.2f}" for name, number in calls if number >= 0.05)
             lines.append(f"| {workload} | {label} | {sum(sample.syscalls.values()):.2f} | {names} |")
     return "\n".join(lines) + "\n"
+
+
+def traces(traced: dict[str, dict[str, Sample]]) -> str:
+    """The system calls of one transaction of each."""
+    blocks = ["### the system calls of one transaction, a client alone\n"]
+    for workload, cases in traced.items():
+        for label, sample in cases.items():
+            if sample.trace:
+                blocks.append("\n".join([f"{workload}, {label}:", "", "```text", *sample.trace, "```", ""]))
+    return "\n".join(blocks)
 
 
 def tps(runs: list[Sample]) -> float | None:

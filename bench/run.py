@@ -3,7 +3,7 @@
 
     bench/run.py                         everything: some ten minutes
     bench/run.py --only identity,simple --rounds 5 --seconds 10
-    bench/run.py --syscalls --only simple
+    bench/run.py --syscalls --only simple      the proxies' system calls: how many, and those of one transaction
     bench/run.py --targets postgres,pgbouncer
 
 Each workload is run in interleaved rounds (A B C A B C …), so that a slow minute of the machine hits every
@@ -34,17 +34,21 @@ from charts import draw_all
 from fairness import fairness_round
 from measure import Load, Sample, run_case
 from memory import directory_figures, idle_memory
-from report import (copy_table, directory_table, fairness_table, handshake_table, memory_table, syscall_table,
-                    workload_table)
+from parties import per_transaction_us
+from report import (copy_table, directory_table, fairness_table, handshake_table, limit_table, memory_table,
+                    syscall_table, traces, workload_table)
+from syscalls import counting, one_transaction, parse_strace, writing
 from targets import PgBouncer, Portcullis, Postgres, SetupError, Target, chown, find_binaries, make_certificate
 from wire import Session, WireError
-from workloads import BEGIN_AS_USER, TARGETS, TODOS_PER_TENANT, WORKLOADS, Workload
+from workloads import BEGIN_AS_USER, LIMIT, TARGETS, TODOS_PER_TENANT, WORKLOADS, Case, Workload
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "latest.json"
 CHARTS = HERE / "charts"
 WARM_UP_SECONDS = 1
 TRACED_SECONDS = 3
+# What is prepared once is over by the last of them.
+TRACED_TRANSACTIONS = 5
 HANDSHAKES = 500
 MEMORY, COPY, TLS, FAIRNESS, DIRECTORY = "memory", "copy", "tls", "fairness", "directory"
 # Each idle client is an open file, here and in the proxy; so many are for everything else (`ulimit -Hn` is the limit).
@@ -88,7 +92,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--only", type=choice(names), default=names, help=f"workloads: {','.join(names)}")
     parser.add_argument("--targets", type=choice(list(TARGETS)), default=list(TARGETS),
                         help=f"targets: {','.join(TARGETS)}")
-    parser.add_argument("--syscalls", action="store_true", help="count the proxies' system calls (strace) instead")
+    parser.add_argument("--syscalls", action="store_true", help="count and show the proxies' system calls (strace) instead")
     parser.add_argument("--pg-bin", help="folder of PostgreSQL's server programs")
     parser.add_argument("--portcullis", type=existing, help="the binary (default target/release/portcullis, built if absent)")
     return parser.parse_args()
@@ -162,13 +166,15 @@ def measure_all(options: argparse.Namespace, binaries: Path, targets: dict[str, 
                     "memory": {}, "syscalls": {}}
     if options.syscalls:
         traced = {w.name: trace_workload(w, targets, pgbench, load, folder) for w in chosen}
-        print("\n" + syscall_table(traced), flush=True)
+        print("\n" + syscall_table(traced) + "\n" + traces(traced), flush=True)
         report["syscalls"] = {name: {label: asdict(s) for label, s in runs.items()} for name, runs in traced.items()}
     else:
         for workload in chosen:
             samples, skipped = run_workload(workload, targets, pgbench, load, folder, options.rounds)
             print("\n" + workload_table(workload, samples, skipped), flush=True)
             runs = {label: [asdict(sample) for sample in each] for label, each in samples.items()}
+            if workload.name == LIMIT:
+                print(limit_table(runs), flush=True)
             report["workloads"][workload.name] = {"title": workload.title, "runs": runs, "skipped": skipped}
         measure_bulk(options, binaries, targets, folder, report)
     RESULTS.parent.mkdir(exist_ok=True)
@@ -215,13 +221,22 @@ def run_workload(
     reasons = {case.label: targets[case.target].lacks(case.protocol) for case in cases}
     skipped = {label: reason for label, reason in reasons.items() if reason}
     cases = [case for case in cases if case.label not in skipped]
+    logins: dict[str, Sample] = {}
     for case in cases:
         run_case(pgbench, targets[case.target], case, Load(load.clients, load.threads, WARM_UP_SECONDS), folder)
+        if not case.connect:
+            once = Load(load.clients, load.threads, transactions=1)
+            logins[case.label] = run_case(pgbench, targets[case.target], case, once, folder)
     samples: dict[str, list[Sample]] = {case.label: [] for case in cases}
     for number in range(rounds):
         for case in cases:
             note(f"{workload.name}: round {number + 1} of {rounds}, {case.label}")
-            samples[case.label].append(run_case(pgbench, targets[case.target], case, load, folder))
+            sample = run_case(pgbench, targets[case.target], case, load, folder)
+            login = logins.get(case.label)
+            further = sample.transactions - login.transactions if login and not login.error else 0
+            if further > 0:
+                sample.parties_us = per_transaction_us(sample.cpu_s, login.cpu_s, further, sample.tps)
+            samples[case.label].append(sample)
     note("")
     return samples, skipped
 
@@ -229,14 +244,28 @@ def run_workload(
 def trace_workload(
     workload: Workload, targets: dict[str, Target], pgbench: Path, load: Load, folder: Path
 ) -> dict[str, Sample]:
-    """One traced run of every case that has a proxy."""
-    short = Load(load.clients, load.threads, TRACED_SECONDS)
+    """Every case that has a proxy, traced."""
     traced = {}
     for case in workload.cases:
         target = targets.get(case.target)
         if target and target.is_proxy and not target.lacks(case.protocol):
-            traced[case.label] = run_case(pgbench, target, case, short, folder, trace=True)
+            traced[case.label] = trace_case(case, target, pgbench, load, folder)
     return traced
+
+
+def trace_case(case: Case, target: Target, pgbench: Path, load: Load, folder: Path) -> Sample:
+    """A run whose system calls are counted, which slows the proxy down, and some transactions of one client whose calls are
+    written down."""
+    report = folder / "strace.txt"
+    counter = counting(target.pid, report)
+    sample = run_case(pgbench, target, case, Load(load.clients, load.threads, TRACED_SECONDS), folder)
+    calls = parse_strace(counter.stop())
+    if sample.error is None:
+        sample.syscalls = {name: round(number / sample.transactions, 3) for name, number in calls.items()}
+        writer = writing(target.pid, report)
+        run_case(pgbench, target, case, Load(1, 1, transactions=TRACED_TRANSACTIONS), folder)
+        sample.trace = one_transaction(writer.stop(), target.port, target.server.port)
+    return sample
 
 
 def describe(options: argparse.Namespace, targets: dict[str, Target]) -> dict[str, str]:

@@ -39,6 +39,8 @@ class Target:
     is_proxy = True
     # PostgreSQL and PgBouncer refuse to run as root.
     runs_as_root = False
+    # Where the statements are run in the end.
+    server: Target
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -132,6 +134,7 @@ class Postgres(Target):
 
     def __init__(self, folder: Path, binaries: Path):
         super().__init__(folder)
+        self.server = self
         self.binaries = binaries
         self.data, self.sockets = folder / "data", folder / "sockets"
         self.user, self.database, self.password = "plain_app", "bench", secrets.token_hex(16)
@@ -195,6 +198,7 @@ class PgBouncer(Target):
         self.program = find_program("pgbouncer", ["/usr/sbin/pgbouncer", "/usr/local/bin/pgbouncer"])
         if self.program is None:
             raise SetupError("PgBouncer is not installed: apt-get install pgbouncer (or leave it out with --targets)")
+        self.server = postgres
         self.user, self.database, self.password = postgres.user, postgres.database, postgres.password
         self.users, self.config = folder / "userlist.txt", folder / "pgbouncer.ini"
         write_private(self.users, f'"{self.user}" "{self.password}"\n')

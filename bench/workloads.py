@@ -101,6 +101,8 @@ class Workload:
     cases: tuple[Case, ...]
 
 
+# What the proxy costs against the server itself.
+LIMIT = "limit"
 TARGETS = ("postgres", "pgbouncer", "portcullis")
 
 
@@ -123,7 +125,7 @@ WORKLOADS = (
         ),
     ),
     Workload(
-        "limit",
+        LIMIT,
         "identity and one read under RLS, prepared: against the server itself",
         (
             Case("postgres", IN_ONE_PIPELINE, "prepared", variant="the same bytes, sent by the client"),

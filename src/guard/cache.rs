@@ -1,5 +1,6 @@
 //! Verdicts by policy and statement text.
 
+use std::cell::RefCell;
 use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,7 @@ use foldhash::fast::RandomState;
 use moka::Equivalent;
 use moka::sync::Cache;
 
+use super::shape::{self, Shape};
 use super::{Refusal, Script};
 
 /// A verdict, as the cache keeps it.
@@ -16,16 +18,31 @@ pub(super) type Verdict = Result<Arc<Script>, Arc<Refusal>>;
 /// The largest part of the cache that one text may take.
 const SHARE: u64 = 64;
 
+/// The part of it that is for shapes.
+const SHAPES_SHARE: u64 = 8;
+
+thread_local! {
+    /// The shape of the text at hand.
+    static SHAPE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Verdicts, bounded by bytes. The texts themselves are compared, so a hash that collides costs time alone; its
 /// seed is random, so that nobody can look for collisions from outside. SipHash would take as long as all the
 /// rest of a look-up.
 ///
 /// A text is kept when it is seen for the second time: drivers that put values into their statements would
 /// otherwise pay for a place that is never looked at again.
+///
+/// A text that is seen for the first time may have the shape of others ([`shape`]).
 pub(super) struct VerdictCache {
-    verdicts: Option<Cache<Key, Verdict, RandomState>>,
+    kept: Option<Kept>,
     text_bytes: u64,
     seen: Seen,
+}
+
+struct Kept {
+    verdicts: Cache<Key, Verdict, RandomState>,
+    shapes: Cache<Key, Shape, RandomState>,
 }
 
 /// Marks of texts seen lately, four of 16 bits to a slot, the latest first. A mark that is lost, or that two texts
@@ -77,20 +94,8 @@ struct BorrowedKey<'a> {
 impl VerdictCache {
     /// A cache that takes about `bytes` of memory; none at all for 0.
     pub(super) fn new(bytes: u64) -> Self {
-        let build = || {
-            Cache::builder()
-                .max_capacity(bytes)
-                .weigher(|key: &Key, verdict: &Verdict| {
-                    let weight = match verdict {
-                        Ok(script) => script.weight() + script.text().len(),
-                        Err(refusal) => refusal.weight(),
-                    };
-                    u32::try_from(weight + key.text.len() + 200).unwrap_or(u32::MAX)
-                })
-                .build_with_hasher(RandomState::default())
-        };
         Self {
-            verdicts: (bytes > 0).then(build),
+            kept: (bytes > 0).then(|| Kept::new(bytes)),
             text_bytes: bytes / SHARE,
             seen: Seen::new(),
         }
@@ -99,8 +104,8 @@ impl VerdictCache {
     /// The verdict on a text: the one that is kept, or what `judge` says.
     pub(super) fn get_or_judge(&self, policy: u64, text: &[u8], judge: impl FnOnce() -> Verdict) -> Verdict {
         let key = BorrowedKey { policy, text };
-        let Some(verdicts) = self
-            .verdicts
+        let Some(kept) = self
+            .kept
             .as_ref()
             .filter(|_| text.len() as u64 <= self.text_bytes)
         else {
@@ -108,24 +113,95 @@ impl VerdictCache {
         };
         // A text without a mark is most likely new, and then there is nothing to look up.
         if !self.seen.before(&key) {
-            return judge();
+            return self.by_shape(kept, &key, judge);
         }
-        if let Some(verdict) = verdicts.get(&key) {
+        if let Some(verdict) = kept.verdicts.get(&key) {
             return verdict;
         }
-        let verdict = judge();
-        let key = Key {
-            policy,
-            text: text.into(),
-        };
-        verdicts.insert(key, verdict.clone());
+        let verdict = self.by_shape(kept, &key, judge);
+        kept.verdicts.insert(key.owned(), verdict.clone());
         verdict
+    }
+
+    /// The verdict on a text that nobody remembers: that of its shape, or what `judge` says.
+    fn by_shape(&self, kept: &Kept, key: &BorrowedKey<'_>, judge: impl FnOnce() -> Verdict) -> Verdict {
+        SHAPE.with_borrow_mut(|buffer| {
+            if !shape::read(key.text, buffer) {
+                return judge();
+            }
+            let of_shape = BorrowedKey {
+                policy: key.policy,
+                text: buffer,
+            };
+            if !self.seen.before(&of_shape) {
+                return judge();
+            }
+            if let Some(known) = kept.shapes.get(&of_shape)
+                && let Ok(text) = std::str::from_utf8(key.text)
+            {
+                let range = known.ahead..text.len() - known.behind;
+                return Ok(Arc::new(Script::of_one(
+                    key.policy,
+                    text.into(),
+                    range,
+                    known.lone,
+                )));
+            }
+            let verdict = judge();
+            if let Ok(script) = &verdict
+                && script.text().as_bytes() == key.text
+                && let Some((lone, range)) = script.lone()
+            {
+                let known = Shape {
+                    lone,
+                    ahead: range.start,
+                    behind: key.text.len() - range.end,
+                };
+                kept.shapes.insert(of_shape.owned(), known);
+            }
+            verdict
+        })
+    }
+}
+
+impl Kept {
+    fn new(bytes: u64) -> Self {
+        let verdicts = Cache::builder().max_capacity(bytes - bytes / SHAPES_SHARE);
+        let verdicts = verdicts.weigher(|key: &Key, verdict: &Verdict| {
+            let weight = match verdict {
+                Ok(script) => script.weight() + script.text().len(),
+                Err(refusal) => refusal.weight(),
+            };
+            key.weight_with(weight)
+        });
+        let shapes = Cache::builder().max_capacity(bytes / SHAPES_SHARE);
+        let shapes = shapes.weigher(|key: &Key, _: &Shape| key.weight_with(size_of::<Shape>()));
+        Self {
+            verdicts: verdicts.build_with_hasher(RandomState::default()),
+            shapes: shapes.build_with_hasher(RandomState::default()),
+        }
+    }
+}
+
+impl Key {
+    /// About the memory that an entry takes, in bytes.
+    fn weight_with(&self, value: usize) -> u32 {
+        u32::try_from(value + self.text.len() + 200).unwrap_or(u32::MAX)
+    }
+}
+
+impl BorrowedKey<'_> {
+    fn owned(&self) -> Key {
+        Key {
+            policy: self.policy,
+            text: self.text.into(),
+        }
     }
 }
 
 impl std::fmt::Debug for VerdictCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let entries = self.verdicts.as_ref().map_or(0, Cache::entry_count);
+        let entries = self.kept.as_ref().map_or(0, |kept| kept.verdicts.entry_count());
         f.debug_struct("VerdictCache")
             .field("entries", &entries)
             .finish_non_exhaustive()

@@ -29,6 +29,7 @@ mod roles;
 mod rules;
 mod setting;
 mod settings;
+mod shape;
 mod shared;
 mod split;
 mod statement;

@@ -39,6 +39,33 @@ impl Script {
         }
     }
 
+    /// A text whose statement is judged already: it covers these bytes.
+    pub(super) fn of_one(policy: u64, text: Arc<str>, range: Range<usize>, lone: Lone) -> Self {
+        let allowed = Allowed {
+            class: lone.class,
+            action: Action::Query,
+            edits: Vec::new(),
+            marks_connection: lone.marks_connection,
+            only_sets: lone.only_sets,
+            reads_sequences: lone.reads_sequences,
+        };
+        let statement = Cleared::new(Arc::clone(&text), range, allowed);
+        Self::new(policy, text, vec![statement], Form::Known)
+    }
+
+    /// The sole statement, if there is one and it is a query, and the bytes that it covers.
+    pub(super) fn lone(&self) -> Option<(Lone, Range<usize>)> {
+        let [one] = &*self.statements else { return None };
+        let lone = Lone {
+            class: one.class,
+            marks_connection: one.marks_connection,
+            only_sets: one.only_sets,
+            reads_sequences: one.reads_sequences,
+        };
+        let is_query = one.action == Action::Query && one.prepared.is_none() && self.form == Form::Known;
+        is_query.then(|| (lone, one.range.clone()))
+    }
+
     /// Whether some statement may turn out to be no SQL at all after those before it have run.
     pub fn form(&self) -> Form {
         self.form
@@ -67,6 +94,15 @@ impl Script {
         let prepared: usize = scripts.sum();
         size_of::<Self>() + self.statements.len() * (size_of::<Cleared>() + 64) + prepared
     }
+}
+
+/// What the guard has found out about a query that is the only statement of its text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lone {
+    class: StatementClass,
+    marks_connection: bool,
+    only_sets: bool,
+    reads_sequences: bool,
 }
 
 /// One statement that the guard has allowed. Only the guard makes one.

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::thread::LocalKey;
 
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -86,8 +87,9 @@ impl Inbox {
     pub fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.gather.poll_pause(cx));
-            if let Poll::Ready(count) = self.poll_read(stream, cx)? {
-                return Poll::Ready(Ok(count));
+            let read = self.poll_read(stream, cx);
+            if read.is_ready() || !self.gather.is_bulk() {
+                return read;
             }
             ready!(self.gather.poll_emptied(stream, cx));
         }
@@ -155,20 +157,30 @@ fn is_borrowed(buffer: &[u8]) -> bool {
     matches!(buffer.len(), BUFFER_BYTES | BULK_BUFFER_BYTES)
 }
 
+#[inline]
 fn borrow_buffer(gather: &Gather) -> Box<[u8]> {
-    let (free, bytes) = match gather.is_bulk() {
-        false => (&FREE, BUFFER_BYTES),
-        true => (&FREE_FOR_BULK, BULK_BUFFER_BYTES),
-    };
+    if gather.is_bulk() {
+        return take(&FREE_FOR_BULK, BULK_BUFFER_BYTES);
+    }
+    take(&FREE, BUFFER_BYTES)
+}
+
+#[inline]
+fn take(free: &'static LocalKey<RefCell<Vec<Box<[u8]>>>>, bytes: usize) -> Box<[u8]> {
     free.with_borrow_mut(Vec::pop)
         .unwrap_or_else(|| vec![0; bytes].into_boxed_slice())
 }
 
+#[inline]
 fn give_back(buffer: Box<[u8]>) {
-    let (free, kept) = match buffer.len() {
-        BUFFER_BYTES => (&FREE, KEPT),
-        _ => (&FREE_FOR_BULK, KEPT_FOR_BULK),
-    };
+    if buffer.len() == BULK_BUFFER_BYTES {
+        return put(&FREE_FOR_BULK, KEPT_FOR_BULK, buffer);
+    }
+    put(&FREE, KEPT, buffer);
+}
+
+#[inline]
+fn put(free: &'static LocalKey<RefCell<Vec<Box<[u8]>>>>, kept: usize, buffer: Box<[u8]>) {
     free.with_borrow_mut(|free| {
         if free.len() < kept {
             free.push(buffer);

@@ -44,8 +44,9 @@ impl Gather {
     /// Ready when the stream may be read.
     pub(super) fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.pause {
-            Some(pause) if !pause.is_elapsed() => pause.as_mut().poll(cx),
-            Some(_) | None => Poll::Ready(()),
+            None => Poll::Ready(()),
+            Some(pause) if pause.is_elapsed() => Poll::Ready(()),
+            Some(pause) => pause.as_mut().poll(cx),
         }
     }
 
@@ -65,12 +66,9 @@ impl Gather {
         }
     }
 
-    /// Everything that has come has been read. Pending while bulk gathers; Ready if the stream has to be asked again,
+    /// Everything that has come of bulk has been read. Pending while bulk gathers; Ready if the stream has to be asked again,
     /// since it has just ceased to be bulk.
     pub(super) fn poll_emptied(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_bulk() {
-            return Poll::Pending;
-        }
         if self.come < WORTH_BYTES || !stream.rest() {
             *self = Self::default();
             return Poll::Ready(());

@@ -118,13 +118,14 @@ impl Stream {
     }
 
     /// Has the reactor watch the socket again, if it rests.
-    fn resume(&mut self) -> io::Result<()> {
+    #[cold]
+    fn resume(&mut self) -> io::Result<&mut Self> {
         if let Self::Resting(_) = self
             && let Self::Resting(socket) = std::mem::replace(self, Self::Closed)
         {
             *self = Self::Tcp(TcpStream::from_std(socket)?);
         }
-        Ok(())
+        Ok(self)
     }
 
     /// Whether nobody on the way can read along.
@@ -161,14 +162,15 @@ impl Stream {
     /// Ready when something may have arrived: bytes, or the end of the stream. Reads nothing, and with TLS does not
     /// look at what has been decrypted already.
     pub fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.resume().is_err() {
-            return Poll::Ready(());
-        }
         let ready = match self {
             Self::Tcp(socket) => socket.poll_read_ready(cx),
             Self::Unix(socket) => socket.poll_read_ready(cx),
             Self::Tls(tls) => tls.get_ref().0.poll_read_ready(cx),
-            Self::Resting(_) | Self::Closed => return Poll::Ready(()),
+            Self::Resting(_) => match self.resume() {
+                Ok(stream) => return stream.poll_arrival(cx),
+                Err(_) => return Poll::Ready(()),
+            },
+            Self::Closed => return Poll::Ready(()),
         };
         // What is wrong with the socket is said when it is read.
         ready.map(drop)
@@ -223,12 +225,12 @@ fn at_once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>) -> 
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        stream.resume()?;
         match stream {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buf),
-            Self::Resting(_) | Self::Closed => Poll::Ready(Ok(())),
+            Self::Resting(_) => Pin::new(stream.resume()?).poll_read(cx, buf),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }
@@ -236,12 +238,12 @@ impl AsyncRead for Stream {
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
-        stream.resume()?;
         match stream {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
-            Self::Resting(_) | Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Self::Resting(_) => Pin::new(stream.resume()?).poll_write(cx, bytes),
+            Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -257,12 +259,12 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        stream.resume()?;
         match stream {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
-            Self::Resting(_) | Self::Closed => Poll::Ready(Ok(())),
+            Self::Resting(_) => Pin::new(stream.resume()?).poll_shutdown(cx),
+            Self::Closed => Poll::Ready(Ok(())),
         }
     }
 }

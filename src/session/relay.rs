@@ -9,6 +9,7 @@ mod outcome;
 use std::ops::Range;
 
 use super::Session;
+use super::effect::Effect;
 use super::link::{Batch, CopyIn};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::wire::body::cstr;
@@ -167,6 +168,11 @@ impl Session {
         let mut at = 0;
         while let Some(rest) = passing.bytes.get(at..).filter(|rest| !rest.is_empty()) {
             if self.relay.left == 0 {
+                let hidden = self.hidden_at(rest);
+                if hidden > 0 {
+                    at += hidden;
+                    continue;
+                }
                 let rows = self.rows_at(rest);
                 if rows > 0 {
                     if let Some(link) = &mut self.link {
@@ -228,6 +234,16 @@ impl Session {
         match self.cut_answer() {
             Some(end) => Err(end),
             None => Ok(passing.bytes.len()),
+        }
+    }
+
+    /// How many bytes come first that are nobody's and change nothing here: answers to a prelude.
+    fn hidden_at(&mut self, rest: &[u8]) -> usize {
+        match &mut self.link {
+            Some(link) if self.held.0.is_empty() => link
+                .replies
+                .pass_hidden(rest, |effect| matches!(effect, Effect::None)),
+            Some(_) | None => 0,
         }
     }
 

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use thiserror::Error;
 
 use super::encode;
+use super::frame::{self, HEAD_BYTES};
 use super::tag::server as tag;
 
 /// What a message is answered with.
@@ -256,6 +257,33 @@ impl<E> Replies<E> {
         }
     }
 
+    /// Goes past whole frames at the start of `bytes` that answer to what nobody hears of and nothing follows from, such as
+    /// a prelude. Returns how many bytes they are. The last entry, and one with a reply of ours behind it, is left to
+    /// [`Replies::advance`].
+    pub fn pass_hidden(&mut self, bytes: &[u8], means_nothing: impl Fn(&E) -> bool) -> usize {
+        let mut rest = bytes;
+        while let Some(entry) = self.entries.front()
+            && entry.delivery == Delivery::Hide
+            && let Ok(Some(head)) = frame::head(rest)
+            && let Some(behind) = rest.get(HEAD_BYTES + head.body_len..)
+        {
+            match (entry.awaited, head.tag) {
+                (Awaited::Execution, tag::DATA_ROW) => {}
+                (Awaited::Bind, tag::BIND_COMPLETE)
+                | (Awaited::Execution, tag::COMMAND_COMPLETE)
+                | (Awaited::Close, tag::CLOSE_COMPLETE)
+                    if means_nothing(&entry.effect)
+                        && matches!(self.entries.get(1), Some(next) if !matches!(next.awaited, Awaited::Own(_))) =>
+                {
+                    self.entries.pop_front();
+                }
+                _ => break,
+            }
+            rest = behind;
+        }
+        bytes.len() - rest.len()
+    }
+
     /// An error has come: the server skips to the next Sync, so what it skips is taken off and returned,
     /// the entry that failed first.
     pub fn fail(&mut self) -> Vec<Entry<E>> {
@@ -310,6 +338,46 @@ mod tests {
         assert_eq!(q.advance(b'n').unwrap().done, Some(2));
         assert_eq!(q.advance(b'Z').unwrap().done, Some(3));
         assert!(q.is_empty());
+    }
+
+    #[test]
+    fn hidden_answers_are_passed_up_to_what_matters() {
+        let hidden = b"2\0\0\0\x04D\0\0\0\x06\0\0C\0\0\0\x05\0";
+        let prelude = [
+            (Awaited::Bind, Delivery::Hide),
+            (Awaited::Execution, Delivery::Hide),
+        ];
+        let pass = |behind: &[(Awaited, Delivery)], bytes: &[u8]| {
+            let mut q = queue(&[&prelude, behind].concat());
+            // The effect of the third entry means something.
+            let passed = q.pass_hidden(bytes, |effect| *effect != 2);
+            (passed, q.len())
+        };
+        let ready = (Awaited::Ready, Delivery::Forward);
+        assert_eq!(
+            pass(&[ready], &[&hidden[..], b"Z\0\0\0\x05I"].concat()),
+            (hidden.len(), 1)
+        );
+        for short in 1..6 {
+            assert_eq!(
+                pass(&[ready], &hidden[..hidden.len() - short]),
+                (12, 2),
+                "half a frame"
+            );
+        }
+        // What would be the last, and what a reply of ours is due behind.
+        let all_but_one = hidden.len() - 6;
+        assert_eq!(pass(&[], hidden), (all_but_one, 1));
+        let own = (Awaited::Own(Own::Silence), Delivery::Forward);
+        assert_eq!(pass(&[own, ready], hidden), (all_but_one, 3));
+        // What means something, what the client gets, and what nobody has asked for.
+        let more = [&hidden[..], b"2\0\0\0\x04"].concat();
+        for third in [Delivery::Hide, Delivery::Forward] {
+            assert_eq!(pass(&[(Awaited::Bind, third), ready], &more), (hidden.len(), 2));
+        }
+        assert_eq!(pass(&[ready], b"E\0\0\0\x05\0"), (0, 3));
+        assert_eq!(pass(&[ready], b"N\0\0\0\x05\0"), (0, 3));
+        assert_eq!(pass(&[ready], b"2\0\0\0\x03"), (0, 3));
     }
 
     #[test]

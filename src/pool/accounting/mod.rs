@@ -5,6 +5,7 @@
 //! place: idle (on the shelf), leased (counted here, held outside with its [`Permit`]) or being connected
 //! (counted). Each method is one transition; [`Accounting::settle`] after it says what to do.
 
+mod crowd;
 mod flow;
 mod growth;
 mod ledger;
@@ -17,12 +18,13 @@ pub use flow::Share;
 pub(super) use flow::{Permit, Ticket};
 pub(super) use slots::{FlowId, PoolId};
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::base::{DiscardReason, TenantName, WaitReason};
 
 use super::backoff::Backoff;
+use crowd::Crowd;
 use flow::{Flow, Tenant};
 use growth::Hunger;
 use ledger::{Ledger, Totals};
@@ -79,8 +81,7 @@ pub(super) struct Accounting<P, C, W, E> {
     shelf: Shelf<C>,
     totals: Totals,
     hunger: Hunger,
-    /// Flows with waiters by how many.
-    longest: BTreeSet<(usize, FlowId)>,
+    crowd: Crowd,
     /// Pools that the transitions since the last settling have touched.
     touched: Vec<PoolId>,
     follow: Follow<P, C, W, E>,
@@ -170,7 +171,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             shelf: Shelf::new(),
             totals: Totals::default(),
             hunger: Hunger::new(),
-            longest: BTreeSet::new(),
+            crowd: Crowd::default(),
             touched: Vec::new(),
             follow: Follow::default(),
             backoff: Backoff::new(limits.login_retry),

@@ -142,7 +142,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     pub(super) fn is_crowded_by(&self, flow: FlowId) -> bool {
         let of = &self.flows[flow];
         let trusted = self.pools[of.pool].limits.access == Access::Trusted;
-        let longest = self.longest.last().map_or(0, |(length, _)| *length);
+        let longest = self.crowd.longest().map_or(0, |(length, _)| length);
         !trusted && self.totals.waiting >= self.limits.waiting && longest <= of.queue.len() + 1
     }
 
@@ -151,7 +151,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         if self.totals.waiting < self.limits.waiting {
             return;
         }
-        if let Some((_, flow)) = self.longest.last().copied()
+        if let Some((_, flow)) = self.crowd.longest()
             && let Some(newest) = self.flows[flow].queue.keys().next_back().copied()
             && let Some(waiter) = self.part(flow, newest)
         {
@@ -188,11 +188,18 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         ledger.waiting = ledger.waiting + after - before;
         self.totals.waiting = self.totals.waiting + after - before;
         // Who is trusted is not sent away, and so not looked for.
-        if ledger.limits.access == Access::EndUser {
-            self.longest.remove(&(before, id));
-            if after > 0 {
-                self.longest.insert((after, id));
-            }
-        }
+        let lengths = match ledger.limits.access {
+            Access::EndUser => (before, after),
+            Access::Trusted => (0, 0),
+        };
+        let waiting = (self.totals.waiting, self.limits.waiting);
+        let (flows, pools) = (&self.flows, &self.pools);
+        self.crowd.resized(id, lengths, waiting, || {
+            let end_users = flows.keys().filter(|id| {
+                let flow = &flows[*id];
+                !flow.queue.is_empty() && pools[flow.pool].limits.access == Access::EndUser
+            });
+            end_users.map(|id| (flows[id].queue.len(), id)).collect()
+        });
     }
 }

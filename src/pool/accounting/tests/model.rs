@@ -1,7 +1,7 @@
 //! Random arrivals, cancellations and failures: after each step every sum is right, every limit is kept and
 //! nobody waits whom something could serve; in the end everybody is served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -307,8 +307,21 @@ impl Model {
             "over the reserve"
         );
         assert!(totals.connecting() <= books.limits.logins);
-        let longest: usize = books.longest.iter().map(|(length, _)| length).sum();
-        assert!(longest <= books.limits.waiting, "too many wait");
+        let queues: BTreeSet<_> = (books.flows.keys())
+            .filter(|id| books.pools[books.flows[*id].pool].limits.access == Access::EndUser)
+            .map(|id| (books.flows[id].queue.len(), id))
+            .filter(|(length, _)| *length > 0)
+            .collect();
+        let in_queues: usize = queues.iter().map(|(length, _)| length).sum();
+        assert!(in_queues <= books.limits.waiting, "too many wait");
+        if let Some(known) = books.crowd.queues() {
+            assert_eq!(*known, queues);
+        } else {
+            assert!(
+                totals.waiting < books.limits.waiting.div_ceil(2),
+                "who makes room?"
+            );
+        }
         for tenant in books.tenants.keys() {
             let held: usize = self.held_by(tenant);
             assert_eq!(books.tenants[tenant].leased, held);
