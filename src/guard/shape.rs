@@ -29,44 +29,56 @@ pub(super) fn read(text: &[u8], shape: &mut Vec<u8>) -> bool {
     if text.len() > TEXT_BYTES {
         return false;
     }
-    let mut before = Kind::Other;
-    let mut last = 0;
-    let mut numbers = 0;
-    let mut rest = text.iter().copied().enumerate();
-    while let Some((at, byte)) = rest.next() {
-        let kind = kind_of(byte);
-        if kind == Kind::Doubtful || matches!([last, byte], [b'-', b'-'] | [b'/', b'*']) {
-            return false;
-        }
-        if kind == Kind::Digit && before == Kind::Other {
-            let digits = text.iter().skip(at).take_while(|byte| byte.is_ascii_digit());
-            let digits = digits.count();
-            if text
-                .get(at + digits)
-                .is_none_or(|next| kind_of(*next) == Kind::Other)
-            {
-                shape.push(b'0');
-                numbers += 1;
-                last = b'0';
-                before = Kind::Word;
-                if digits > 1 {
-                    rest.nth(digits - 2);
+    let mut at = 0;
+    let mut written = 0;
+    while let Some(kind) = kind_at(text, at) {
+        let start = at;
+        at += 1;
+        match kind {
+            Kind::Doubtful => return false,
+            Kind::Other if matches!(text.get(start..=at), Some(b"--" | b"/*")) => return false,
+            Kind::Other => {}
+            // To the end of the word, or of a number that is not whole: its digits are no numbers.
+            Kind::Word => {
+                while matches!(kind_at(text, at), Some(Kind::Word | Kind::Digit)) {
+                    at += 1;
                 }
-                continue;
+            }
+            Kind::Digit => {
+                while kind_at(text, at) == Some(Kind::Digit) {
+                    at += 1;
+                }
+                if matches!(kind_at(text, at), None | Some(Kind::Other)) {
+                    shape.extend_from_slice(text.get(written..start).unwrap_or_default());
+                    shape.push(b'0');
+                    written = at;
+                }
             }
         }
-        shape.push(byte);
-        // What a digit begins that is no whole number goes on to its end.
-        before = match kind {
-            Kind::Digit => Kind::Word,
-            kind => kind,
-        };
-        last = byte;
     }
-    numbers > 0
+    shape.extend_from_slice(text.get(written..).unwrap_or_default());
+    written > 0
 }
 
-fn kind_of(byte: u8) -> Kind {
+fn kind_at(text: &[u8], at: usize) -> Option<Kind> {
+    /// Of every byte.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "done by the compiler, which would refuse it"
+    )]
+    const KINDS: [Kind; 256] = {
+        let mut kinds = [Kind::Doubtful; 256];
+        let mut byte = 0;
+        while byte < kinds.len() {
+            kinds[byte] = kind_of(byte as u8);
+            byte += 1;
+        }
+        kinds
+    };
+    KINDS.get(usize::from(*text.get(at)?)).copied()
+}
+
+const fn kind_of(byte: u8) -> Kind {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'_' | b'.' => Kind::Word,
         b'0'..=b'9' => Kind::Digit,
