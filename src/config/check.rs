@@ -44,7 +44,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     let log = listen::log(top);
     let servers = servers::servers(top);
     let logins = servers::logins(top);
-    let (mut pool, pool_mode, application_name) = servers::pool(top, servers, logins);
+    let (mut pool, transactions) = servers::pool(top, servers, logins);
     let identity = identity::identity(top);
     let mut policies = guard::policies(top);
     let roles = roles::roles(top, &pool.logins, &policies);
@@ -63,7 +63,8 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
             ..listen.client
         },
         session: crate::session::Settings {
-            application_name,
+            application_name: transactions.application_name,
+            repeated_texts: transactions.repeated_texts,
             ..listen.session
         },
         admin,
@@ -75,7 +76,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
         policy_files,
         tenants: tenant::Settings {
             roles: roles.routes(),
-            pool_mode,
+            pool_mode: transactions.mode,
             ..directory
         },
     })

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher as _, Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +10,8 @@ use foldhash::fast::RandomState;
 use moka::Equivalent;
 use moka::sync::Cache;
 
-use super::shape::{self, Shape};
+use super::shape::{Reading, Shape};
+use super::template::{self, Template};
 use super::{Refusal, Script};
 
 /// A verdict, as the cache keeps it.
@@ -23,7 +25,7 @@ const SHAPES_SHARE: u64 = 8;
 
 thread_local! {
     /// The shape of the text at hand.
-    static SHAPE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SHAPE: RefCell<Reading> = RefCell::default();
 }
 
 /// Verdicts, bounded by bytes. The texts themselves are compared, so a hash that collides costs time alone; its
@@ -102,20 +104,23 @@ impl VerdictCache {
     }
 
     /// The verdict on a text: the one that is kept, or what `judge` says.
-    pub(super) fn get_or_judge(&self, policy: u64, text: &[u8], judge: impl FnOnce() -> Verdict) -> Verdict {
+    pub(super) fn get_or_judge(&self, policy: u64, text: &[u8], judge: impl Fn(&[u8]) -> Verdict) -> Verdict {
         let key = BorrowedKey { policy, text };
         let Some(kept) = self
             .kept
             .as_ref()
             .filter(|_| text.len() as u64 <= self.text_bytes)
         else {
-            return judge();
+            return judge(text);
         };
         // A text without a mark is most likely new, and then there is nothing to look up.
         if !self.seen.before(&key) {
             return self.by_shape(kept, &key, judge);
         }
         if let Some(verdict) = kept.verdicts.get(&key) {
+            if let Ok(script) = &verdict {
+                script.has_come_again();
+            }
             return verdict;
         }
         let verdict = self.by_shape(kept, &key, judge);
@@ -124,30 +129,31 @@ impl VerdictCache {
     }
 
     /// The verdict on a text that nobody remembers: that of its shape, or what `judge` says.
-    fn by_shape(&self, kept: &Kept, key: &BorrowedKey<'_>, judge: impl FnOnce() -> Verdict) -> Verdict {
-        SHAPE.with_borrow_mut(|buffer| {
-            if !shape::read(key.text, buffer) {
-                return judge();
+    fn by_shape(&self, kept: &Kept, key: &BorrowedKey<'_>, judge: impl Fn(&[u8]) -> Verdict) -> Verdict {
+        SHAPE.with_borrow_mut(|reading| {
+            if !reading.read(key.text) {
+                return judge(key.text);
             }
             let of_shape = BorrowedKey {
                 policy: key.policy,
-                text: buffer,
+                text: &reading.shape,
             };
             if !self.seen.before(&of_shape) {
-                return judge();
+                return judge(key.text);
             }
             if let Some(known) = kept.shapes.get(&of_shape)
                 && let Ok(text) = std::str::from_utf8(key.text)
             {
                 let range = known.ahead..text.len() - known.behind;
-                return Ok(Arc::new(Script::of_one(
-                    key.policy,
-                    text.into(),
-                    range,
-                    known.lone,
-                )));
+                let template = known.template.filter(|_| template::fit(&reading.numbers));
+                let template = template.map(|script| Template {
+                    script,
+                    numbers: reading.numbers.as_slice().into(),
+                });
+                let script = Script::of_one(key.policy, text.into(), range, known.lone, template);
+                return Ok(Arc::new(script));
             }
-            let verdict = judge();
+            let verdict = judge(key.text);
             if let Ok(script) = &verdict
                 && script.text().as_bytes() == key.text
                 && let Some((lone, range)) = script.lone()
@@ -156,12 +162,25 @@ impl VerdictCache {
                     lone,
                     ahead: range.start,
                     behind: key.text.len() - range.end,
+                    template: template_of(script, &reading.numbers, judge),
                 };
                 kept.shapes.insert(of_shape.owned(), known);
             }
             verdict
         })
     }
+}
+
+/// What the texts of a script's shape can be prepared as.
+fn template_of(
+    script: &Script,
+    numbers: &[Range<usize>],
+    judge: impl Fn(&[u8]) -> Verdict,
+) -> Option<Arc<Script>> {
+    let (lone, _) = script.lone().filter(|(lone, _)| lone.is_plain())?;
+    let text = template::text_of(script.text(), numbers, lone.class())?;
+    let template = judge(text.as_bytes()).ok()?;
+    (template.text() == text && template.lone()?.0 == lone).then_some(template)
 }
 
 impl Kept {
@@ -175,7 +194,11 @@ impl Kept {
             key.weight_with(weight)
         });
         let shapes = Cache::builder().max_capacity(bytes / SHAPES_SHARE);
-        let shapes = shapes.weigher(|key: &Key, _: &Shape| key.weight_with(size_of::<Shape>()));
+        let shapes = shapes.weigher(|key: &Key, shape: &Shape| {
+            let template = shape.template.as_ref();
+            let template = template.map_or(0, |script| script.weight() + script.text().len());
+            key.weight_with(size_of::<Shape>() + template)
+        });
         Self {
             verdicts: verdicts.build_with_hasher(RandomState::default()),
             shapes: shapes.build_with_hasher(RandomState::default()),

@@ -33,6 +33,7 @@ mod shape;
 mod shared;
 mod split;
 mod statement;
+mod template;
 mod temporary;
 mod timeouts;
 mod tokens;
@@ -51,6 +52,7 @@ pub use fingerprint::Fingerprint;
 pub use policy::{Ceilings, Policy, PolicyMistake, ReadFile};
 pub use registry::{Registration, registrations};
 pub use reserved::reserved_functions;
+pub use template::Template;
 pub use timeouts::Timeouts;
 pub use tokens::{SeenToken, tokens};
 pub use verdict::{
@@ -192,7 +194,7 @@ impl Guard {
             return Err(Arc::new(self.too_long(text.len())));
         }
         self.cache
-            .get_or_judge(policy.id(), text, || match read_text(text) {
+            .get_or_judge(policy.id(), text, |text| match read_text(text) {
                 Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
                 Ok(text) => match self.judge_text(policy, text) {
                     Ok(script) => Ok(Arc::new(script)),

@@ -5,6 +5,10 @@
 //! texts only in which nothing else can hold digits: without quotes, dollars, backslashes, comments and bytes beyond
 //! ASCII.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Script;
 use super::verdict::Lone;
 
 /// Longest text that is looked at. A longer one is worth being read.
@@ -22,42 +26,56 @@ enum Kind {
     Doubtful,
 }
 
-/// Writes a text's shape into `shape`: the text with a `0` in the place of each whole number. Says whether it has one that
-/// is not the text itself.
-pub(super) fn read(text: &[u8], shape: &mut Vec<u8>) -> bool {
-    shape.clear();
-    if text.len() > TEXT_BYTES {
-        return false;
-    }
-    let mut at = 0;
-    let mut written = 0;
-    while let Some(kind) = kind_at(text, at) {
-        let start = at;
-        at += 1;
-        match kind {
-            Kind::Doubtful => return false,
-            Kind::Other if matches!(text.get(start..=at), Some(b"--" | b"/*")) => return false,
-            Kind::Other => {}
-            // To the end of the word, or of a number that is not whole: its digits are no numbers.
-            Kind::Word => {
-                while matches!(kind_at(text, at), Some(Kind::Word | Kind::Digit)) {
-                    at += 1;
+/// A text's shape.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// The text with a `0` in the place of each whole number.
+    pub(super) shape: Vec<u8>,
+    /// The bytes of the text that are whole numbers.
+    pub(super) numbers: Vec<Range<usize>>,
+}
+
+impl Reading {
+    /// Reads a text. Says whether it has a shape that is not the text itself.
+    pub(super) fn read(&mut self, text: &[u8]) -> bool {
+        self.shape.clear();
+        self.numbers.clear();
+        if text.len() > TEXT_BYTES {
+            return false;
+        }
+        let mut at = 0;
+        let mut written = 0;
+        while let Some(kind) = kind_at(text, at) {
+            let start = at;
+            at += 1;
+            match kind {
+                Kind::Doubtful => return false,
+                Kind::Other if matches!(text.get(start..=at), Some(b"--" | b"/*")) => return false,
+                Kind::Other => {}
+                // To the end of the word, or of a number that is not whole: its digits are no numbers.
+                Kind::Word => {
+                    while matches!(kind_at(text, at), Some(Kind::Word | Kind::Digit)) {
+                        at += 1;
+                    }
                 }
-            }
-            Kind::Digit => {
-                while kind_at(text, at) == Some(Kind::Digit) {
-                    at += 1;
-                }
-                if matches!(kind_at(text, at), None | Some(Kind::Other)) {
-                    shape.extend_from_slice(text.get(written..start).unwrap_or_default());
-                    shape.push(b'0');
-                    written = at;
+                Kind::Digit => {
+                    while kind_at(text, at) == Some(Kind::Digit) {
+                        at += 1;
+                    }
+                    if matches!(kind_at(text, at), None | Some(Kind::Other)) {
+                        self.shape
+                            .extend_from_slice(text.get(written..start).unwrap_or_default());
+                        self.shape.push(b'0');
+                        self.numbers.push(start..at);
+                        written = at;
+                    }
                 }
             }
         }
+        self.shape
+            .extend_from_slice(text.get(written..).unwrap_or_default());
+        !self.numbers.is_empty()
     }
-    shape.extend_from_slice(text.get(written..).unwrap_or_default());
-    written > 0
 }
 
 fn kind_at(text: &[u8], at: usize) -> Option<Kind> {
@@ -90,27 +108,29 @@ const fn kind_of(byte: u8) -> Kind {
 }
 
 /// The verdict on all texts of one shape: one query that is sent as it stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Shape {
     /// What the verdict is on.
     pub(super) lone: Lone,
     /// Bytes of white space ahead of the statement, and behind it, with `;`.
     pub(super) ahead: usize,
     pub(super) behind: usize,
+    /// What they can be prepared as.
+    pub(super) template: Option<Arc<Script>>,
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::*;
     use crate::guard::{Guard, Policy, Settings};
 
     fn shape_of(text: &str) -> Option<String> {
-        let mut shape = Vec::new();
-        read(text.as_bytes(), &mut shape).then(|| String::from_utf8(shape).unwrap())
+        let mut reading = Reading::default();
+        reading
+            .read(text.as_bytes())
+            .then(|| String::from_utf8(reading.shape).unwrap())
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! What the guard answers: proof that a text may run, or why it may not.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::StatementClass;
 use super::rules::Allowed;
+use super::template::{self, Template};
 use crate::base::SqlState;
 
 /// A whole text that the guard has allowed. Only the guard makes one:
 ///
 /// ```compile_fail
-/// let forged = portcullis::guard::Script { text: "DROP TABLE t".into(), statements: Box::new([]), form: portcullis::guard::Form::Known };
+/// let forged = portcullis::guard::Script { text: "DROP TABLE t".into(), statements: Box::new([]), form: portcullis::guard::Form::Known, template: None, comes_again: Default::default() };
 /// ```
 #[derive(Debug)]
 pub struct Script {
@@ -18,6 +19,9 @@ pub struct Script {
     text: Arc<str>,
     statements: Box<[Cleared]>,
     form: Form,
+    template: Option<Template>,
+    /// Once it has come again: whether it can be prepared.
+    comes_again: OnceLock<bool>,
 }
 
 /// Whether the statements of a text are known to be formed as PostgreSQL's grammar has them.
@@ -36,11 +40,19 @@ impl Script {
             text,
             statements: statements.into(),
             form,
+            template: None,
+            comes_again: OnceLock::new(),
         }
     }
 
     /// A text whose statement is judged already: it covers these bytes.
-    pub(super) fn of_one(policy: u64, text: Arc<str>, range: Range<usize>, lone: Lone) -> Self {
+    pub(super) fn of_one(
+        policy: u64,
+        text: Arc<str>,
+        range: Range<usize>,
+        lone: Lone,
+        template: Option<Template>,
+    ) -> Self {
         let allowed = Allowed {
             class: lone.class,
             action: Action::Query,
@@ -50,7 +62,30 @@ impl Script {
             reads_sequences: lone.reads_sequences,
         };
         let statement = Cleared::new(Arc::clone(&text), range, allowed);
-        Self::new(policy, text, vec![statement], Form::Known)
+        Self {
+            template,
+            ..Self::new(policy, text, vec![statement], Form::Known)
+        }
+    }
+
+    /// The text was asked about once more.
+    pub(super) fn has_come_again(&self) {
+        self.comes_again.get_or_init(|| {
+            let plain = self.lone().is_some_and(|(lone, _)| lone.is_plain());
+            plain && !template::may_be_cut(&self.text)
+        });
+    }
+
+    /// What it can be prepared as, if texts of its kind have come several times: one SELECT, INSERT, UPDATE or DELETE.
+    pub fn template(self: &Arc<Self>) -> Option<Template> {
+        let itself = || {
+            let comes_again = self.comes_again.get().is_some_and(|can| *can);
+            comes_again.then(|| Template {
+                script: Arc::clone(self),
+                numbers: Arc::default(),
+            })
+        };
+        self.template.clone().or_else(itself)
     }
 
     /// The sole statement, if there is one and it is a query, and the bytes that it covers.
@@ -97,12 +132,23 @@ impl Script {
 }
 
 /// What the guard has found out about a query that is the only statement of its text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lone {
     class: StatementClass,
     marks_connection: bool,
     only_sets: bool,
     reads_sequences: bool,
+}
+
+impl Lone {
+    pub(super) fn class(&self) -> StatementClass {
+        self.class
+    }
+
+    /// Whether it can be prepared behind the client's back, and nothing is to be done around it.
+    pub(super) fn is_plain(&self) -> bool {
+        template::is_plain(self.class) && !self.marks_connection && !self.only_sets && !self.reads_sequences
+    }
 }
 
 /// One statement that the guard has allowed. Only the guard makes one.

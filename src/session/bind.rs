@@ -107,7 +107,7 @@ impl Session {
                 link.leave_role();
             }
             let (server_name, used) = now.name_on(link, names.statement, warrant);
-            let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, name_hash));
+            let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, Some(name_hash)));
             encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
             link.expect(Awaited::Bind, Delivery::Forward, bound);
             link.open_portal(names.portal, statement);

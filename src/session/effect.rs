@@ -20,8 +20,8 @@ pub(crate) enum Effect {
     /// The server has used this prepared statement.
     Uses(Arc<Statement>),
     /// The same, for a portal: the oldest unconfirmed change to the portals has happened. The client has named
-    /// the statement by a name of this hash.
-    Bound(Arc<Statement>, NameHash),
+    /// the statement by a name of this hash, if it has named it at all.
+    Bound(Arc<Statement>, Option<NameHash>),
     /// The client's oldest pending change to its statement names has happened.
     NameChanged,
     /// The oldest unconfirmed change to the portals has happened.

@@ -85,7 +85,7 @@ impl Session {
                 return;
             }
             next += 1;
-            self.run_statement(cleared);
+            self.run_statement(&script, cleared);
             if let (Action::CopyIn, Some(link)) = (cleared.action(), &mut self.link) {
                 link.flush();
                 link.script = Some(ScriptRest { script, next });
@@ -115,10 +115,14 @@ impl Session {
         }
     }
 
-    fn run_statement(&mut self, cleared: &Cleared) {
+    fn run_statement(&mut self, script: &Arc<Script>, cleared: &Cleared) {
         let action = cleared.action();
+        let repeated = self.repeated(script);
         if let Some(link) = &mut self.link {
-            link.word(Wording::of(cleared));
+            link.word(match &repeated {
+                Some(repeated) => repeated.wording(),
+                None => Wording::of(cleared),
+            });
         }
         if let Action::Execute(name) = action {
             self.execute_in_sql(cleared, name);
@@ -142,6 +146,8 @@ impl Session {
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             if cleared.only_sets() {
                 link.run_setting(cleared, self.identity.principal.role(), effect, warrant);
+            } else if let Some(repeated) = &repeated {
+                link.run_prepared(repeated, cleared, effect, warrant);
             } else {
                 link.run_once(cleared, effect, warrant);
             }

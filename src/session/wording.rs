@@ -1,11 +1,12 @@
 //! How an error of the server reads to the client, whose text was another than the server's: a statement of a
-//! longer string, or one with the server's name of a prepared statement in it.
+//! longer string, one with the server's name of a prepared statement in it, or one with numbers in the place of
+//! parameters.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::statement::Statement;
-use crate::guard::{Cleared, StatementName};
+use crate::guard::{Cleared, Script, StatementName};
 use crate::wire::reword;
 
 /// What the client's text was.
@@ -15,6 +16,8 @@ pub(crate) struct Wording {
     whole: Arc<str>,
     start: usize,
     renamed: Option<Renamed>,
+    /// The bytes of it that are numbers, in the place of the server's parameters. Then all of it is ASCII.
+    numbers: Arc<[Range<usize>]>,
 }
 
 /// A name of ours in the place of the client's.
@@ -38,6 +41,17 @@ impl Wording {
             whole: Arc::clone(whole),
             start,
             renamed: None,
+            numbers: Arc::default(),
+        })
+    }
+
+    /// For a text sent with parameters in the place of these numbers.
+    pub(crate) fn numbered(script: &Script, numbers: &Arc<[Range<usize>]>) -> Box<Self> {
+        Box::new(Self {
+            whole: script.text().into(),
+            start: 0,
+            renamed: None,
+            numbers: Arc::clone(numbers),
         })
     }
 
@@ -51,6 +65,7 @@ impl Wording {
                 name: theirs.name.clone(),
                 ours: ours.to_owned(),
             }),
+            numbers: Arc::default(),
         })
     }
 
@@ -65,6 +80,7 @@ impl Wording {
 
     /// A position in the client's text, in characters from 1 as the server's.
     fn position(&self, at: usize) -> usize {
+        let at = self.before_numbering(at);
         let (before, sql) = self.whole.split_at_checked(self.start).unwrap_or(("", ""));
         let mut at = at;
         if let Some(renamed) = &self.renamed {
@@ -79,6 +95,21 @@ impl Wording {
             }
         }
         before.chars().count() + at
+    }
+
+    /// A position in the text with the numbers, for one in the text with the parameters.
+    fn before_numbering(&self, at: usize) -> usize {
+        let (mut theirs, mut ours) = (1, 1);
+        for (number, range) in (1_usize..).zip(&*self.numbers) {
+            // As far as the next parameter both are the same.
+            let parameter = ours + (range.start + 1 - theirs);
+            let behind = parameter + 1 + number.to_string().len();
+            if at < behind {
+                return theirs + at.min(parameter) - ours;
+            }
+            (theirs, ours) = (range.end + 1, behind);
+        }
+        theirs + at - ours
     }
 }
 
@@ -106,6 +137,7 @@ mod tests {
             start: whole.find("EXECUTE").unwrap(),
             whole,
             renamed: None,
+            numbers: Arc::default(),
         };
         assert_eq!(wording.position(1), 13);
         wording.renamed = Some(Renamed {
@@ -118,5 +150,24 @@ mod tests {
         assert_eq!(wording.position(12), 22, "in the name");
         assert_eq!(wording.position(23), 26, "behind the name");
         assert_eq!(wording.position(27), 30, "x");
+    }
+
+    #[test]
+    fn positions_are_those_of_the_text_with_the_numbers() {
+        let text = "SELECT a FROM t WHERE b = 12345 AND c = 7 AND d = e";
+        let wording = Wording {
+            start: 0,
+            whole: text.into(),
+            renamed: None,
+            numbers: Arc::new([26..31, 40..41]),
+        };
+        let sent = "SELECT a FROM t WHERE b = $1 AND c = $2 AND d = e";
+        for word in ["SELECT", "b =", "AND c", "c =", "AND d", "d =", "e"] {
+            let find = |text: &str| text.rfind(word).unwrap() + 1;
+            assert_eq!(wording.position(find(sent)), find(text), "{word}");
+        }
+        assert_eq!(wording.position(27), 27, "the first number");
+        assert_eq!(wording.position(28), 27, "within it");
+        assert_eq!(wording.position(38), 41, "the second");
     }
 }

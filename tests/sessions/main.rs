@@ -29,6 +29,7 @@ mod login;
 mod matrix;
 mod pipelines;
 mod policies;
+mod repeated;
 mod replication;
 mod server_loss;
 mod session_mode;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::base::{LoginName, PoolMode, ServerName};
 use crate::net::Endpoint;
 use crate::pool::{Access, Budget, LoginSettings, ServerSettings, Settings};
-use crate::session::ApplicationName;
+use crate::session::{ApplicationName, RepeatedTexts};
 
 use super::super::raw::{Item, Section};
 use super::super::secret;
@@ -101,18 +101,32 @@ fn budget(section: &Section<'_>) -> Budget {
     }
 }
 
-/// Sizes and times, the mode of sessions for which nothing else says one, and the name of their transactions.
+/// How sessions use the pools.
+pub(super) struct Transactions {
+    /// The mode of sessions for which nothing else says one.
+    pub(super) mode: PoolMode,
+    pub(super) application_name: ApplicationName,
+    pub(super) repeated_texts: RepeatedTexts,
+}
+
+/// Sizes and times, and how sessions use the pools.
 pub(super) fn pool(
     top: &Section<'_>,
     servers: HashMap<ServerName, ServerSettings>,
     logins: HashMap<LoginName, LoginSettings>,
-) -> (Settings, PoolMode, ApplicationName) {
+) -> (Settings, Transactions) {
     let pool = top.section("pool");
     let plans = plans::plans(top, &pool);
-    let mode = pool.or("pool_mode", PoolMode::Transaction, pool_mode);
-    let application_name = match pool.flag("application_name_add_principal", false) {
-        true => ApplicationName::WithSubject,
-        false => ApplicationName::AsGiven,
+    let transactions = Transactions {
+        mode: pool.or("pool_mode", PoolMode::Transaction, pool_mode),
+        application_name: match pool.flag("application_name_add_principal", false) {
+            true => ApplicationName::WithSubject,
+            false => ApplicationName::AsGiven,
+        },
+        repeated_texts: match pool.flag("auto_prepare", false) {
+            true => RepeatedTexts::Prepared,
+            false => RepeatedTexts::ParsedEachTime,
+        },
     };
     let settings = Settings {
         plans: plans.named,
@@ -141,7 +155,7 @@ pub(super) fn pool(
             );
         }
     }
-    (settings, mode, application_name)
+    (settings, transactions)
 }
 
 fn host(item: &Item<'_>) -> Option<String> {

@@ -21,6 +21,10 @@ fn values_of_a_wrong_type_or_size() {
         &["pool.application_name_add_principal: must be true or false, not a whole number"],
     );
     added(
+        "[pool]\nauto_prepare = \"yes\"",
+        &["pool.auto_prepare: must be true or false, not a string"],
+    );
+    added(
         "[listen]\nmax_client_conn = 0",
         &["listen.max_client_conn: must be from 1 to"],
     );

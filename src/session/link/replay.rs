@@ -81,6 +81,23 @@ impl Link {
         self.replay.chance = Chance::Open;
     }
 
+    /// Whether what is sent next begins a batch that could be sent once more, outside of a block.
+    pub(crate) fn can_begin_anew(&self) -> bool {
+        self.batch == Batch::Fresh
+            && self.upstream.is_empty()
+            && self.replies.is_empty()
+            && self.bound.is_none()
+            && self.replay.chance == Chance::Open
+            && self.is_outside_block()
+    }
+
+    fn is_outside_block(&self) -> bool {
+        self.status == TransactionStatus::Idle
+            && !self.in_block
+            && self.block == Block::None
+            && self.block_ahead == Block::None
+    }
+
     /// The prelude was put at the start of the batch.
     pub(super) fn prelude_ends_here(&mut self) {
         self.replay.prelude_end = self.upstream.len();
@@ -104,12 +121,7 @@ impl Link {
         statement: &Arc<Statement>,
         entries: &mut Vec<Entry<Effect>>,
     ) -> bool {
-        let outside = self.status == TransactionStatus::Idle
-            && !self.in_block
-            && self.block == Block::None
-            && self.block_ahead == Block::None
-            && self.batch == Batch::Synced
-            && self.script.is_none();
+        let outside = self.is_outside_block() && self.batch == Batch::Synced && self.script.is_none();
         if let [first, ..] = entries.as_mut_slice()
             && let (Effect::Uses(_), Awaited::PortalDescription) = (&first.effect, first.awaited)
         {

@@ -11,6 +11,7 @@ use crate::guard::{Action, Cleared, StatementClass};
 use crate::identity::Bound;
 use crate::session::effect::Effect;
 use crate::session::opening::Opening;
+use crate::session::repeated::Repeated;
 use crate::session::statement::{
     self, DISCARD_SEQUENCES, LEAVE_ROLE, Prelude, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK, Statement,
 };
@@ -235,7 +236,7 @@ impl Link {
     }
 
     /// Whether the server's statement of this text, as it would be parsed now, serves all who share it.
-    fn shares(&self, statement: &Statement) -> bool {
+    pub(in crate::session) fn shares(&self, statement: &Statement) -> bool {
         self.context == statement.context()
     }
 
@@ -250,13 +251,26 @@ impl Link {
     /// Sends one statement of a simple query: Parse, Bind, Describe, Execute on unnamed statement and
     /// portal.
     pub(in crate::session) fn run_once(&mut self, cleared: &Cleared, effect: Effect, _: Warrant) {
-        let rows = match cleared.class() {
-            StatementClass::Select | StatementClass::CopyFrom | StatementClass::CopyTo => {
-                Delivery::ForwardRows
-            }
-            _ => Delivery::ForwardLate,
-        };
-        self.run_unnamed(cleared.sql(), rows, effect);
+        self.run_unnamed(cleared.sql(), delivery_of_rows(cleared), effect);
+    }
+
+    /// The same, with a prepared statement in the place of the text.
+    pub(in crate::session) fn run_prepared(
+        &mut self,
+        repeated: &Repeated,
+        cleared: &Cleared,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        self.asked = Asked::Work;
+        let statement = &repeated.statement;
+        let prepared = statement.prepared();
+        self.prepare(prepared, statement.sql(), Delivery::NoticesOnly, Effect::None);
+        encode::bind_text(&mut self.upstream, "", prepared.name(), &repeated.values());
+        self.portals.close(b"");
+        let bound = Effect::Bound(Arc::clone(statement), None);
+        self.expect(Awaited::Bind, Delivery::NoticesOnly, bound);
+        self.execute_unnamed(delivery_of_rows(cleared), effect);
     }
 
     /// Sends the statement that a FunctionCall stands for, with the values of the call. What the client has
@@ -488,5 +502,13 @@ impl Link {
             self.parse_unnamed(statement, Delivery::Hide, Effect::None);
         }
         ""
+    }
+}
+
+/// A simple query of Postgres describes no rows before the statement has run, where running it is what makes them.
+fn delivery_of_rows(cleared: &Cleared) -> Delivery {
+    match cleared.class() {
+        StatementClass::Select | StatementClass::CopyFrom | StatementClass::CopyTo => Delivery::ForwardRows,
+        _ => Delivery::ForwardLate,
     }
 }

@@ -158,7 +158,7 @@ impl Session {
             return Goes::Nowhere;
         }
         // "bind message supplies 1 parameters, but prepared statement "…" requires 2" (`exec_bind_message`).
-        if let Some(Effect::Bound(statement, name)) = failed
+        if let Some(Effect::Bound(statement, Some(name))) = failed
             && sqlstate == SqlState::PROTOCOL_VIOLATION
             && let Some(name) = self.hashed_name(*name).map(<[u8]>::to_vec)
         {

@@ -1,0 +1,79 @@
+//! Texts of the simple protocol that come again and again, prepared once behind the client's back: the server then neither
+//! parses nor, as a rule, plans them anew.
+//!
+//! Only outside of a transaction block. A prepared statement may have been overtaken by a change of its tables, which a
+//! text by itself cannot be: there the batch is sent once more ([`super::link::Healing`]).
+
+use std::sync::Arc;
+
+use super::Session;
+use super::statement::Statement;
+use super::wording::Wording;
+use crate::guard::{Script, Template};
+use crate::wire::encode;
+
+/// What becomes of texts that come again and again by the simple protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RepeatedTexts {
+    /// The server reads them each time, as the client has asked.
+    #[default]
+    ParsedEachTime,
+    /// They are prepared on each server connection that runs them.
+    Prepared,
+}
+
+/// The OID of `integer` (`pg_type.dat`).
+const INTEGER: u32 = 23;
+
+/// A text that runs as a prepared statement, with values from the text.
+pub(super) struct Repeated {
+    pub(super) statement: Arc<Statement>,
+    script: Arc<Script>,
+    template: Template,
+}
+
+impl Session {
+    /// What the text runs as, if it need not be read by the server.
+    pub(super) fn repeated(&self, script: &Arc<Script>) -> Option<Repeated> {
+        let link = self.link.as_ref()?;
+        if self.shared.settings.repeated_texts != RepeatedTexts::Prepared || !link.can_begin_anew() {
+            return None;
+        }
+        let template = script.template()?;
+        let types = integers(template.numbers.len());
+        let statements = &self.shared.statements;
+        let statement = statements.named(&template.script, &types, self.context);
+        link.shares(&statement).then(|| Repeated {
+            statement,
+            script: Arc::clone(script),
+            template,
+        })
+    }
+}
+
+impl Repeated {
+    /// The values of its parameters.
+    pub(super) fn values(&self) -> Vec<&str> {
+        let text = self.script.text();
+        let value = |range: &std::ops::Range<usize>| text.get(range.clone()).unwrap_or_default();
+        self.template.numbers.iter().map(value).collect()
+    }
+
+    /// How errors read; `None` if the server has the client's text.
+    pub(super) fn wording(&self) -> Option<Box<Wording>> {
+        let numbers = &self.template.numbers;
+        (!numbers.is_empty()).then(|| Wording::numbered(&self.script, numbers))
+    }
+}
+
+/// Count and OIDs of so many parameters, as Parse carries them.
+fn integers(count: usize) -> Vec<u8> {
+    let Ok(number @ 1..) = u16::try_from(count) else {
+        return encode::NO_TYPES.to_vec();
+    };
+    let mut types = number.to_be_bytes().to_vec();
+    for _ in 0..count {
+        types.extend_from_slice(&INTEGER.to_be_bytes());
+    }
+    types
+}
