@@ -35,6 +35,16 @@ pub(crate) struct Statement {
     /// The PREPARE that it came from, where it declares types that Parse cannot: by names of the client's.
     command: Option<PrepareCommand>,
     context: Option<u64>,
+    usage: Usage,
+}
+
+/// How a statement is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Usage {
+    /// Once, most likely: by way of the server's unnamed statement.
+    Once,
+    /// Time and again, by a name on the server.
+    Again,
 }
 
 /// A PREPARE as the client has sent it.
@@ -124,6 +134,11 @@ impl Statement {
     pub(crate) fn command(&self) -> Option<String> {
         let command = self.command.as_ref()?;
         Some(with_name(&command.sql, &command.name, self.prepared.name()))
+    }
+
+    /// Whether server connections prepare it by its name. Otherwise it is their unnamed statement.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.usage == Usage::Again
     }
 
     /// About how much memory its texts take, in bytes.
@@ -237,6 +252,7 @@ impl StatementCache {
             script,
             command: None,
             context: Some(context),
+            usage: Usage::Once,
         })
     }
 
@@ -263,6 +279,7 @@ impl StatementCache {
                 script: Arc::clone(script),
                 command: command(),
                 context: Some(context),
+                usage: Usage::Again,
             })
         })
     }
@@ -294,12 +311,14 @@ impl StatementCache {
     pub(crate) fn judged_again(&self, statement: &Statement, script: Arc<Script>) -> Arc<Statement> {
         let types = statement.prepared.types();
         match statement.context {
+            Some(context) if statement.usage == Usage::Once => self.unnamed(script, types, context),
             Some(context) => self.shared(&script, types, context, || statement.command.clone()),
             None => Arc::new(Statement {
                 prepared: self.prepared(types),
                 script,
                 command: statement.command.clone(),
                 context: None,
+                usage: statement.usage,
             }),
         }
     }
@@ -315,6 +334,7 @@ impl StatementCache {
                 script: Arc::clone(&statement.script),
                 command: command(),
                 context: None,
+                usage: statement.usage,
             }),
         }
     }

@@ -4,7 +4,7 @@
 use crate::VERSIONS;
 use crate::support::people::{alice, bob, carol};
 use crate::support::proxy::{Stack, StackOptions};
-use crate::support::raw::{Frame, RawClient, query};
+use crate::support::raw::{Frame, RawClient, bind, describe, execute, parse, query, sync};
 
 /// Proxies that prepare, with a pool of one, before every version there is.
 fn stacks() -> impl Iterator<Item = Stack> {
@@ -164,7 +164,7 @@ fn everybody_sees_their_own_rows_through_the_same_plan() {
             for (name, client) in &mut clients {
                 assert_eq!(
                     client.values("SELECT body FROM repeated_rows WHERE n = 1"),
-                    [name.clone()]
+                    std::slice::from_ref(name)
                 );
                 assert_eq!(
                     client.values("SELECT body FROM repeated_rows WHERE n = 2"),
@@ -213,6 +213,66 @@ fn a_table_that_changes_elsewhere_is_not_noticed() {
         change("DROP TABLE repeated_shape");
         assert_eq!(client.sqlstate(text), "42P01");
         drop_table(&stack, "repeated_shape");
+    }
+}
+
+/// A Parse without a name is answered each time, and the statement goes with the next one.
+#[test]
+fn a_parse_without_a_name_is_one_however_often_it_comes() {
+    for stack in stacks() {
+        make_table(&stack, "repeated_parse");
+        let change = |sql: &str| stack.postgres().superuser("shop").values(sql);
+        let mut clients = [alice(), bob()].map(|who| (who.name.clone(), stack.login(&who)));
+        let told_of = |client: &mut RawClient, messages: &[Vec<u8>]| -> Vec<(char, String)> {
+            client.send(&messages.concat());
+            told(&client.until_ready())
+        };
+        let text = "SELECT body, owner FROM repeated_parse WHERE n = $1";
+        let run = |n: &str| {
+            [
+                parse("", text, &[23]),
+                bind("", "", &[Some(n.as_bytes())]),
+                describe('P', ""),
+                execute("", 0),
+                sync(),
+            ]
+        };
+        for (name, client) in &mut clients {
+            client.values("INSERT INTO repeated_parse (n) VALUES (5)");
+            let first = told_of(client, &run("5"));
+            let tags = |told: &[(char, String)]| told.iter().map(|(tag, _)| *tag).collect::<String>();
+            assert_eq!(tags(&first), "12TDCZ");
+            assert!(first[3].1.ends_with(name.as_str()));
+            for _ in 0..8 {
+                assert_eq!(told_of(client, &run("5")), first);
+            }
+            assert_eq!(tags(&told_of(client, &run("6"))), "12TCZ");
+            assert_eq!(tags(&told_of(client, &run("x"))), "1EZ");
+            // It stays until the next Parse or Query, over a Sync as well.
+            assert_eq!(tags(&told_of(client, &[run("5")[0].clone(), sync()])), "1Z");
+            assert_eq!(
+                tags(&told_of(
+                    client,
+                    &[
+                        describe('S', ""),
+                        bind("", "", &[Some(b"5")]),
+                        execute("", 0),
+                        sync()
+                    ]
+                )),
+                "tT2DCZ"
+            );
+            client.values("SELECT 1");
+            let gone = told_of(client, &[bind("", "", &[Some(b"5")]), sync()]);
+            assert!(gone[0].1.contains("26000"), "{gone:?}");
+        }
+        assert_eq!(prepared(&stack, "repeated_parse"), [text]);
+        change("ALTER TABLE repeated_parse ALTER body TYPE varchar(40)");
+        for (name, client) in &mut clients {
+            let again = told_of(client, &run("5"));
+            assert!(again[3].1.ends_with(name.as_str()), "{again:?}");
+        }
+        drop_table(&stack, "repeated_parse");
     }
 }
 

@@ -197,14 +197,8 @@ impl Link {
     }
 
     /// Parses a client's statement under the name that the client's stands for.
-    pub(in crate::session) fn parse_statement(
-        &mut self,
-        client_name: &[u8],
-        statement: &Statement,
-        effect: Effect,
-        _: Warrant,
-    ) {
-        if client_name.is_empty() || !self.shares(statement) {
+    pub(in crate::session) fn parse_statement(&mut self, statement: &Statement, effect: Effect, _: Warrant) {
+        if !statement.is_kept() || !self.shares(statement) {
             self.parse_unnamed(statement, Delivery::Forward, effect);
         } else {
             self.prepare(statement.prepared(), statement.sql(), Delivery::Forward, effect);
@@ -489,12 +483,11 @@ impl Link {
     /// The name under which the server knows a client's statement now; sends what is missing for that.
     pub(in crate::session) fn statement_name<'a>(
         &mut self,
-        client_name: &[u8],
         statement: &'a Statement,
         warrant: Warrant,
     ) -> &'a str {
         let prepared = statement.prepared();
-        if !client_name.is_empty() && self.shares(statement) {
+        if statement.is_kept() && self.shares(statement) {
             self.prepare_statement(statement, Delivery::Hide, Effect::None, warrant);
             return prepared.name();
         }
