@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from wire import Session, WireError
-from workloads import NOISY, ROLE, SCALE, SETUP_SQL, TENANT, USER
+from workloads import NOISY, PREPARING, ROLE, SCALE, SETUP_SQL, TENANT, USER
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 30.0
@@ -244,6 +244,8 @@ class Portcullis(Target):
     name = "portcullis"
     # The binary may lie where only its builder may go.
     runs_as_root = True
+    # What `[pool]` has besides its size.
+    pool_settings = ""
 
     def __init__(self, folder: Path, postgres: Postgres, pool_size: int, certificate: tuple[Path, Path],
                  program: Path | None):
@@ -279,6 +281,7 @@ key = "{self.certificate[1]}"
 level = "warn"
 [pool]
 default_pool_size = {self.pool_size}
+{self.pool_settings}
 [servers.main]
 host = "127.0.0.1"
 port = {self.server.port}
@@ -316,6 +319,18 @@ tenant = [{", ".join(own)}]
         built = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.program.stat().st_mtime))
         kind = ", DEBUG BUILD: not a measurement" if "debug" in self.program.parts else ""
         return f"{first_line([str(self.program), '--version'])}, built {built}{kind}"
+
+
+class PreparingPortcullis(Portcullis):
+    """The same with `auto_prepare`."""
+
+    name = PREPARING
+    pool_settings = "auto_prepare = true"
+
+    def __init__(self, folder: Path, *settings, **more):
+        own = folder / self.name
+        own.mkdir()
+        super().__init__(own, *settings, **more)
 
 
 def find_binaries(given: str | None) -> Path:

@@ -89,7 +89,8 @@ class Case:
     @property
     def label(self) -> str:
         """The target, and how it is used where there are several ways."""
-        return f"{self.target}, {self.variant}" if self.variant else self.target
+        name = "portcullis, auto_prepare" if self.target == PREPARING else self.target
+        return f"{name}, {self.variant}" if self.variant else name
 
 
 @dataclass(frozen=True)
@@ -103,16 +104,20 @@ class Workload:
 
 # What the proxy costs against the server itself.
 LIMIT = "limit"
-TARGETS = ("postgres", "pgbouncer", "portcullis")
+ORDINARY = ("postgres", "pgbouncer", "portcullis")
+# Portcullis with `auto_prepare`: for what it is about alone.
+PREPARING = "auto_prepare"
+TARGETS = (*ORDINARY, PREPARING)
 
 
-def _same(name: str, title: str, script: str, protocol: str = "simple", connect: bool = False) -> Workload:
-    return Workload(name, title, tuple(Case(t, script, protocol, connect=connect) for t in TARGETS))
+def _same(name: str, title: str, script: str, protocol: str = "simple", connect: bool = False,
+          targets: tuple[str, ...] = ORDINARY) -> Workload:
+    return Workload(name, title, tuple(Case(t, script, protocol, connect=connect) for t in targets))
 
 
 WORKLOADS = (
-    _same("simple", "one-row SELECT, simple protocol", READ_ACCOUNT),
-    _same("extended", "one-row SELECT, extended protocol", READ_ACCOUNT, "extended"),
+    _same("simple", "one-row SELECT, simple protocol", READ_ACCOUNT, targets=TARGETS),
+    _same("extended", "one-row SELECT, extended protocol", READ_ACCOUNT, "extended", targets=TARGETS),
     _same("prepared", "one-row SELECT, prepared statement", READ_ACCOUNT, "prepared"),
     Workload(
         "identity",
@@ -122,6 +127,7 @@ WORKLOADS = (
             Case("pgbouncer", ONE_BY_ONE, variant="BEGIN … COMMIT"),
             Case("pgbouncer", IN_ONE_QUERY, variant="BEGIN … COMMIT in one Query"),
             Case("portcullis", PLAIN, variant="plain SELECT"),
+            Case(PREPARING, PLAIN, variant="plain SELECT"),
         ),
     ),
     Workload(

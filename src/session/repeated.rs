@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Session;
 use super::statement::Statement;
 use super::wording::Wording;
-use crate::guard::{Script, Template};
+use crate::guard::{Cleared, Script, Template};
 use crate::wire::encode;
 
 /// What becomes of texts that come again and again without being prepared.
@@ -70,9 +70,9 @@ impl Repeated {
     }
 
     /// How errors read; `None` if the server has the client's text.
-    pub(super) fn wording(&self) -> Option<Box<Wording>> {
+    pub(super) fn wording(&self, cleared: &Cleared) -> Option<Box<Wording>> {
         let numbers = &self.template.numbers;
-        (!numbers.is_empty()).then(|| Wording::numbered(&self.script, numbers))
+        (!numbers.is_empty()).then(|| Wording::numbered(cleared.whole(), numbers))
     }
 }
 

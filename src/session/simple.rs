@@ -120,7 +120,7 @@ impl Session {
         let repeated = self.repeated(script);
         if let Some(link) = &mut self.link {
             link.word(match &repeated {
-                Some(repeated) => repeated.wording(),
+                Some(repeated) => repeated.wording(cleared),
                 None => Wording::of(cleared),
             });
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::statement::Statement;
-use crate::guard::{Cleared, Script, StatementName};
+use crate::guard::{Cleared, StatementName};
 use crate::wire::reword;
 
 /// What the client's text was.
@@ -46,9 +46,9 @@ impl Wording {
     }
 
     /// For a text sent with parameters in the place of these numbers.
-    pub(crate) fn numbered(script: &Script, numbers: &Arc<[Range<usize>]>) -> Box<Self> {
+    pub(crate) fn numbered(whole: &Arc<str>, numbers: &Arc<[Range<usize>]>) -> Box<Self> {
         Box::new(Self {
-            whole: script.text().into(),
+            whole: Arc::clone(whole),
             start: 0,
             renamed: None,
             numbers: Arc::clone(numbers),
