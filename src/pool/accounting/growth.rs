@@ -190,7 +190,8 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// A pool that has just got a connection back gives it up for a pool that has a better claim to it.
     pub(super) fn yield_turn(&mut self, id: PoolId, now: Instant) {
         let ledger = &self.pools[id];
-        if ledger.waiting == 0 || !ledger.urgent.is_empty() || !self.has_login_slot() {
+        let nobody_asks = self.hunger.is_empty();
+        if nobody_asks || ledger.waiting == 0 || !ledger.urgent.is_empty() || !self.has_login_slot() {
             return;
         }
         let entitled = [Class::Trusted, Class::Urgent, Class::Line]

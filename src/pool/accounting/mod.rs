@@ -425,8 +425,8 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// Whether nothing can follow from a transition of this pool, as is usual.
     fn is_settled(&self, pool: PoolId) -> bool {
-        let content = self.pools.find(pool).is_some_and(Ledger::is_content);
-        content && self.touched.is_empty() && self.hunger.is_empty()
+        let at_rest = |ledger: &Ledger<P, E>| ledger.is_content() || ledger.is_full();
+        self.pools.find(pool).is_some_and(at_rest) && self.touched.is_empty() && self.hunger.is_empty()
     }
 
     /// Answers everybody in a pool that has no connection and may not make one.
