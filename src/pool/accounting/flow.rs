@@ -1,11 +1,11 @@
 //! Flows: what one tenant asks of one pool, and what it may have.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use crate::base::TenantName;
 
+use super::queue::Queue;
 use super::slots::{FlowId, PoolId, TenantId};
 use super::turns::{Arrival, Credit, Turn};
 use super::{Access, Accounting};
@@ -44,8 +44,7 @@ pub(super) struct Flow<W> {
     /// Sessions; it is awake while there are any.
     pub(super) sessions: usize,
     pub(super) leased: usize,
-    /// In order of arrival, as numbers only grow.
-    pub(super) queue: BTreeMap<u64, W>,
+    pub(super) queue: Queue<W>,
     pub(super) place: Place,
     credit: Credit,
     /// How long its leases last, a moving mean.
@@ -153,7 +152,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
                     share,
                     sessions: 0,
                     leased: 0,
-                    queue: BTreeMap::new(),
+                    queue: Queue::new(),
                     place: Place::Out,
                     credit: Credit::default(),
                     typical_us: LEAST_US,

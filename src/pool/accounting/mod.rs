@@ -10,6 +10,7 @@ mod flow;
 mod growth;
 mod ledger;
 mod pick;
+mod queue;
 mod shelf;
 mod slots;
 mod turns;
@@ -255,7 +256,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// Somebody no longer waits; the waiter and what it waited for, or `None` if it was answered before.
     pub(super) fn leave(&mut self, ticket: Ticket, now: Instant) -> Option<(W, WaitReason)> {
         let flow = self.flows.find(ticket.flow)?;
-        if !flow.queue.contains_key(&ticket.number) {
+        if !flow.queue.contains(ticket.number) {
             return None;
         }
         let (pool, reason) = (flow.pool, self.reason(ticket.flow));

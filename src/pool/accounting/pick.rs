@@ -26,7 +26,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     pub(super) fn serve(&mut self, pool: PoolId, now: Instant) {
         while let Some(place) = self.pools[pool].idle.back().copied()
             && let Some(flow) = self.next_flow(pool)
-            && let Some(number) = self.flows[flow].queue.keys().next().copied()
+            && let Some(number) = self.flows[flow].queue.first()
         {
             let prepaid_us = self.prepay(flow);
             let waiter = self.part(flow, number);
@@ -111,14 +111,14 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// Adds a waiter to a flow.
     pub(super) fn join(&mut self, flow: FlowId, number: u64, waiter: W) {
-        self.resize(flow, |flow| drop(flow.queue.insert(number, waiter)));
+        self.resize(flow, |flow| flow.queue.insert(number, waiter));
         self.place(flow, Arrival::Fresh);
     }
 
     /// Takes a waiter out of a flow.
     pub(super) fn part(&mut self, flow: FlowId, number: u64) -> Option<W> {
         let mut waiter = None;
-        self.resize(flow, |flow| waiter = flow.queue.remove(&number));
+        self.resize(flow, |flow| waiter = flow.queue.remove(number));
         if self.flows[flow].queue.is_empty() {
             self.displace(flow);
         }
@@ -129,7 +129,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     pub(super) fn send_away(&mut self, pool: PoolId) -> Vec<W> {
         let mut away = Vec::new();
         for flow in self.pools[pool].flows.values().copied().collect::<Vec<_>>() {
-            self.resize(flow, |flow| away.extend(std::mem::take(&mut flow.queue)));
+            self.resize(flow, |flow| away.extend(flow.queue.drain()));
             self.displace(flow);
             self.drop_unused(flow);
         }
@@ -152,7 +152,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             return;
         }
         if let Some((_, flow)) = self.crowd.longest()
-            && let Some(newest) = self.flows[flow].queue.keys().next_back().copied()
+            && let Some(newest) = self.flows[flow].queue.last()
             && let Some(waiter) = self.part(flow, newest)
         {
             self.follow.shed.push(waiter);
