@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::base::WaitReason;
 use crate::base::limits::ROLE_AFFINITY_SCAN;
 
-use super::flow::{Flow, Standing};
+use super::flow::{Flow, Place, Standing};
 use super::slots::{FlowId, PoolId};
 use super::turns::Arrival;
 use super::{Access, Accounting, Grant, Ticket};
@@ -112,7 +112,10 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// Adds a waiter to a flow.
     pub(super) fn join(&mut self, flow: FlowId, number: u64, waiter: W) {
         self.resize(flow, |flow| flow.queue.insert(number, waiter));
-        self.place(flow, Arrival::Fresh);
+        // Where others wait already it is in its place.
+        if self.flows[flow].place == Place::Out {
+            self.place(flow, Arrival::Fresh);
+        }
     }
 
     /// Takes a waiter out of a flow.
