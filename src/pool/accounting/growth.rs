@@ -206,7 +206,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             // It goes behind those who wait already.
             self.crave(id, None);
             let connection = self.take_at(id, last);
-            self.follow.evicted.extend(connection);
+            self.follow.more().evicted.extend(connection);
         }
     }
 
@@ -253,7 +253,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         let ledger = &mut self.pools[id];
         ledger.connecting += 1;
         self.totals.of(ledger.limits.access).connecting += 1;
-        self.follow.connects.push((id, ledger.link.clone()));
+        self.follow.more().connects.push((id, ledger.link.clone()));
     }
 
     /// Counts the end of a connect.
@@ -320,7 +320,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             return false;
         };
         let connection = self.take_at(pool, 0);
-        self.follow.evicted.extend(connection);
+        self.follow.more().evicted.extend(connection);
         // It may have fallen below what it keeps open.
         self.touched.push(pool);
         true
