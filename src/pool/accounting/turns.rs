@@ -196,4 +196,29 @@ mod tests {
         assert_eq!(order.first(), Some('n'));
         assert!(late.round - turn.round <= DEBT_ROUNDS.unsigned_abs() + 1);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn everybody_stands_in_order_whoever_comes_and_goes(
+            steps in proptest::collection::vec((0_usize..6, 0_i64..400), 0..60),
+        ) {
+            let mut order = Turns::new();
+            let mut credits = [Credit::default(); 6];
+            let mut places: BTreeMap<Turn, usize> = BTreeMap::new();
+            for (member, cost) in steps {
+                match places.iter().find(|(_, other)| **other == member).map(|(turn, _)| *turn) {
+                    Some(turn) => {
+                        order.leave(turn);
+                        places.remove(&turn);
+                        order.charge(&mut credits[member], 100, cost);
+                    }
+                    None => {
+                        places.insert(order.enter(member, &mut credits[member], 100, Arrival::Fresh), member);
+                    }
+                }
+                proptest::prop_assert!(order.iter().eq(places.values().copied()));
+                proptest::prop_assert_eq!(order.first(), places.values().next().copied());
+            }
+        }
+    }
 }
