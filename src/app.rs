@@ -62,10 +62,10 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         pools: pool_gauges(Arc::clone(&pools_seen)),
         servers: server_gauges(Arc::clone(&pools_seen)),
     })?;
-    let events = Events::new(Arc::new(Fanout::new([
-        Arc::clone(&metrics) as _,
-        Arc::new(EventLog::new()) as _,
-    ])));
+    let events = Events::new(Arc::new(Fanout::new(
+        Arc::clone(&metrics),
+        Arc::new(EventLog::new()),
+    )));
     let certificates = certificates(&config);
     let end_users = end_user_logins(&config.pool);
     let pools = Pools::new(config.pool, events.clone());

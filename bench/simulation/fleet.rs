@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use portcullis::base::TenantName;
 
 use crate::accounting::{
-    Accounting, Decision, FlowId, Follow, Permit, PoolId, PoolLimits, ServerLimits, Share, Ticket,
+    Accounting, Decision, FlowId, Follow, More, Permit, PoolId, PoolLimits, ServerLimits, Share, Ticket,
 };
 use crate::dice::{Dice, Zipf};
 use crate::waits::Outcome;
@@ -272,13 +272,14 @@ impl Fleet {
     }
 
     fn settle(&mut self, pool: PoolId) {
-        let Follow {
+        let Follow { grant, more } = self.books.settle(pool, self.now());
+        let More {
             grants,
             connects,
             evicted,
             shed,
             ..
-        } = self.books.settle(pool, self.now());
+        } = *more.unwrap_or_default();
         self.outcome.evictions += evicted.len() as u64;
         self.outcome.connects += connects.len() as u64;
         self.outcome.shed += shed.len() as u64;
@@ -286,7 +287,7 @@ impl Fleet {
             let takes = self.dice.wait_us(LOGIN_US / 2.0) + (LOGIN_US / 2.0) as u64;
             self.at(self.now_us + takes, Event::LoggedIn(pool));
         }
-        for grant in grants {
+        for grant in grant.into_iter().chain(grants) {
             self.begin(grant.waiter, grant.connection, grant.permit);
         }
         for number in shed {

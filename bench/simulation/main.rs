@@ -102,10 +102,10 @@ fn price() -> f64 {
     let first = flows[0];
     for client in 0..16 {
         books.enqueue(first, client);
-        for _ in books.settle(shared, now).connects {
+        for _ in books.settle(shared, now).more.unwrap_or_default().connects {
             books.connected(shared, client, now);
         }
-        for grant in books.settle(shared, now).grants {
+        if let Some(grant) = books.settle(shared, now).grant {
             books.give_back(grant.permit, grant.connection, now);
         }
     }

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use prometheus::{Histogram, IntCounter, IntGauge, Registry};
 
 use super::counters::{Counters, OTHER, counter, counter_vec, gauge, histogram};
-use crate::base::{CheckIn, ClientEnd, RoleName, SqlState};
+use crate::base::{CheckIn, ClientEnd, RoleName, SqlState, WaitReason};
 
 /// SQLSTATEs with a series of their own. PostgreSQL knows some 260, of which a deployment sees a few
 /// dozen; a client can raise any of 36⁵.
@@ -211,7 +211,8 @@ impl TrafficMetrics {
 pub(super) struct ServerMetrics {
     pub(super) wait_seconds: Histogram,
     pub(super) waiting: IntGauge,
-    pub(super) waits: Counters<&'static str>,
+    /// By reason, in the order of [`WaitReason::ALL`].
+    pub(super) waits: Box<[IntCounter]>,
     pub(super) shed: IntCounter,
     pub(super) open: IntGauge,
     pub(super) opened: Counters<Box<str>>,
@@ -255,6 +256,9 @@ impl ServerMetrics {
             "Waits for a server connection, by what was waited for at first.",
             &["reason"],
         )?;
+        let by_reason = WaitReason::ALL
+            .iter()
+            .map(|reason| waits.get_metric_with_label_values(&[reason.as_str()]));
         Ok(Self {
             wait_seconds: histogram(
                 registry,
@@ -266,7 +270,7 @@ impl ServerMetrics {
                 "portcullis_clients_waiting",
                 "Clients that wait for a server connection.",
             )?,
-            waits: Counters::new(REASONS, &waits, |reason| vec![reason]),
+            waits: by_reason.collect::<Result<_, prometheus::Error>>()?,
             shed: counter(
                 registry,
                 "portcullis_waits_shed_total",
@@ -285,6 +289,13 @@ impl ServerMetrics {
             rolled_back: checkins.get_metric_with_label_values(&["rollback", ""])?,
             discarded: Counters::new(REASONS, &checkins, |reason| vec!["discard", reason]),
         })
+    }
+
+    pub(super) fn wait_began(&self, reason: WaitReason) {
+        self.waiting.inc();
+        if let Some(waits) = self.waits.get(reason as usize) {
+            waits.inc();
+        }
     }
 
     pub(super) fn checked_in(&self, verdict: CheckIn) {

@@ -149,10 +149,7 @@ impl Observe for Metrics {
             Event::ServerConnectFailed { server, .. } => {
                 self.servers.connect_failures.inc(server.as_str());
             }
-            Event::WaitBegan { reason, .. } => {
-                self.servers.waiting.inc();
-                self.servers.waits.inc(reason.as_str());
-            }
+            Event::WaitBegan { reason, .. } => self.servers.wait_began(reason),
             Event::WaitShed => self.servers.shed.inc(),
             Event::WaitEnded => self.servers.waiting.dec(),
         }
@@ -303,6 +300,18 @@ mod tests {
                 error: Some("is not valid TOML"),
             },
         ]
+    }
+
+    #[test]
+    fn a_wait_is_counted_by_its_reason() {
+        let metrics = metrics();
+        for (times, reason) in (1..).zip(WaitReason::ALL) {
+            for place in 0..times {
+                metrics.observe(&Event::WaitBegan { place, reason });
+            }
+            let series = format!("portcullis_waits_total{{reason=\"{}\"}}", reason.as_str());
+            assert_eq!(value(&metrics, &series), Some(times as f64), "{series}");
+        }
     }
 
     #[test]

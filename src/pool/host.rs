@@ -11,16 +11,18 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::{DiscardReason, Event, Events, ServerName};
 use crate::server::ServerError;
 
-use super::accounting::{Accounting, Follow, Grant, ServerLimits};
+use super::accounting::{Accounting, Follow, Grant, More, ServerLimits};
 use super::attempt::Attempt;
 use super::lease::Pooled;
 use super::waiting::Waiter;
 use super::{Lease, Pool, PoolError, ServerSnapshot};
 
 /// The books of a server as they are kept here.
-pub(super) type Books = Accounting<Weak<Pool>, Pooled, Waiter, Arc<ServerError>>;
+pub(super) type Books = Accounting<Link, Pooled, Waiter, Arc<ServerError>>;
 
-type Next = Follow<Weak<Pool>, Pooled, Waiter, Arc<ServerError>>;
+type Link = Weak<Pool>;
+type Next = Follow<Link, Pooled, Waiter, Arc<ServerError>>;
+type Handover = Grant<Link, Pooled, Waiter>;
 
 /// One server.
 #[derive(Debug)]
@@ -74,25 +76,33 @@ impl Host {
 
     /// Does what the books ask for; what follows from that goes to `rest`.
     fn carry_out(&self, follow: Next, rest: &mut Vec<Next>) {
-        // First what makes room, then what uses it.
-        for pooled in follow.evicted {
+        let further = follow.more.map(|more| self.make_way(*more));
+        rest.extend(follow.grant.and_then(|grant| self.grant(grant)));
+        if let Some(further) = further {
+            rest.extend(further.into_iter().filter_map(|grant| self.grant(grant)));
+        }
+    }
+
+    /// Does everything that comes before the handing over: first what makes room, then what uses it.
+    fn make_way(&self, more: More<Link, Pooled, Waiter, Arc<ServerError>>) -> Vec<Handover> {
+        for pooled in more.evicted {
             self.close(pooled, DiscardReason::Evicted);
         }
-        for (waiter, error) in follow.stranded {
+        for (waiter, error) in more.stranded {
             // One that has gone needs no answer.
             let _ = waiter.send(Err(PoolError::Server(error)));
         }
-        for waiter in follow.shed {
+        for waiter in more.shed {
             self.events.emit(&Event::WaitShed);
             let _ = waiter.send(Err(PoolError::Overloaded));
         }
-        for (pool, link) in follow.connects {
+        for (pool, link) in more.connects {
             match link.upgrade() {
                 Some(pool) => Attempt::start(pool),
                 None => self.books().connect_abandoned(pool),
             }
         }
-        rest.extend(follow.grants.into_iter().filter_map(|grant| self.grant(grant)));
+        more.grants
     }
 
     /// Closes what is idle in any pool and turns away who waits; leased connections are closed at check-in.
@@ -113,7 +123,7 @@ impl Host {
     }
 
     /// Hands a connection to its waiter; what follows if that does not work.
-    fn grant(&self, grant: Grant<Weak<Pool>, Pooled, Waiter>) -> Option<Next> {
+    fn grant(&self, grant: Handover) -> Option<Next> {
         let Grant {
             link,
             waiter,
@@ -122,16 +132,16 @@ impl Host {
             rested,
             permit,
         } = grant;
-        let now = Instant::now();
         let id = permit.pool();
         // One that comes straight from another client was looked at when that gave it back.
         let fault = if rested.is_zero() {
             None
         } else {
-            connection.fault(now)
+            connection.fault(Instant::now())
         };
         let Some(pool) = link.upgrade().filter(|_| fault.is_none()) else {
             let next = {
+                let now = Instant::now();
                 let mut books = self.books();
                 // Whoever is gone must not be waited for.
                 if !waiter.is_closed() {
@@ -143,11 +153,12 @@ impl Host {
             self.close(connection, fault.unwrap_or(DiscardReason::Shutdown));
             return Some(next);
         };
-        let Err(Ok(lease)) = waiter.send(Ok(Lease::new(&pool, connection, permit))) else {
+        let Err(Ok(lease)) = waiter.send(Ok(Lease::new(pool, connection, permit))) else {
             return None;
         };
         // The waiter has just gone: the next one, then.
         let (pooled, permit) = lease.into_parts()?;
+        let now = Instant::now();
         let (next, left) = {
             let mut books = self.books();
             let left = books.give_back(permit, pooled, now);

@@ -56,15 +56,12 @@ struct Open {
 
 impl Lease {
     /// A lease on a connection that the books count as leased.
-    pub(super) fn new(pool: &Arc<Pool>, pooled: Pooled, permit: Permit) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, pooled: Pooled, permit: Permit) -> Self {
         let key = Arc::clone(pooled.server.cancel_key());
         let open = Some(Open { permit, key });
         Self {
             pooled,
-            slot: Slot {
-                pool: Arc::clone(pool),
-                open,
-            },
+            slot: Slot { pool, open },
         }
     }
 

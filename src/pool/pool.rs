@@ -354,7 +354,7 @@ impl Pool {
                     drop(books);
                     self.host.follow(follow);
                     match pooled.fault(now) {
-                        None => return Ok(Checkout::Lease(Lease::new(self, pooled, permit))),
+                        None => return Ok(Checkout::Lease(Lease::new(Arc::clone(self), pooled, permit))),
                         Some(reason) => {
                             pooled.server.close();
                             self.forget(permit, reason);

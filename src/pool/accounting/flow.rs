@@ -1,11 +1,11 @@
 //! Flows: what one tenant asks of one pool, and what it may have.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
 use std::time::Instant;
 
 use crate::base::TenantName;
 
+use super::queue::Queue;
 use super::slots::{FlowId, PoolId, TenantId};
 use super::turns::{Arrival, Credit, Turn};
 use super::{Access, Accounting};
@@ -44,8 +44,7 @@ pub(super) struct Flow<W> {
     /// Sessions; it is awake while there are any.
     pub(super) sessions: usize,
     pub(super) leased: usize,
-    /// In order of arrival, as numbers only grow.
-    pub(super) queue: BTreeMap<u64, W>,
+    pub(super) queue: Queue<W>,
     pub(super) place: Place,
     credit: Credit,
     /// How long its leases last, a moving mean.
@@ -153,7 +152,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
                     share,
                     sessions: 0,
                     leased: 0,
-                    queue: BTreeMap::new(),
+                    queue: Queue::new(),
                     place: Place::Out,
                     credit: Credit::default(),
                     typical_us: LEAST_US,
@@ -194,12 +193,16 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// Changes a flow, and with it the sums that depend on it.
     pub(super) fn adjust(&mut self, id: FlowId, change: impl FnOnce(&mut Flow<W>)) {
         let flow = &mut self.flows[id];
-        let (unmet, weight) = (flow.unmet(), flow.weight());
+        let before = (flow.unmet(), flow.weight());
         change(flow);
+        let after = (flow.unmet(), flow.weight());
+        if after == before {
+            return;
+        }
         let ledger = &mut self.pools[flow.pool];
-        ledger.unmet = ledger.unmet + flow.unmet() - unmet;
-        ledger.weight = ledger.weight + flow.weight() - weight;
-        self.totals.unmet = self.totals.unmet + flow.unmet() - unmet;
+        ledger.unmet = ledger.unmet + after.0 - before.0;
+        ledger.weight = ledger.weight + after.1 - before.1;
+        self.totals.unmet = self.totals.unmet + after.0 - before.0;
     }
 
     /// What a flow may have now.
@@ -298,11 +301,11 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         ledger.leased += 1;
         let access = ledger.limits.access;
         self.totals.of(access).leased += 1;
-        self.place(id, Arrival::Served);
-        if let (Some(tenant), Access::EndUser) = (tenant, access) {
+        let tenant = tenant.filter(|_| access == Access::EndUser);
+        if let Some(tenant) = tenant {
             self.tenants[tenant].leased += 1;
-            self.place_all(tenant, id);
         }
+        self.place_all(id, tenant, Arrival::Served);
         Permit {
             flow: id,
             pool,
@@ -322,12 +325,12 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         let access = ledger.limits.access;
         let used = self.totals.of(access);
         used.leased = used.leased.saturating_sub(1);
-        if let (Some(tenant), Access::EndUser) = (tenant, access) {
+        let tenant = tenant.filter(|_| access == Access::EndUser);
+        if let Some(tenant) = tenant {
             let entry = &mut self.tenants[tenant];
             entry.leased = entry.leased.saturating_sub(1);
-            self.place_all(tenant, id);
         }
-        self.place(id, Arrival::Fresh);
+        self.place_all(id, tenant, Arrival::Fresh);
         self.drop_unused(id);
     }
 
@@ -363,14 +366,20 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         }
     }
 
-    /// A tenant's leases have changed: so may the standing of its flows.
-    fn place_all(&mut self, tenant: TenantId, changed: FlowId) {
+    /// The leases of a flow have changed: so may its standing, and that of its tenant's others if they count
+    /// for it.
+    fn place_all(&mut self, changed: FlowId, tenant: Option<TenantId>, arrival: Arrival) {
+        self.place(changed, arrival);
+        let Some(tenant) = tenant else { return };
         let mut index = 0;
         while let Some(flow) = self.tenants[tenant].flows.get(index).copied() {
             index += 1;
+            if flow == changed {
+                continue;
+            }
             self.place(flow, Arrival::Fresh);
             let Flow { queue, pool, .. } = &self.flows[flow];
-            if flow != changed && !queue.is_empty() {
+            if !queue.is_empty() {
                 self.touched.push(*pool);
             }
         }

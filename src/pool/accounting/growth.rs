@@ -190,7 +190,8 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// A pool that has just got a connection back gives it up for a pool that has a better claim to it.
     pub(super) fn yield_turn(&mut self, id: PoolId, now: Instant) {
         let ledger = &self.pools[id];
-        if ledger.waiting == 0 || !ledger.urgent.is_empty() || !self.has_login_slot() {
+        let nobody_asks = self.hunger.is_empty();
+        if nobody_asks || ledger.waiting == 0 || !ledger.urgent.is_empty() || !self.has_login_slot() {
             return;
         }
         let entitled = [Class::Trusted, Class::Urgent, Class::Line]
@@ -205,7 +206,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             // It goes behind those who wait already.
             self.crave(id, None);
             let connection = self.take_at(id, last);
-            self.follow.evicted.extend(connection);
+            self.follow.more().evicted.extend(connection);
         }
     }
 
@@ -252,7 +253,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         let ledger = &mut self.pools[id];
         ledger.connecting += 1;
         self.totals.of(ledger.limits.access).connecting += 1;
-        self.follow.connects.push((id, ledger.link.clone()));
+        self.follow.more().connects.push((id, ledger.link.clone()));
     }
 
     /// Counts the end of a connect.
@@ -319,7 +320,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             return false;
         };
         let connection = self.take_at(pool, 0);
-        self.follow.evicted.extend(connection);
+        self.follow.more().evicted.extend(connection);
         // It may have fallen below what it keeps open.
         self.touched.push(pool);
         true

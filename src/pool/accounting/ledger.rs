@@ -71,6 +71,11 @@ impl<P, E> Ledger<P, E> {
         self.waiting == 0 && self.open() >= self.limits.min
     }
 
+    /// Whether it has all it may have, and all of that in use or on its way.
+    pub(super) fn is_full(&self) -> bool {
+        self.idle.is_empty() && self.open() >= self.limits.max
+    }
+
     /// Whether a lease leaves enough for the floors of others. They are kept at most half of the pool.
     pub(super) fn spares_floors(&self) -> bool {
         self.unmet == 0 || self.leased + self.unmet.min(self.limits.max / 2) < self.limits.max

@@ -10,6 +10,7 @@ mod flow;
 mod growth;
 mod ledger;
 mod pick;
+mod queue;
 mod shelf;
 mod slots;
 mod turns;
@@ -118,19 +119,28 @@ pub(super) struct Grant<P, C, W> {
     pub(super) permit: Permit,
 }
 
-/// What to do after a transition.
+/// What to do after a transition. Usually it is nothing, or one connection to hand over.
 #[derive(Debug)]
 pub(super) struct Follow<P, C, W, E> {
-    /// Connections to hand over, counted as leased.
-    pub(super) grants: Vec<Grant<P, C, W>>,
-    /// Connects to start, counted as connecting.
-    pub(super) connects: Vec<(PoolId, P)>,
+    /// A connection to hand over, counted as leased.
+    pub(super) grant: Option<Grant<P, C, W>>,
+    /// Everything else, which comes before it. Boxed, as it is rare.
+    pub(super) more: Option<Box<More<P, C, W, E>>>,
+}
+
+/// What else there is to do after a transition.
+#[derive(Debug)]
+pub(super) struct More<P, C, W, E> {
     /// Idle connections to close, which make room for another pool's.
     pub(super) evicted: Vec<C>,
     /// Waiters whom nothing can serve any more, with the reason.
     pub(super) stranded: Vec<(W, E)>,
     /// Waiters who make room for those whose tenant has fewer waiting.
     pub(super) shed: Vec<W>,
+    /// Connects to start, counted as connecting.
+    pub(super) connects: Vec<(PoolId, P)>,
+    /// Further connections to hand over.
+    pub(super) grants: Vec<Grant<P, C, W>>,
 }
 
 /// Where somebody who begins to wait stands.
@@ -255,7 +265,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// Somebody no longer waits; the waiter and what it waited for, or `None` if it was answered before.
     pub(super) fn leave(&mut self, ticket: Ticket, now: Instant) -> Option<(W, WaitReason)> {
         let flow = self.flows.find(ticket.flow)?;
-        if !flow.queue.contains_key(&ticket.number) {
+        if !flow.queue.contains(ticket.number) {
             return None;
         }
         let (pool, reason) = (flow.pool, self.reason(ticket.flow));
@@ -274,8 +284,16 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         if self.closed {
             return Some(connection);
         }
-        self.put_down(pool, connection, now);
-        self.yield_turn(pool, now);
+        // Straight to whose turn it is where no other pool can have a better claim.
+        if self.pools[pool].idle.is_empty()
+            && self.hunger.is_empty()
+            && let Some(next) = self.call_next(pool)
+        {
+            self.hand_over(next, connection, Duration::ZERO, now);
+        } else {
+            self.put_down(pool, connection, now);
+            self.yield_turn(pool, now);
+        }
         None
     }
 
@@ -425,8 +443,8 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// Whether nothing can follow from a transition of this pool, as is usual.
     fn is_settled(&self, pool: PoolId) -> bool {
-        let content = self.pools.find(pool).is_some_and(Ledger::is_content);
-        content && self.touched.is_empty() && self.hunger.is_empty()
+        let at_rest = |ledger: &Ledger<P, E>| ledger.is_content() || ledger.is_full();
+        self.pools.find(pool).is_some_and(at_rest) && self.touched.is_empty() && self.hunger.is_empty()
     }
 
     /// Answers everybody in a pool that has no connection and may not make one.
@@ -438,7 +456,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         {
             let away = self.send_away(pool);
             let told = away.into_iter().map(|waiter| (waiter, error.clone()));
-            self.follow.stranded.extend(told);
+            self.follow.more().stranded.extend(told);
         }
     }
 
@@ -450,24 +468,40 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 }
 
 impl<P, C, W, E> Follow<P, C, W, E> {
-    /// Whether nothing is to be done, as is usual.
+    /// Whether nothing is to be done.
     pub(super) fn is_empty(&self) -> bool {
-        self.grants.is_empty()
-            && self.connects.is_empty()
-            && self.evicted.is_empty()
-            && self.stranded.is_empty()
-            && self.shed.is_empty()
+        self.grant.is_none() && self.more.is_none()
+    }
+
+    fn grant(&mut self, grant: Grant<P, C, W>) {
+        match self.grant {
+            None => self.grant = Some(grant),
+            Some(_) => self.more().grants.push(grant),
+        }
+    }
+
+    fn more(&mut self) -> &mut More<P, C, W, E> {
+        self.more.get_or_insert_default()
     }
 }
 
 impl<P, C, W, E> Default for Follow<P, C, W, E> {
     fn default() -> Self {
         Self {
-            grants: Vec::new(),
-            connects: Vec::new(),
+            grant: None,
+            more: None,
+        }
+    }
+}
+
+impl<P, C, W, E> Default for More<P, C, W, E> {
+    fn default() -> Self {
+        Self {
             evicted: Vec::new(),
             stranded: Vec::new(),
             shed: Vec::new(),
+            connects: Vec::new(),
+            grants: Vec::new(),
         }
     }
 }

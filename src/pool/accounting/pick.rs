@@ -1,14 +1,22 @@
 //! Queues: who waits, who is next, and who must make room when too many wait.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::base::WaitReason;
 use crate::base::limits::ROLE_AFFINITY_SCAN;
 
-use super::flow::{Flow, Standing};
+use super::flow::{Flow, Place, Standing};
 use super::slots::{FlowId, PoolId};
 use super::turns::Arrival;
 use super::{Access, Accounting, Grant, Ticket};
+
+/// A waiter whose turn it is, out of its queue.
+#[derive(Debug)]
+pub(super) struct Called<W> {
+    ticket: Ticket,
+    waiter: W,
+    prepaid_us: i64,
+}
 
 impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// Whether a flow for which nobody waits may have an idle connection of its pool.
@@ -25,27 +33,46 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// Hands idle connections of a pool to those who wait for it, each in its turn.
     pub(super) fn serve(&mut self, pool: PoolId, now: Instant) {
         while let Some(place) = self.pools[pool].idle.back().copied()
-            && let Some(flow) = self.next_flow(pool)
-            && let Some(number) = self.flows[flow].queue.keys().next().copied()
+            && let Some(next) = self.call_next(pool)
         {
-            let prepaid_us = self.prepay(flow);
-            let waiter = self.part(flow, number);
-            let permit = self.lease(flow, now, prepaid_us);
-            self.pools[pool].idle.pop_back();
-            let ledger = &self.pools[pool];
-            self.totals.of(ledger.limits.access).idle -= 1;
             let since = self.shelf.get(place).map_or(now, |idle| idle.since);
-            if let (Some(waiter), Some(connection)) = (waiter, self.shelf.take(place)) {
-                self.follow.grants.push(Grant {
-                    link: ledger.link.clone(),
-                    waiter,
-                    ticket: Ticket { flow, number },
-                    connection,
-                    rested: now.saturating_duration_since(since),
-                    permit,
-                });
+            let newest = self.pools[pool].idle.len() - 1;
+            if let Some(connection) = self.take_at(pool, newest) {
+                self.hand_over(next, connection, now.saturating_duration_since(since), now);
             }
         }
+    }
+
+    /// Takes who is next in a pool out of the queue, if there may be a lease now, and charges it.
+    pub(super) fn call_next(&mut self, pool: PoolId) -> Option<Called<W>> {
+        let flow = self.next_flow(pool)?;
+        let number = self.flows[flow].queue.first()?;
+        let prepaid_us = self.prepay(flow);
+        let waiter = self.part(flow, number)?;
+        let ticket = Ticket { flow, number };
+        Some(Called {
+            ticket,
+            waiter,
+            prepaid_us,
+        })
+    }
+
+    /// Leases a connection, which was idle for so long, to who was called.
+    pub(super) fn hand_over(&mut self, called: Called<W>, connection: C, rested: Duration, now: Instant) {
+        let Called {
+            ticket,
+            waiter,
+            prepaid_us,
+        } = called;
+        let permit = self.lease(ticket.flow, now, prepaid_us);
+        self.follow.grant(Grant {
+            link: self.pools[permit.pool].link.clone(),
+            waiter,
+            ticket,
+            connection,
+            rested,
+            permit,
+        });
     }
 
     /// The flow that is next in a pool, if it may have a connection now.
@@ -111,14 +138,17 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
 
     /// Adds a waiter to a flow.
     pub(super) fn join(&mut self, flow: FlowId, number: u64, waiter: W) {
-        self.resize(flow, |flow| drop(flow.queue.insert(number, waiter)));
-        self.place(flow, Arrival::Fresh);
+        self.resize(flow, |flow| flow.queue.insert(number, waiter));
+        // Where others wait already it is in its place.
+        if self.flows[flow].place == Place::Out {
+            self.place(flow, Arrival::Fresh);
+        }
     }
 
     /// Takes a waiter out of a flow.
     pub(super) fn part(&mut self, flow: FlowId, number: u64) -> Option<W> {
         let mut waiter = None;
-        self.resize(flow, |flow| waiter = flow.queue.remove(&number));
+        self.resize(flow, |flow| waiter = flow.queue.remove(number));
         if self.flows[flow].queue.is_empty() {
             self.displace(flow);
         }
@@ -129,7 +159,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     pub(super) fn send_away(&mut self, pool: PoolId) -> Vec<W> {
         let mut away = Vec::new();
         for flow in self.pools[pool].flows.values().copied().collect::<Vec<_>>() {
-            self.resize(flow, |flow| away.extend(std::mem::take(&mut flow.queue)));
+            self.resize(flow, |flow| away.extend(flow.queue.drain()));
             self.displace(flow);
             self.drop_unused(flow);
         }
@@ -152,10 +182,10 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             return;
         }
         if let Some((_, flow)) = self.crowd.longest()
-            && let Some(newest) = self.flows[flow].queue.keys().next_back().copied()
+            && let Some(newest) = self.flows[flow].queue.last()
             && let Some(waiter) = self.part(flow, newest)
         {
-            self.follow.shed.push(waiter);
+            self.follow.more().shed.push(waiter);
             self.touched.push(self.flows[flow].pool);
         }
     }

@@ -74,13 +74,14 @@ impl Bench {
 
     fn settle(&mut self, pool: PoolId) {
         let follow = self.books.settle(pool, self.now);
-        self.evicted.extend(follow.evicted);
+        let more = *follow.more.unwrap_or_default();
+        self.evicted.extend(more.evicted);
         self.stranded
-            .extend(follow.stranded.into_iter().map(|(waiter, _)| waiter));
-        self.shed.extend(follow.shed);
+            .extend(more.stranded.into_iter().map(|(waiter, _)| waiter));
+        self.shed.extend(more.shed);
         self.connects
-            .extend(follow.connects.into_iter().map(|(pool, _)| pool));
-        for grant in follow.grants {
+            .extend(more.connects.into_iter().map(|(pool, _)| pool));
+        for grant in follow.grant.into_iter().chain(more.grants) {
             self.leases.push((grant.waiter, grant.connection, grant.permit));
         }
     }

@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 /// Those who wait for their turn, over their keys `K`.
 #[derive(Debug)]
 pub(super) struct Turns<K> {
-    order: BTreeMap<Turn, K>,
+    /// Who comes first, kept out of the tree: where one member waits alone there is no tree to walk.
+    first: Option<(Turn, K)>,
+    /// Everybody else.
+    later: BTreeMap<Turn, K>,
     round: u64,
     next_number: u64,
 }
@@ -46,7 +49,8 @@ const DEBT_ROUNDS: i64 = 1_000;
 impl<K: Copy> Turns<K> {
     pub(super) fn new() -> Self {
         Self {
-            order: BTreeMap::new(),
+            first: None,
+            later: BTreeMap::new(),
             // Not the round of a default credit, which counts as one of the past.
             round: 1,
             next_number: 0,
@@ -62,27 +66,41 @@ impl<K: Copy> Turns<K> {
             number: self.next_number,
         };
         self.next_number += 1;
-        self.order.insert(turn, member);
+        match &mut self.first {
+            None => self.first = Some((turn, member)),
+            Some(first) => {
+                let mut later = (turn, member);
+                if turn < first.0 {
+                    std::mem::swap(first, &mut later);
+                }
+                self.later.insert(later.0, later.1);
+            }
+        }
         turn
     }
 
     /// Gives up a place.
     pub(super) fn leave(&mut self, turn: Turn) {
-        self.order.remove(&turn);
+        if self.first.is_some_and(|(first, _)| first == turn) {
+            self.first = self.later.pop_first();
+        } else {
+            self.later.remove(&turn);
+        }
     }
 
     /// Whose turn it is.
     pub(super) fn first(&self) -> Option<K> {
-        self.order.first_key_value().map(|(_, member)| *member)
+        self.first.map(|(_, member)| member)
     }
 
     /// Everybody in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = K> {
-        self.order.values().copied()
+        let first = self.first.iter().map(|(_, member)| *member);
+        first.chain(self.later.values().copied())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.first.is_none()
     }
 
     /// Charges a member that has no place now, or gives it back what it was charged too much.
@@ -177,5 +195,30 @@ mod tests {
         let turn = order.enter('n', &mut Credit::default(), 100, Arrival::Fresh);
         assert_eq!(order.first(), Some('n'));
         assert!(late.round - turn.round <= DEBT_ROUNDS.unsigned_abs() + 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn everybody_stands_in_order_whoever_comes_and_goes(
+            steps in proptest::collection::vec((0_usize..6, 0_i64..400), 0..60),
+        ) {
+            let mut order = Turns::new();
+            let mut credits = [Credit::default(); 6];
+            let mut places: BTreeMap<Turn, usize> = BTreeMap::new();
+            for (member, cost) in steps {
+                match places.iter().find(|(_, other)| **other == member).map(|(turn, _)| *turn) {
+                    Some(turn) => {
+                        order.leave(turn);
+                        places.remove(&turn);
+                        order.charge(&mut credits[member], 100, cost);
+                    }
+                    None => {
+                        places.insert(order.enter(member, &mut credits[member], 100, Arrival::Fresh), member);
+                    }
+                }
+                proptest::prop_assert!(order.iter().eq(places.values().copied()));
+                proptest::prop_assert_eq!(order.first(), places.values().next().copied());
+            }
+        }
     }
 }

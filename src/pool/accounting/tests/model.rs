@@ -270,7 +270,7 @@ impl Model {
         books
             .flows
             .keys()
-            .any(|flow| books.flows[flow].queue.values().any(|waiter| *waiter == who))
+            .any(|flow| books.flows[flow].queue.iter().any(|waiter| *waiter == who))
     }
 
     /// Everything that must hold between transitions.
