@@ -117,7 +117,7 @@ def _same(name: str, title: str, script: str, protocol: str = "simple", connect:
 
 WORKLOADS = (
     _same("simple", "one-row SELECT, simple protocol", READ_ACCOUNT, targets=TARGETS),
-    _same("extended", "one-row SELECT, extended protocol", READ_ACCOUNT, "extended", targets=TARGETS),
+    _same("extended", "one-row SELECT, extended protocol", READ_ACCOUNT, "extended"),
     _same("prepared", "one-row SELECT, prepared statement", READ_ACCOUNT, "prepared"),
     Workload(
         "identity",
@@ -139,5 +139,5 @@ WORKLOADS = (
         ),
     ),
     _same("rows", "10,000 rows, 1.2 MB", READ_ROWS),
-    _same("connect", "connect, one-row SELECT, close", READ_ACCOUNT, connect=True),
+    _same("connect", "connect, one-row SELECT, close", READ_ACCOUNT, connect=True, targets=TARGETS),
 )

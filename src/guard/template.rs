@@ -37,7 +37,7 @@ pub struct Template {
 
 /// The text with parameters in the place of its numbers, if each stands where that makes no difference.
 pub(super) fn text_of(text: &str, numbers: &[Range<usize>], class: StatementClass) -> Option<String> {
-    if numbers.is_empty() || numbers.len() > NUMBERS || !is_plain(class) || may_be_cut(text) {
+    if numbers.is_empty() || numbers.len() > NUMBERS || !is_plain(class) || is_read_anew(text) {
         return None;
     }
     let mut template = String::with_capacity(text.len() + numbers.len());
@@ -70,10 +70,11 @@ pub(super) fn is_plain(class: StatementClass) -> bool {
     )
 }
 
-/// Whether a name in the text may be longer than the server takes.
-pub(super) fn may_be_cut(text: &str) -> bool {
+/// Whether a text says more each time that the server reads it than what it does: a name that is cut, with a notice, or a
+/// literal, which can mean another thing later (`'now'::timestamptz`, `'somebody'::regrole`).
+pub(super) fn is_read_anew(text: &str) -> bool {
     let is_between = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '_';
-    text.split(is_between).any(|word| word.len() > NAME_BYTES)
+    text.contains(['\'', '$']) || text.split(is_between).any(|word| word.len() > NAME_BYTES)
 }
 
 /// Counts the parameters in places where a number is a value and nothing else.
@@ -266,12 +267,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_would_cut_is_told() {
-        assert!(!may_be_cut(&format!(
+    fn what_the_server_reads_anew_is_told() {
+        assert!(!is_read_anew(&format!(
             "SELECT a.{0}, {0} FROM t",
             "b".repeat(NAME_BYTES)
         )));
-        assert!(may_be_cut(&format!(
+        assert!(is_read_anew(&format!(
             "SELECT {} FROM t",
             "b".repeat(NAME_BYTES + 1)
         )));

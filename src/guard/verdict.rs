@@ -72,7 +72,7 @@ impl Script {
     pub(super) fn has_come_again(&self) {
         self.comes_again.get_or_init(|| {
             let plain = self.lone().is_some_and(|(lone, _)| lone.is_plain());
-            plain && !template::may_be_cut(&self.text)
+            plain && !template::is_read_anew(&self.text)
         });
     }
 

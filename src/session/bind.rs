@@ -106,7 +106,7 @@ impl Session {
             if as_login {
                 link.leave_role();
             }
-            let (server_name, used) = now.name_on(link, warrant);
+            let (server_name, used) = now.name_on(link, names.statement, warrant);
             let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, Some(name_hash)));
             encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
             link.expect(Awaited::Bind, Delivery::Forward, bound);

@@ -25,7 +25,12 @@ pub(super) enum AsOfNow {
 impl AsOfNow {
     /// The name under which the server knows it, and which prepared statement that uses, if one that is kept.
     /// Sends what is missing for that.
-    pub(super) fn name_on(&self, link: &mut Link, warrant: Warrant) -> (&str, Option<Arc<Statement>>) {
+    pub(super) fn name_on(
+        &self,
+        link: &mut Link,
+        client_name: &[u8],
+        warrant: Warrant,
+    ) -> (&str, Option<Arc<Statement>>) {
         match self {
             Self::Translated(sql) => {
                 link.parse_translated(sql, warrant);
@@ -33,7 +38,7 @@ impl AsOfNow {
             }
             Self::Shared(statement) => {
                 link.word(None);
-                let name = link.statement_name(statement, warrant);
+                let name = link.statement_name(client_name, statement, warrant);
                 (name, Some(Arc::clone(statement)))
             }
         }

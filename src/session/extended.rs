@@ -55,7 +55,7 @@ impl Session {
             link.word(None);
             match statement.action() {
                 Some(Action::Execute(_)) => link.parse_untranslated(&statement, Effect::NameChanged, warrant),
-                _ => link.parse_statement(&statement, Effect::NameChanged, warrant),
+                _ => link.parse_statement(message.name, &statement, Effect::NameChanged, warrant),
             }
         }
         Step::Consumed(0)
@@ -89,7 +89,7 @@ impl Session {
         };
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            let (server_name, used) = now.name_on(link, warrant);
+            let (server_name, used) = now.name_on(link, name, warrant);
             let uses = used.map_or(Effect::None, Effect::Uses);
             encode::describe_statement(&mut link.upstream, server_name);
             link.expect(Awaited::StatementDescription, Delivery::Forward, uses);

@@ -28,7 +28,7 @@ impl Session {
             ));
         }
         let statements = &self.shared.statements;
-        Ok(if message.name.is_empty() && !self.comes_again(&script) {
+        Ok(if message.name.is_empty() {
             statements.unnamed(script, message.types, self.context)
         } else {
             statements.named(&script, message.types, self.context)

@@ -1,5 +1,5 @@
-//! Texts that come again and again without being prepared, by the simple protocol or by a Parse without a name: prepared
-//! once behind the client's back, so that the server neither parses nor, as a rule, plans them anew.
+//! Texts of the simple protocol that come again and again, prepared once behind the client's back: the server then neither
+//! parses nor, as a rule, plans them anew.
 //!
 //! Only outside of a transaction block. A prepared statement may have been overtaken by a change of its tables, which a
 //! text by itself cannot be: there the batch is sent once more ([`super::link::Healing`]).
@@ -12,7 +12,7 @@ use super::wording::Wording;
 use crate::guard::{Cleared, Script, Template};
 use crate::wire::encode;
 
-/// What becomes of texts that come again and again without being prepared.
+/// What becomes of texts that come again and again by the simple protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RepeatedTexts {
     /// The server reads them each time, as the client has asked.
@@ -36,28 +36,18 @@ impl Session {
     /// What the text runs as, if it need not be read by the server.
     pub(super) fn repeated(&self, script: &Arc<Script>) -> Option<Repeated> {
         let link = self.link.as_ref()?;
-        let template = self.template_of(script)?;
+        if self.shared.settings.repeated_texts != RepeatedTexts::Prepared || !link.can_begin_anew() {
+            return None;
+        }
+        let template = script.template()?;
         let types = integers(template.numbers.len());
         let statements = &self.shared.statements;
-        let statement = statements.named(&template.script, &types, self.context);
+        let statement = statements.repeated(&template.script, &types, self.context);
         link.shares(&statement).then(|| Repeated {
             statement,
             script: Arc::clone(script),
             template,
         })
-    }
-
-    /// Whether the text of a Parse without a name is worth a name on the server.
-    pub(super) fn comes_again(&self, script: &Arc<Script>) -> bool {
-        let template = self.template_of(script);
-        template.is_some_and(|template| template.numbers.is_empty())
-    }
-
-    /// What a text that begins a transaction, or is all of it, can be prepared as.
-    fn template_of(&self, script: &Arc<Script>) -> Option<Template> {
-        let prepares = self.shared.settings.repeated_texts == RepeatedTexts::Prepared;
-        let begins = prepares && self.link.as_ref().is_some_and(|link| link.can_begin_anew());
-        if begins { script.template() } else { None }
     }
 }
 

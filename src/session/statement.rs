@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use moka::sync::Cache;
@@ -35,16 +36,6 @@ pub(crate) struct Statement {
     /// The PREPARE that it came from, where it declares types that Parse cannot: by names of the client's.
     command: Option<PrepareCommand>,
     context: Option<u64>,
-    usage: Usage,
-}
-
-/// How a statement is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Usage {
-    /// Once, most likely: by way of the server's unnamed statement.
-    Once,
-    /// Time and again, by a name on the server.
-    Again,
 }
 
 /// A PREPARE as the client has sent it.
@@ -68,6 +59,8 @@ pub(crate) struct Internal {
 pub(crate) struct StatementCache {
     next_id: AtomicU64,
     statements: Cache<StatementKey, Arc<Statement>, RandomState>,
+    /// Those that no client has prepared.
+    repeated: Cache<StatementKey, Arc<Statement>, RandomState>,
     preludes: Cache<Arc<str>, Arc<Prelude>, RandomState>,
     pub(crate) internal: Internal,
 }
@@ -82,6 +75,11 @@ struct StatementKey {
     context: u64,
     types: Box<[u8]>,
 }
+
+/// How long a text runs as the same prepared statement. A server makes plans anew when tables change, but not for all
+/// that a text by itself would notice: what a role may under row security, a function or table that comes to be
+/// nearer on the search path.
+const REPEATED_LIFE: Duration = Duration::from_secs(60);
 
 /// Bytes of an entry that has this many bytes of its own, about.
 fn weight(bytes: usize) -> u32 {
@@ -134,11 +132,6 @@ impl Statement {
     pub(crate) fn command(&self) -> Option<String> {
         let command = self.command.as_ref()?;
         Some(with_name(&command.sql, &command.name, self.prepared.name()))
-    }
-
-    /// Whether server connections prepare it by its name. Otherwise it is their unnamed statement.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.usage == Usage::Again
     }
 
     /// About how much memory its texts take, in bytes.
@@ -205,7 +198,8 @@ pub(crate) fn is_session_command(action: Option<&Action>) -> bool {
     }
 }
 
-/// Whether statements of a class may change what other statements mean or return.
+/// Whether statements of a class may change what other statements mean or return: tables, types, and what a role
+/// is, which plans under row security are not made anew for.
 pub(crate) fn alters_shapes(class: StatementClass) -> bool {
     matches!(
         class,
@@ -215,6 +209,8 @@ pub(crate) fn alters_shapes(class: StatementClass) -> bool {
             | StatementClass::Do
             | StatementClass::SelectInto
             | StatementClass::ImportForeignSchema
+            | StatementClass::Grant
+            | StatementClass::Revoke
     )
 }
 
@@ -237,6 +233,13 @@ impl StatementCache {
                     weight(statement.bytes() + 2 * key.types.len())
                 })
                 .build_with_hasher(RandomState::default()),
+            repeated: Cache::builder()
+                .max_capacity(limits::SHARED_STATEMENT_BYTES)
+                .time_to_live(REPEATED_LIFE)
+                .weigher(|key: &StatementKey, statement: &Arc<Statement>| {
+                    weight(statement.bytes() + 2 * key.types.len())
+                })
+                .build_with_hasher(RandomState::default()),
             preludes: Cache::builder()
                 .max_capacity(limits::PRELUDE_BYTES)
                 .weigher(|sql: &Arc<str>, _: &Arc<Prelude>| weight(sql.len()))
@@ -252,7 +255,6 @@ impl StatementCache {
             script,
             command: None,
             context: Some(context),
-            usage: Usage::Once,
         })
     }
 
@@ -261,8 +263,24 @@ impl StatementCache {
         self.shared(script, types, context, || None)
     }
 
+    /// The statement that a text runs as which comes again and again without being prepared.
+    pub(crate) fn repeated(&self, script: &Arc<Script>, types: &[u8], context: u64) -> Arc<Statement> {
+        self.kept_in(&self.repeated, script, types, context, || None)
+    }
+
     fn shared(
         &self,
+        script: &Arc<Script>,
+        types: &[u8],
+        context: u64,
+        command: impl FnOnce() -> Option<PrepareCommand>,
+    ) -> Arc<Statement> {
+        self.kept_in(&self.statements, script, types, context, command)
+    }
+
+    fn kept_in(
+        &self,
+        cache: &Cache<StatementKey, Arc<Statement>, RandomState>,
         script: &Arc<Script>,
         types: &[u8],
         context: u64,
@@ -273,13 +291,12 @@ impl StatementCache {
             context,
             types: types.into(),
         };
-        self.statements.get_with(key, || {
+        cache.get_with(key, || {
             Arc::new(Statement {
                 prepared: self.prepared(types),
                 script: Arc::clone(script),
                 command: command(),
                 context: Some(context),
-                usage: Usage::Again,
             })
         })
     }
@@ -311,14 +328,12 @@ impl StatementCache {
     pub(crate) fn judged_again(&self, statement: &Statement, script: Arc<Script>) -> Arc<Statement> {
         let types = statement.prepared.types();
         match statement.context {
-            Some(context) if statement.usage == Usage::Once => self.unnamed(script, types, context),
             Some(context) => self.shared(&script, types, context, || statement.command.clone()),
             None => Arc::new(Statement {
                 prepared: self.prepared(types),
                 script,
                 command: statement.command.clone(),
                 context: None,
-                usage: statement.usage,
             }),
         }
     }
@@ -334,7 +349,6 @@ impl StatementCache {
                 script: Arc::clone(&statement.script),
                 command: command(),
                 context: None,
-                usage: statement.usage,
             }),
         }
     }
@@ -344,6 +358,7 @@ impl StatementCache {
     /// plan must not change result type" for as long as it lives (`RevalidateCachedQuery`, plancache.c).
     pub(crate) fn renew(&self) {
         self.statements.invalidate_all();
+        self.repeated.invalidate_all();
     }
 
     /// The statement of a prelude's text, the same for all sessions.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::people::{alice, bob};
 use crate::support::proxy::{Stack, StackOptions};
-use crate::support::raw::{RawClient, bind, close, describe, execute, parse, sync};
+use crate::support::raw::{RawClient, bind, close, describe, execute, flush, parse, sync};
 use crate::support::trace::{play, render};
 use crate::{ALICE, BOB, proxied, same_as_postgres};
 
@@ -726,4 +726,48 @@ fn sixty_five_thousand_parameters() {
         assert_eq!(row.row(), [Some("65535".to_owned())]);
     }
     assert_eq!(client.value("SELECT who()"), ALICE);
+}
+
+/// A function that closes all prepared statements takes ours along: whoever comes next gets another connection.
+#[test]
+fn statements_that_a_function_has_closed_cost_one_error() {
+    for stack in crate::stacks_of_one() {
+        stack.postgres().superuser("shop").values(
+            "CREATE OR REPLACE FUNCTION close_all_statements() RETURNS void LANGUAGE plpgsql AS \
+             $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$",
+        );
+        let mut client = stack.login(&alice());
+        client.values("SELECT 1");
+        client.values("SELECT close_all_statements()");
+        assert_eq!(client.sqlstate("SELECT 1"), "26000");
+        assert_eq!(client.value("SELECT who()"), crate::ALICE);
+        assert_eq!(stack.login(&bob()).value("SELECT who()"), crate::BOB);
+    }
+}
+
+/// An error that comes ahead of the Sync skips what goes with the Sync, too.
+#[test]
+fn a_stale_statement_that_fails_at_a_flush_leaves_the_session() {
+    for stack in crate::stacks_of_one() {
+        let change = |sql: &str| Changer::Elsewhere.run(&stack, sql);
+        change("CREATE TABLE flushed (a int)");
+        change("GRANT SELECT ON flushed TO authenticated");
+        let (mut first, mut client) = (stack.login(&alice()), stack.login(&alice()));
+        let prepare = [parse("s", "SELECT * FROM flushed", &[]), describe('S', "s")].concat();
+        let run = [bind("", "s", &[]), execute("", 0), sync()].concat();
+        // Until the text is one that is known.
+        for _ in 0..3 {
+            first.send(&[prepare.clone(), run.clone(), close('S', "s"), sync()].concat());
+            first.until_ready();
+            first.until_ready();
+        }
+        change("ALTER TABLE flushed ADD b int");
+        client.send(&[prepare, flush()].concat());
+        let mut answers = std::iter::from_fn(|| Some(client.read().tag));
+        assert_eq!(answers.find(|tag| matches!(tag, b'E' | b'T')), Some(b'E'));
+        client.send(&run);
+        client.until_ready();
+        assert_eq!(client.value("SELECT who()"), crate::ALICE);
+        change("DROP TABLE flushed");
+    }
 }

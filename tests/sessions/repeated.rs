@@ -4,7 +4,7 @@
 use crate::VERSIONS;
 use crate::support::people::{alice, bob, carol};
 use crate::support::proxy::{Stack, StackOptions};
-use crate::support::raw::{Frame, RawClient, bind, describe, execute, parse, query, sync};
+use crate::support::raw::{Frame, RawClient, query};
 
 /// Proxies that prepare, with a pool of one, before every version there is.
 fn stacks() -> impl Iterator<Item = Stack> {
@@ -216,63 +216,47 @@ fn a_table_that_changes_elsewhere_is_not_noticed() {
     }
 }
 
-/// A Parse without a name is answered each time, and the statement goes with the next one.
+/// What the server refuses while it plans is refused each time alike, whatever had to make room for the statement.
 #[test]
-fn a_parse_without_a_name_is_one_however_often_it_comes() {
-    for stack in stacks() {
-        make_table(&stack, "repeated_parse");
-        let change = |sql: &str| stack.postgres().superuser("shop").values(sql);
-        let mut clients = [alice(), bob()].map(|who| (who.name.clone(), stack.login(&who)));
-        let told_of = |client: &mut RawClient, messages: &[Vec<u8>]| -> Vec<(char, String)> {
-            client.send(&messages.concat());
-            told(&client.until_ready())
+fn what_cannot_be_planned_is_the_same_error_each_time() {
+    for postgres in VERSIONS {
+        let options = StackOptions {
+            postgres,
+            ..StackOptions::pool(1)
+                .with("pool.auto_prepare = true")
+                .with("pool.server_prepared_statements = 2")
         };
-        let text = "SELECT body, owner FROM repeated_parse WHERE n = $1";
-        let run = |n: &str| {
-            [
-                parse("", text, &[23]),
-                bind("", "", &[Some(n.as_bytes())]),
-                describe('P', ""),
-                execute("", 0),
-                sync(),
-            ]
+        let Some(stack) = Stack::try_start(&options) else {
+            continue;
         };
-        for (name, client) in &mut clients {
-            client.values("INSERT INTO repeated_parse (n) VALUES (5)");
-            let first = told_of(client, &run("5"));
-            let tags = |told: &[(char, String)]| told.iter().map(|(tag, _)| *tag).collect::<String>();
-            assert_eq!(tags(&first), "12TDCZ");
-            assert!(first[3].1.ends_with(name.as_str()));
-            for _ in 0..8 {
-                assert_eq!(told_of(client, &run("5")), first);
+        make_table(&stack, "repeated_plan");
+        let mut client = stack.login(&alice());
+        for round in 0..8 {
+            for text in [
+                "SELECT count(*) FROM repeated_plan a FULL JOIN repeated_plan b ON a.n < b.n",
+                "SELECT count(*) FROM repeated_plan a FULL JOIN repeated_plan b ON a.n < b.n LIMIT 5",
+            ] {
+                assert_eq!(client.sqlstate(text), "0A000", "{round}");
             }
-            assert_eq!(tags(&told_of(client, &run("6"))), "12TCZ");
-            assert_eq!(tags(&told_of(client, &run("x"))), "1EZ");
-            // It stays until the next Parse or Query, over a Sync as well.
-            assert_eq!(tags(&told_of(client, &[run("5")[0].clone(), sync()])), "1Z");
+            assert_eq!(client.value("SELECT count(*) FROM repeated_plan"), "0");
             assert_eq!(
-                tags(&told_of(
-                    client,
-                    &[
-                        describe('S', ""),
-                        bind("", "", &[Some(b"5")]),
-                        execute("", 0),
-                        sync()
-                    ]
-                )),
-                "tT2DCZ"
+                client.value("SELECT count(*) FROM repeated_plan WHERE n = 5"),
+                "0"
             );
-            client.values("SELECT 1");
-            let gone = told_of(client, &[bind("", "", &[Some(b"5")]), sync()]);
-            assert!(gone[0].1.contains("26000"), "{gone:?}");
         }
-        assert_eq!(prepared(&stack, "repeated_parse"), [text]);
-        change("ALTER TABLE repeated_parse ALTER body TYPE varchar(40)");
-        for (name, client) in &mut clients {
-            let again = told_of(client, &run("5"));
-            assert!(again[3].1.ends_with(name.as_str()), "{again:?}");
+        drop_table(&stack, "repeated_plan");
+    }
+}
+
+/// A literal is read when the server parses it: `'now'` is another moment each time.
+#[test]
+fn texts_with_literals_are_read_each_time() {
+    for stack in stacks() {
+        let mut client = stack.login(&alice());
+        for _ in 0..6 {
+            assert_eq!(client.value("SELECT 'now'::timestamptz = now()"), "t");
+            assert_eq!(client.value("SELECT $$now$$::timestamptz = now()"), "t");
         }
-        drop_table(&stack, "repeated_parse");
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Replay {
     /// Where in it the prelude ends that it begins with.
     prelude_end: usize,
     chance: Chance,
+    /// Whether it prepares something behind its prelude: what has just been parsed is not stale, and a second time it
+    /// would exist already.
+    parses: bool,
     /// The statement that the client has prepared in this batch without the server.
     fresh: Option<u64>,
     under_way: Option<Healing>,
@@ -77,6 +80,7 @@ impl Link {
             self.upstream.shrink_to(UPSTREAM_BYTES);
         }
         self.replay.prelude_end = 0;
+        self.replay.parses = false;
         self.replay.fresh = None;
         self.replay.chance = Chance::Open;
     }
@@ -101,6 +105,16 @@ impl Link {
     /// The prelude was put at the start of the batch.
     pub(super) fn prelude_ends_here(&mut self) {
         self.replay.prelude_end = self.upstream.len();
+    }
+
+    /// A statement is prepared under a name, on the server.
+    pub(super) fn note_parse(&mut self) {
+        self.replay.parses |= self.replay.prelude_end > 0;
+    }
+
+    /// Whether the batch is to be sent again.
+    pub(crate) fn is_healing(&self) -> bool {
+        self.replay.under_way.is_some()
     }
 
     /// The client has prepared a statement that the server connection knew already.
@@ -143,7 +157,9 @@ impl Link {
                     | Effect::NameChanged
             )
         });
-        let has_bytes = self.replay.prelude_end > 0 && self.replay.bytes.len() > self.replay.prelude_end;
+        let has_bytes = !self.replay.parses
+            && self.replay.prelude_end > 0
+            && self.replay.bytes.len() > self.replay.prelude_end;
         if !(outside && learns_shape && simple && has_bytes && self.replay.chance == Chance::Open) {
             return false;
         }

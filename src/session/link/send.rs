@@ -149,6 +149,7 @@ impl Link {
             return;
         }
         self.make_place(id, sql);
+        self.note_parse();
         encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
         self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
     }
@@ -197,8 +198,14 @@ impl Link {
     }
 
     /// Parses a client's statement under the name that the client's stands for.
-    pub(in crate::session) fn parse_statement(&mut self, statement: &Statement, effect: Effect, _: Warrant) {
-        if !statement.is_kept() || !self.shares(statement) {
+    pub(in crate::session) fn parse_statement(
+        &mut self,
+        client_name: &[u8],
+        statement: &Statement,
+        effect: Effect,
+        _: Warrant,
+    ) {
+        if client_name.is_empty() || !self.shares(statement) {
             self.parse_unnamed(statement, Delivery::Forward, effect);
         } else {
             self.prepare(statement.prepared(), statement.sql(), Delivery::Forward, effect);
@@ -452,7 +459,8 @@ impl Link {
     }
 
     pub(in crate::session) fn end_batch(&mut self, ready: Delivery) {
-        if !self.in_block {
+        // What has failed skips everything to the Sync.
+        if !self.in_block && !self.failed {
             self.retire();
             self.close_unclosed();
         }
@@ -483,11 +491,12 @@ impl Link {
     /// The name under which the server knows a client's statement now; sends what is missing for that.
     pub(in crate::session) fn statement_name<'a>(
         &mut self,
+        client_name: &[u8],
         statement: &'a Statement,
         warrant: Warrant,
     ) -> &'a str {
         let prepared = statement.prepared();
-        if statement.is_kept() && self.shares(statement) {
+        if !client_name.is_empty() && self.shares(statement) {
             self.prepare_statement(statement, Delivery::Hide, Effect::None, warrant);
             return prepared.name();
         }

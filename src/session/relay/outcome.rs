@@ -7,14 +7,14 @@ use crate::base::{ClientEnd, Event, SqlState};
 use crate::guard::Action;
 use crate::session::effect::Effect;
 use crate::session::link::{
-    Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Sequences, Shapes, Standing,
+    Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Sequences, Shapes, Standing, Traces,
 };
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
 use crate::session::{Session, Skipping, wording};
 use crate::wire::encode::TransactionStatus;
 use crate::wire::notice;
-use crate::wire::replies::{Delivery, Entry};
+use crate::wire::replies::{Awaited, Delivery, Entry};
 use crate::wire::tag::server as tag;
 
 impl Session {
@@ -84,6 +84,12 @@ impl Session {
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
         link.lease.unnamed = None;
         let mut skipped = link.replies.fail();
+        if error.sqlstate == SqlState::INVALID_STATEMENT_NAME
+            && skipped.first().is_some_and(|entry| link.should_know(entry))
+        {
+            // Somebody's code has closed what is kept here (DEALLOCATE ALL in a function): nobody can tell what else.
+            link.traces = Traces::ForGood;
+        }
         if let Some(Effect::WholeRead) = skipped.first().map(|entry| &entry.effect)
             && link.whole_is_sound(body)
         {
@@ -184,7 +190,10 @@ impl Session {
         let status = body.first().copied().and_then(TransactionStatus::from_byte);
         let status = status.ok_or(Trouble::Malformed("ReadyForQuery"))?;
         link.batch = Batch::Fresh;
-        link.forget_wording();
+        // A second attempt is at the same text.
+        if !link.is_healing() {
+            link.forget_wording();
+        }
         link.forget_batch();
         link.asked = Asked::Nothing;
         let errored = std::mem::take(&mut link.failed);
@@ -245,6 +254,17 @@ impl Session {
 }
 
 impl Link {
+    /// Whether what was to be answered binds a statement that the server connection has prepared, as far as we know.
+    fn should_know(&mut self, entry: &Entry<Effect>) -> bool {
+        entry.awaited == Awaited::Bind
+            && match &entry.effect {
+                Effect::Uses(statement) | Effect::Bound(statement, _) => {
+                    self.lease.prepared().touch(statement.prepared().id())
+                }
+                _ => entry.delivery == Delivery::Hide,
+            }
+    }
+
     /// An error has come: what the server has skipped has not happened.
     fn note_skipped(&mut self, skipped: &[Entry<Effect>]) {
         for entry in skipped {
