@@ -2,6 +2,7 @@
 //! still to be answered, and what is in force.
 
 mod desk;
+mod hidden;
 mod replay;
 mod send;
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    ANYTHING, ActsAs, Answers, Asked, Batch, Block, Executed, INTERNAL_PORTAL, Known, Link, Modes, REFUSED,
-    Sequences,
+    ANYTHING, ActsAs, Answers, Asked, Batch, Executed, INTERNAL_PORTAL, Known, Link, REFUSED, Sequences,
 };
 use crate::base::{Fault, RoleName};
 use crate::guard::{Action, Cleared, StatementClass};
@@ -12,9 +11,7 @@ use crate::identity::Bound;
 use crate::session::effect::Effect;
 use crate::session::opening::Opening;
 use crate::session::repeated::Repeated;
-use crate::session::statement::{
-    self, DISCARD_SEQUENCES, LEAVE_ROLE, Prelude, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK, Statement,
-};
+use crate::session::statement::{self, Prepared, Statement};
 use crate::session::warrant::Warrant;
 use crate::wire::body::FunctionCall;
 use crate::wire::encode::{self, NO_TYPES, TransactionStatus};
@@ -66,79 +63,9 @@ impl Link {
         bound
     }
 
-    /// Gives the transaction its modes, unless it has them: ahead of everything that takes a snapshot.
-    pub(in crate::session) fn put_modes(&mut self, modes: &[Arc<Prelude>]) {
-        if self.modes == Modes::Set {
-            return;
-        }
-        self.modes = Modes::Set;
-        for mode in modes {
-            self.prepare(&mode.prepared, &mode.sql, Delivery::Hide, Effect::None);
-            let portal = self.free_portal();
-            encode::bind_text::<&str>(&mut self.upstream, portal, mode.prepared.name(), &[]);
-            encode::execute(&mut self.upstream, portal);
-            self.after_hidden(portal, Effect::None);
-        }
-    }
-
-    /// The unnamed portal, which needs no closing; but it may hold something that the client has bound.
-    fn free_portal(&self) -> &'static str {
-        if self.portals.get(b"").is_some() {
-            INTERNAL_PORTAL
-        } else {
-            ""
-        }
-    }
-
-    /// Expects the answers to Bind and Execute of a statement of our own, and closes its portal.
-    fn after_hidden(&mut self, portal: &str, effect: Effect) {
-        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
-        self.expect(Awaited::Execution, Delivery::Hide, effect);
-        if !portal.is_empty() {
-            encode::close_portal(&mut self.upstream, portal);
-            self.expect(Awaited::Close, Delivery::Hide, Effect::None);
-        }
-    }
-
-    /// Where one of these statements asks what was drawn from sequences, it finds what this client has drawn, or
-    /// nothing. What the running transaction has drawn itself is forgotten as well where it was not in a block.
-    pub(in crate::session) fn look_for_sequences<'c>(
-        &mut self,
-        statements: impl IntoIterator<Item = &'c Cleared>,
-    ) {
-        if !statements.into_iter().any(Cleared::reads_sequences) {
-            return;
-        }
-        match (self.sequences, &self.bound) {
-            (Sequences::Others, None) => self.sequences = Sequences::Wanted,
-            (Sequences::Others | Sequences::Wanted, Some(_)) => self.forget_sequences(),
-            (Sequences::Wanted, None) | (Sequences::Own | Sequences::Kept, _) => {}
-        }
-    }
-
-    fn forget_sequences(&mut self) {
-        self.sequences = Sequences::Own;
-        self.run_hidden(DISCARD_SEQUENCES, &[], Effect::SequencesForgotten);
-    }
-
-    /// Goes back to the login role, for a statement of ours that only it may run and that becomes a role again.
-    pub(in crate::session) fn leave_role(&mut self) {
-        self.run_hidden(LEAVE_ROLE, &[], Effect::None);
-    }
-
-    /// Runs a statement of our own that is too rare to be kept prepared. The unnamed statement is lost to it.
-    pub(in crate::session) fn run_hidden(&mut self, sql: &str, values: &[&str], effect: Effect) {
-        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
-        self.lease.unnamed = None;
-        self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
-        encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, "", values);
-        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
-        self.after_hidden(INTERNAL_PORTAL, effect);
-    }
-
     /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
     /// gets a ParseComplete in any case.
-    fn prepare(&mut self, statement: &Prepared, sql: &str, delivery: Delivery, effect: Effect) {
+    pub(super) fn prepare(&mut self, statement: &Prepared, sql: &str, delivery: Delivery, effect: Effect) {
         let id = statement.id();
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
@@ -313,11 +240,6 @@ impl Link {
         self.execute_unnamed(Delivery::ForwardRows, effect);
     }
 
-    /// Becomes the transaction's role again, behind what followed [`Link::leave_role`].
-    pub(in crate::session) fn return_to_role(&mut self, role: &RoleName) {
-        self.run_hidden(RETURN_TO_ROLE, &[role.as_str()], Effect::None);
-    }
-
     /// Sends a cleared SET in the form that ends with the transaction.
     pub(in crate::session) fn set_locally(
         &mut self,
@@ -378,40 +300,6 @@ impl Link {
             rows => rows,
         };
         self.expect(Awaited::Execution, rows, effect);
-    }
-
-    /// Runs a statement of our own behind the client's back, on a portal of its own.
-    pub(in crate::session) fn run_internal(
-        &mut self,
-        statement: &Prepared,
-        sql: &str,
-        values: &[&str],
-        delivery: Delivery,
-        effect: Effect,
-    ) {
-        self.asked = Asked::Work;
-        self.prepare(statement, sql, Delivery::Hide, Effect::None);
-        encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, statement.name(), values);
-        self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
-        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
-        self.expect(Awaited::Execution, delivery, effect);
-        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
-        self.expect(Awaited::Close, Delivery::Hide, Effect::None);
-    }
-
-    /// Undoes a block of our own that has failed. On the unnamed portal, which can always be bound: the
-    /// client may have used any other name in the failed transaction.
-    pub(in crate::session) fn roll_back(&mut self) {
-        self.block = Block::RollingBack;
-        self.forget_identity();
-        self.run_unnamed(ROLLBACK, Delivery::Hide, Effect::None);
-        self.sync();
-    }
-
-    /// A setting of the session has been changed: what it is now is read back, and kept.
-    pub(in crate::session) fn read_back(&mut self, name: &str, read_setting: &Prepared) {
-        let effect = Effect::SettingRead(name.into());
-        self.run_internal(read_setting, READ_SETTING, &[name], Delivery::Capture, effect);
     }
 
     /// Lets the server fail here if its transaction has failed.
