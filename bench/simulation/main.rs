@@ -99,23 +99,26 @@ fn price() -> f64 {
             books.enter(shared, Some(&name), Share::default())
         })
         .collect();
-    let first = flows[0];
+    let mut leases = Vec::new();
     for client in 0..16 {
-        books.enqueue(first, client);
+        books.enqueue(flows[0], client);
         for _ in books.settle(shared, now).more.unwrap_or_default().connects {
             books.connected(shared, client, now);
         }
-        if let Some(grant) = books.settle(shared, now).grant {
-            books.give_back(grant.permit, grant.connection, now);
-        }
+        leases.extend(books.settle(shared, now).grant);
+    }
+    for lease in leases {
+        books.give_back(lease.permit, lease.connection, now);
+        assert!(books.settle(shared, now).is_empty());
     }
     let began = Instant::now();
     for turn in 0..TURNS {
         let flow = flows[turn as usize % flows.len()];
-        if let Decision::Lease(connection, permit) = books.checkout(flow, now, |_| false) {
+        let decision = books.checkout(flow, now, |_| false);
+        assert!(matches!(decision, Decision::Lease(..)), "there are 16 idle ones");
+        if let Decision::Lease(connection, permit) = decision {
             books.give_back(permit, connection, now);
-            let follow = books.settle(shared, now);
-            assert!(follow.is_empty());
+            assert!(books.settle(shared, now).is_empty());
         }
     }
     began.elapsed().as_secs_f64() * 1e9 / f64::from(TURNS)
