@@ -47,6 +47,9 @@ pub const SERVER_STATEMENT_BYTES: usize = 4 << 20;
 /// sessions that have it; the next to prepare its text has it under a new name.
 pub const SHARED_STATEMENT_BYTES: u64 = 64 << 20;
 
+/// Memory for those of them that no client has prepared: texts that the guard keeps, or their shapes.
+pub const REPEATED_STATEMENT_BYTES: u64 = 4 << 20;
+
 /// Memory for preludes. Deployments have one for each set of settings that their drivers make.
 pub const PRELUDE_BYTES: u64 = 4 << 20;
 

@@ -81,9 +81,8 @@ fn built_in() -> Settings {
         policies,
         by_role,
         default_policy: Policy::end_user().name().to_owned(),
-        identity_settings: Vec::new(),
         cache_bytes: 0,
-        limits: Limits::default(),
+        ..Settings::default()
     }
 }
 

@@ -55,7 +55,13 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     tenants::reachable(top, &directory, auth.tenant_claim, &roles);
     tenants::shared_is_told_apart(top, &directory, &identity);
     let policy_files = std::mem::take(&mut policies.files);
-    let guard = guard::settings(policies, &identity, &roles, listen.session.max_statement_bytes);
+    let guard = guard::settings(
+        policies,
+        &identity,
+        &roles,
+        listen.session.max_statement_bytes,
+        transactions.repeated_texts,
+    );
     Some(Parts {
         client: client::Settings {
             plan_claim: auth.plan_claim,
@@ -64,7 +70,6 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
         },
         session: crate::session::Settings {
             application_name: transactions.application_name,
-            repeated_texts: transactions.repeated_texts,
             ..listen.session
         },
         admin,

@@ -11,7 +11,7 @@ use moka::Equivalent;
 use moka::sync::Cache;
 
 use super::shape::{Reading, Shape};
-use super::template::{self, Template};
+use super::template::{self, RepeatedTexts, Template};
 use super::{Refusal, Script};
 
 /// A verdict, as the cache keeps it.
@@ -40,6 +40,7 @@ pub(super) struct VerdictCache {
     kept: Option<Kept>,
     text_bytes: u64,
     seen: Seen,
+    repeated_texts: RepeatedTexts,
 }
 
 struct Kept {
@@ -95,8 +96,9 @@ struct BorrowedKey<'a> {
 
 impl VerdictCache {
     /// A cache that takes about `bytes` of memory; none at all for 0.
-    pub(super) fn new(bytes: u64) -> Self {
+    pub(super) fn new(bytes: u64, repeated_texts: RepeatedTexts) -> Self {
         Self {
+            repeated_texts,
             kept: (bytes > 0).then(|| Kept::new(bytes)),
             text_bytes: bytes / SHARE,
             seen: Seen::new(),
@@ -118,7 +120,7 @@ impl VerdictCache {
             return self.by_shape(kept, &key, judge);
         }
         if let Some(verdict) = kept.verdicts.get(&key) {
-            if let Ok(script) = &verdict {
+            if let (RepeatedTexts::Prepared, Ok(script)) = (self.repeated_texts, &verdict) {
                 script.has_come_again();
             }
             return verdict;
@@ -158,11 +160,15 @@ impl VerdictCache {
                 && script.text().as_bytes() == key.text
                 && let Some((lone, range)) = script.lone()
             {
+                let template = match self.repeated_texts {
+                    RepeatedTexts::Prepared => template_of(script, &reading.numbers, judge),
+                    RepeatedTexts::ParsedEachTime => None,
+                };
                 let known = Shape {
                     lone,
                     ahead: range.start,
                     behind: key.text.len() - range.end,
-                    template: template_of(script, &reading.numbers, judge),
+                    template,
                 };
                 kept.shapes.insert(of_shape.owned(), known);
             }
@@ -178,7 +184,7 @@ fn template_of(
     judge: impl Fn(&[u8]) -> Verdict,
 ) -> Option<Arc<Script>> {
     let (lone, _) = script.lone().filter(|(lone, _)| lone.is_plain())?;
-    let text = template::text_of(script.text(), numbers, lone.class())?;
+    let text = template::text_of(script.text(), numbers)?;
     let template = judge(text.as_bytes()).ok()?;
     (template.text() == text && template.lone()?.0 == lone).then_some(template)
 }

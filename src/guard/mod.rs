@@ -52,7 +52,7 @@ pub use fingerprint::Fingerprint;
 pub use policy::{Ceilings, Policy, PolicyMistake, ReadFile};
 pub use registry::{Registration, registrations};
 pub use reserved::reserved_functions;
-pub use template::Template;
+pub use template::{RepeatedTexts, Template};
 pub use timeouts::Timeouts;
 pub use tokens::{SeenToken, tokens};
 pub use verdict::{
@@ -83,6 +83,8 @@ pub struct Settings {
     pub identity_settings: Vec<String>,
     /// Memory for the verdict cache, in bytes; 0 for none.
     pub cache_bytes: u64,
+    /// Whether scripts say what they can be prepared as ([`Script::template`]).
+    pub repeated_texts: RepeatedTexts,
     /// Bounds on texts.
     pub limits: Limits,
 }
@@ -96,6 +98,7 @@ impl Default for Settings {
             default_policy: "end_user".to_owned(),
             identity_settings: Vec::new(),
             cache_bytes: 32 << 20,
+            repeated_texts: RepeatedTexts::default(),
             limits: Limits::default(),
         }
     }
@@ -153,7 +156,7 @@ impl Guard {
             )),
             version: AtomicU64::new(0),
             settable: Settable::new(&settings.identity_settings),
-            cache: VerdictCache::new(settings.cache_bytes),
+            cache: VerdictCache::new(settings.cache_bytes, settings.repeated_texts),
             limits: settings.limits,
         }
     }

@@ -124,7 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::guard::{Guard, Policy, Settings};
+    use crate::guard::{Guard, Policy, RepeatedTexts, Settings};
 
     fn shape_of(text: &str) -> Option<String> {
         let mut reading = Reading::default();
@@ -248,7 +248,7 @@ mod tests {
         ) {
             let (text, other) = (filled(&words, separator, &numbers), filled(&words, separator, &others));
             let policy = Arc::new(Policy::end_user());
-            let learned = Guard::new(Settings::default());
+            let learned = Guard::new(Settings { repeated_texts: RepeatedTexts::Prepared, ..Settings::default() });
             for _ in 0..3 {
                 let _ = learned.judge(&policy, other.as_bytes());
                 let _ = learned.judge(&policy, filled(&words, separator, &[7, 8, 9]).as_bytes());

@@ -26,6 +26,16 @@ const NUMBERS: usize = 100;
 /// Longest name that is not cut (`NAMEDATALEN`), which the server says each time it reads the text.
 const NAME_BYTES: usize = 63;
 
+/// What becomes of texts that come again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RepeatedTexts {
+    /// The server reads them each time, as the client has asked.
+    #[default]
+    ParsedEachTime,
+    /// They are prepared on each server connection that runs them.
+    Prepared,
+}
+
 /// What a text can be prepared as.
 #[derive(Clone, Debug)]
 pub struct Template {
@@ -36,8 +46,8 @@ pub struct Template {
 }
 
 /// The text with parameters in the place of its numbers, if each stands where that makes no difference.
-pub(super) fn text_of(text: &str, numbers: &[Range<usize>], class: StatementClass) -> Option<String> {
-    if numbers.is_empty() || numbers.len() > NUMBERS || !is_plain(class) || is_read_anew(text) {
+pub(super) fn text_of(text: &str, numbers: &[Range<usize>]) -> Option<String> {
+    if numbers.is_empty() || numbers.len() > NUMBERS || is_read_anew(text) {
         return None;
     }
     let mut template = String::with_capacity(text.len() + numbers.len());
@@ -196,15 +206,7 @@ mod tests {
     fn template_of(text: &str) -> Option<String> {
         let mut reading = shape::Reading::default();
         assert!(reading.read(text.as_bytes()), "{text}");
-        let class = match text.split(' ').next().unwrap() {
-            "SELECT" => StatementClass::Select,
-            "INSERT" => StatementClass::Insert,
-            "UPDATE" => StatementClass::Update,
-            "DELETE" => StatementClass::Delete,
-            "CALL" => StatementClass::Call,
-            other => panic!("{other}"),
-        };
-        text_of(text, &reading.numbers, class)
+        text_of(text, &reading.numbers)
     }
 
     #[test]

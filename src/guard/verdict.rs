@@ -141,10 +141,6 @@ pub(super) struct Lone {
 }
 
 impl Lone {
-    pub(super) fn class(&self) -> StatementClass {
-        self.class
-    }
-
     /// Whether it can be prepared behind the client's back, and nothing is to be done around it.
     pub(super) fn is_plain(&self) -> bool {
         template::is_plain(self.class) && !self.marks_connection && !self.only_sets && !self.reads_sequences

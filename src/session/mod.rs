@@ -49,7 +49,6 @@ use tokio::time::Instant;
 pub use application_name::ApplicationName;
 pub use cancel::{CancelRegistry, CancelTicket};
 pub use probe::{ProbeError, canonical_settings, is_superuser};
-pub use repeated::RepeatedTexts;
 pub use replication::{ReplicationKind, Walsender, WalsenderError, WalsenderParts};
 pub use timer::Timer;
 
@@ -89,8 +88,6 @@ pub struct Settings {
     pub max_statement_bytes: usize,
     /// What its transactions are called on the server.
     pub application_name: ApplicationName,
-    /// What becomes of texts that come again and again.
-    pub repeated_texts: RepeatedTexts,
 }
 
 /// What all sessions of a process share.

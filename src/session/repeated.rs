@@ -12,16 +12,6 @@ use super::wording::Wording;
 use crate::guard::{Cleared, Script, Template};
 use crate::wire::encode;
 
-/// What becomes of texts that come again and again by the simple protocol.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RepeatedTexts {
-    /// The server reads them each time, as the client has asked.
-    #[default]
-    ParsedEachTime,
-    /// They are prepared on each server connection that runs them.
-    Prepared,
-}
-
 /// The OID of `integer` (`pg_type.dat`).
 const INTEGER: u32 = 23;
 
@@ -35,10 +25,7 @@ pub(super) struct Repeated {
 impl Session {
     /// What the text runs as, if it need not be read by the server.
     pub(super) fn repeated(&self, script: &Arc<Script>) -> Option<Repeated> {
-        let link = self.link.as_ref()?;
-        if self.shared.settings.repeated_texts != RepeatedTexts::Prepared || !link.can_begin_anew() {
-            return None;
-        }
+        let link = self.link.as_ref().filter(|link| link.can_begin_anew())?;
         let template = script.template()?;
         let types = integers(template.numbers.len());
         let statements = &self.shared.statements;

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use moka::sync::Cache;
+use moka::sync::{Cache, CacheBuilder};
 
 use crate::base::limits;
 use crate::guard::{Action, Cleared, Script, StatementClass, StatementName};
@@ -58,9 +58,9 @@ pub(crate) struct Internal {
 /// All texts in use, so that equal texts share one name on the server.
 pub(crate) struct StatementCache {
     next_id: AtomicU64,
-    statements: Cache<StatementKey, Arc<Statement>, RandomState>,
+    statements: Statements,
     /// Those that no client has prepared.
-    repeated: Cache<StatementKey, Arc<Statement>, RandomState>,
+    repeated: Statements,
     preludes: Cache<Arc<str>, Arc<Prelude>, RandomState>,
     pub(crate) internal: Internal,
 }
@@ -214,6 +214,17 @@ pub(crate) fn alters_shapes(class: StatementClass) -> bool {
     )
 }
 
+type Statements = Cache<StatementKey, Arc<Statement>, RandomState>;
+
+/// Statements that take about so many bytes of memory.
+fn bounded(bytes: u64) -> CacheBuilder<StatementKey, Arc<Statement>, Cache<StatementKey, Arc<Statement>>> {
+    Cache::builder()
+        .max_capacity(bytes)
+        .weigher(|key: &StatementKey, statement: &Arc<Statement>| {
+            weight(statement.bytes() + 2 * key.types.len())
+        })
+}
+
 impl StatementCache {
     /// An empty cache, bounded by bytes.
     pub(crate) fn new() -> Self {
@@ -227,18 +238,9 @@ impl StatementCache {
         };
         Self {
             next_id: AtomicU64::new(ids.start),
-            statements: Cache::builder()
-                .max_capacity(limits::SHARED_STATEMENT_BYTES)
-                .weigher(|key: &StatementKey, statement: &Arc<Statement>| {
-                    weight(statement.bytes() + 2 * key.types.len())
-                })
-                .build_with_hasher(RandomState::default()),
-            repeated: Cache::builder()
-                .max_capacity(limits::SHARED_STATEMENT_BYTES)
+            statements: bounded(limits::SHARED_STATEMENT_BYTES).build_with_hasher(RandomState::default()),
+            repeated: bounded(limits::REPEATED_STATEMENT_BYTES)
                 .time_to_live(REPEATED_LIFE)
-                .weigher(|key: &StatementKey, statement: &Arc<Statement>| {
-                    weight(statement.bytes() + 2 * key.types.len())
-                })
                 .build_with_hasher(RandomState::default()),
             preludes: Cache::builder()
                 .max_capacity(limits::PRELUDE_BYTES)
@@ -280,7 +282,7 @@ impl StatementCache {
 
     fn kept_in(
         &self,
-        cache: &Cache<StatementKey, Arc<Statement>, RandomState>,
+        cache: &Statements,
         script: &Arc<Script>,
         types: &[u8],
         context: u64,

@@ -1,10 +1,13 @@
 //! Texts that come again and again by the simple protocol, with `auto_prepare`: whatever the numbers in them, the answers
 //! are those of a plain Postgres, and nobody's plan shows anybody else's rows.
 
+use std::thread;
+use std::time::Duration;
+
 use crate::VERSIONS;
 use crate::support::people::{alice, bob, carol};
 use crate::support::proxy::{Stack, StackOptions};
-use crate::support::raw::{Frame, RawClient, query};
+use crate::support::raw::{Frame, RawClient, cancel, query};
 
 /// Proxies that prepare, with a pool of one, before every version there is.
 fn stacks() -> impl Iterator<Item = Stack> {
@@ -257,6 +260,31 @@ fn texts_with_literals_are_read_each_time() {
             assert_eq!(client.value("SELECT 'now'::timestamptz = now()"), "t");
             assert_eq!(client.value("SELECT $$now$$::timestamptz = now()"), "t");
         }
+    }
+}
+
+/// A cancelled statement is over for its client alone, and is as good as before for the next.
+#[test]
+fn a_prepared_text_is_cancelled_like_any_other() {
+    for stack in stacks() {
+        make_table(&stack, "repeated_cancel");
+        let mut client = stack.login(&alice());
+        client.values("INSERT INTO repeated_cancel (n) VALUES (0), (30)");
+        let text = |n: u32| format!("SELECT pg_sleep(n) FROM repeated_cancel WHERE n = {n}");
+        for _ in 0..4 {
+            assert_eq!(client.values(&text(0)).len(), 1);
+        }
+        assert_eq!(prepared(&stack, "repeated_cancel").len(), 1);
+        client.send(&query(&text(30)));
+        thread::sleep(Duration::from_millis(300));
+        cancel(stack.port(), &client.cancel_key);
+        let frames = client.until_ready();
+        let error = frames.iter().find(|frame| frame.tag == b'E').unwrap();
+        assert_eq!(error.sqlstate(), "57014");
+        assert_eq!(client.values(&text(0)).len(), 1);
+        let mut other = stack.login(&bob());
+        assert_eq!(other.values(&text(30)).len(), 0);
+        drop_table(&stack, "repeated_cancel");
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[guard]`: policies and limits of statements.
 
-use crate::guard::{Limits, Policy, Settings};
+use crate::guard::{Limits, Policy, RepeatedTexts, Settings};
 use crate::identity;
 
 use super::super::policy_file::{PolicyFile, Unusable};
@@ -61,6 +61,7 @@ pub(super) fn settings(
     identity: &identity::Settings,
     roles: &Roles,
     statement_bytes: usize,
+    repeated_texts: RepeatedTexts,
 ) -> Settings {
     let mut identity_settings: Vec<String> = identity.settings.iter().map(|(name, _)| name.clone()).collect();
     identity_settings.extend(
@@ -75,6 +76,7 @@ pub(super) fn settings(
         default_policy: policies.default_policy,
         identity_settings,
         cache_bytes: policies.cache_bytes,
+        repeated_texts,
         limits: Limits {
             text_bytes: statement_bytes,
             ..Limits::default()

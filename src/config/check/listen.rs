@@ -61,7 +61,6 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             client_idle_timeout: listen.limit("client_idle_timeout", 0),
             max_statement_bytes,
             application_name: session::ApplicationName::default(),
-            repeated_texts: session::RepeatedTexts::default(),
         },
     }
 }

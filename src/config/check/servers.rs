@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::base::{LoginName, PoolMode, ServerName};
+use crate::guard::RepeatedTexts;
 use crate::net::Endpoint;
 use crate::pool::{Access, Budget, LoginSettings, ServerSettings, Settings};
-use crate::session::{ApplicationName, RepeatedTexts};
+use crate::session::ApplicationName;
 
 use super::super::raw::{Item, Section};
 use super::super::secret;

@@ -25,9 +25,6 @@ pub(crate) struct Replay {
     /// Where in it the prelude ends that it begins with.
     prelude_end: usize,
     chance: Chance,
-    /// Whether it prepares something behind its prelude: what has just been parsed is not stale, and a second time it
-    /// would exist already.
-    parses: bool,
     /// The statement that the client has prepared in this batch without the server.
     fresh: Option<u64>,
     under_way: Option<Healing>,
@@ -39,7 +36,8 @@ enum Chance {
     /// So far.
     #[default]
     Open,
-    /// Something has come back, it left in parts, or it was sent twice already.
+    /// Something has come back, it left in parts, it was sent twice already, or it prepares something, which a second
+    /// time would exist.
     Lost,
 }
 
@@ -80,7 +78,6 @@ impl Link {
             self.upstream.shrink_to(UPSTREAM_BYTES);
         }
         self.replay.prelude_end = 0;
-        self.replay.parses = false;
         self.replay.fresh = None;
         self.replay.chance = Chance::Open;
     }
@@ -109,7 +106,9 @@ impl Link {
 
     /// A statement is prepared under a name, on the server.
     pub(super) fn note_parse(&mut self) {
-        self.replay.parses |= self.replay.prelude_end > 0;
+        if self.replay.prelude_end > 0 {
+            self.replay.chance = Chance::Lost;
+        }
     }
 
     /// Whether the batch is to be sent again.
@@ -157,9 +156,7 @@ impl Link {
                     | Effect::NameChanged
             )
         });
-        let has_bytes = !self.replay.parses
-            && self.replay.prelude_end > 0
-            && self.replay.bytes.len() > self.replay.prelude_end;
+        let has_bytes = self.replay.prelude_end > 0 && self.replay.bytes.len() > self.replay.prelude_end;
         if !(outside && learns_shape && simple && has_bytes && self.replay.chance == Chance::Open) {
             return false;
         }
