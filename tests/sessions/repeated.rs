@@ -4,6 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::VERSIONS;
 use crate::support::people::{alice, bob, carol};
 use crate::support::proxy::{Stack, StackOptions};
@@ -285,6 +287,45 @@ fn a_prepared_text_is_cancelled_like_any_other() {
         let mut other = stack.login(&bob());
         assert_eq!(other.values(&text(30)).len(), 0);
         drop_table(&stack, "repeated_cancel");
+    }
+}
+
+/// Which policies hold for a role is decided when a plan is made, and PostgreSQL makes none anew for a membership: what a
+/// trusted role grants here has the texts prepared again.
+#[test]
+fn memberships_hold_from_the_next_statement_on() {
+    for stack in stacks() {
+        make_table(&stack, "repeated_member");
+        for sql in [
+            "CREATE ROLE repeated_seer",
+            "GRANT repeated_seer TO service_role WITH ADMIN OPTION",
+            "CREATE POLICY all_of_it ON repeated_member TO repeated_seer USING (true)",
+            "INSERT INTO repeated_member VALUES ('other', 'nobody', 1)",
+        ] {
+            stack.postgres().superuser("shop").values(sql);
+        }
+        let mut client = stack.login(&alice());
+        let mut sees = |expected: &[&str]| {
+            for _ in 0..6 {
+                assert_eq!(
+                    client.values("SELECT owner FROM repeated_member WHERE n = 1"),
+                    expected
+                );
+            }
+            assert!(!prepared(&stack, "repeated_member").is_empty());
+        };
+        let token = alice().token_with(&[("role", json!("service_role"))]);
+        let trusted = |sql| drop(stack.try_login(&token, "acme").unwrap().values(sql));
+        sees(&[]);
+        trusted("GRANT repeated_seer TO authenticated");
+        sees(&["nobody"]);
+        trusted("REVOKE repeated_seer FROM authenticated");
+        sees(&[]);
+        drop_table(&stack, "repeated_member");
+        stack
+            .postgres()
+            .superuser("shop")
+            .values("DROP ROLE repeated_seer");
     }
 }
 
