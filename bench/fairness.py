@@ -12,9 +12,9 @@ from statistics import median
 
 from measure import percentile
 from targets import SetupError, Target
-from workloads import NOISY, TENANT
+from workloads import CAP, CAPPED, NOISY, TENANT
 
-QUIET_CLIENTS, QUIET_RATE = 4, 80
+QUIET_CLIENTS = 4
 FLOOD_CLIENTS = 200
 # Until the flood's logins are done and its queue is as long as it gets.
 FLOOD_HEAD_START_S = 2.0
@@ -32,54 +32,65 @@ READS = """\\set aid random(1, 100000)
 SELECT abalance FROM pgbench_accounts WHERE aid = :aid;
 """
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What both tenants send."""
-
-    title: str
-    script: str
-
-
-FLOODS = {
-    "waits": Kind("5 to 15 ms each, without a core", WAITS),
-    "reads": Kind("one row each, all cores busy", READS),
-}
 # By kind of flood, way and situation (alone, beside): the quiet tenant's figures.
 Fairness = dict[str, dict[str, dict[str, dict[str, float]]]]
 
 
 @dataclass(frozen=True)
 class Way:
-    """A target, and whose the flooding clients are."""
+    """A target, whose the flooding clients are, and where the quiet tenant goes, if not the same way."""
 
     target: str
     variant: str
     flood_as: str
+    quiet_target: str | None = None
 
     @property
     def label(self) -> str:
         """As in the tables and charts."""
-        return f"{self.target}, {self.variant}"
+        return f"{self.quiet_target or self.target}, {self.variant}"
 
 
-WAYS = (
+SHARED_POOL = (
     Way("pgbouncer", "one pool for both", TENANT),
     Way("portcullis", "both in one tenant's queue", TENANT),
     Way("portcullis", "a tenant each", NOISY),
 )
+SHARED_CORES = (
+    *SHARED_POOL,
+    Way("portcullis", f"a tenant each, a cap of {CAP} for the flood", CAPPED),
+    # What no proxy could do better: the quiet tenant passes none.
+    Way("portcullis", "past the proxy that the flood goes through", NOISY, "postgres"),
+    Way("portcullis", f"past it, a cap of {CAP} for the flood", CAPPED, "postgres"),
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What both tenants send, how many of them the quiet one a second, and in which ways."""
+
+    title: str
+    script: str
+    quiet_rate: int
+    ways: tuple[Way, ...]
+
+
+FLOODS = {
+    "waits": Kind("5 to 15 ms each, without a core", WAITS, 80, SHARED_POOL),
+    "reads": Kind("one row each, all cores busy", READS, 400, SHARED_CORES),
+}
 
 
 def fairness_round(pgbench: Path, targets: dict[str, Target], folder: Path, seconds: int) -> Fairness:
     """One run of each: alone and beside the flood."""
     figures: Fairness = {}
     for name, kind in FLOODS.items():
-        for way in WAYS:
-            if way.target in targets:
-                target = targets[way.target]
-                alone = quiet_run(pgbench, target, kind.script, folder, seconds)
+        for way in kind.ways:
+            target, quiet = targets.get(way.target), targets.get(way.quiet_target or way.target)
+            if target and quiet:
+                alone = quiet_run(pgbench, quiet, kind, folder, seconds)
                 with Flood(pgbench, target, way.flood_as, kind.script, folder, seconds):
-                    beside = quiet_run(pgbench, target, kind.script, folder, seconds)
+                    beside = quiet_run(pgbench, quiet, kind, folder, seconds)
                 figures.setdefault(name, {})[way.label] = {"alone": alone, "beside": beside}
     return figures
 
@@ -94,14 +105,14 @@ def fairness_medians(rounds: list[Fairness]) -> Fairness:
             for kind, ways in rounds[0].items()}
 
 
-def quiet_run(pgbench: Path, target: Target, script: str, folder: Path, seconds: int) -> dict[str, float]:
+def quiet_run(pgbench: Path, target: Target, kind: Kind, folder: Path, seconds: int) -> dict[str, float]:
     """The quiet tenant's latency in ms: from sending a statement to its answer."""
     file, prefix = folder / "quiet.sql", folder / "quiet"
-    file.write_text(script)
+    file.write_text(kind.script)
     for old in folder.glob("quiet.*[0-9]"):
         old.unlink()
     done = subprocess.run(
-        [str(pgbench), "--no-vacuum", f"--file={file}", f"--client={QUIET_CLIENTS}", f"--rate={QUIET_RATE}",
+        [str(pgbench), "--no-vacuum", f"--file={file}", f"--client={QUIET_CLIENTS}", f"--rate={kind.quiet_rate}",
          f"--time={seconds}", f"--random-seed={SEED}", "--log", f"--log-prefix={prefix}"],
         env={**os.environ, **target.environment()}, text=True, capture_output=True,
     )

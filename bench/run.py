@@ -207,7 +207,7 @@ def measure_bulk(
     if FAIRNESS in options.only and proxies:
         for number in range(options.rounds):
             note(f"fairness: round {number + 1} of {options.rounds}")
-            report["fairness"].append(fairness_round(binaries / "pgbench", proxies, folder, options.seconds))
+            report["fairness"].append(fairness_round(binaries / "pgbench", targets, folder, options.seconds))
         note("")
         print("\n" + fairness_table(report["fairness"]), flush=True)
     if DIRECTORY in options.only and "portcullis" in targets:

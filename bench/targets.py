@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from wire import Session, WireError
-from workloads import NOISY, PREPARING, ROLE, SCALE, SETUP_SQL, TENANT, USER
+from workloads import CAP, CAPPED, NOISY, PREPARING, ROLE, SCALE, SETUP_SQL, TENANT, USER
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 30.0
@@ -255,7 +255,7 @@ class Portcullis(Target):
         self.user, self.database = ROLE, TENANT
         self.tokens = {tenant: token(key, {"iss": "bench", "aud": "bench", "sub": USER, "role": ROLE,
                                            "tenant_id": tenant, "exp": int(time.time()) + 86_400})
-                       for tenant in (TENANT, NOISY)}
+                       for tenant in (TENANT, NOISY, CAPPED)}
         self.password = self.tokens[TENANT]
         self.config = folder / "portcullis.toml"
         write_private(folder / "key", key)
@@ -265,8 +265,9 @@ class Portcullis(Target):
 
     def list_tenants(self, count: int) -> None:
         """Writes the configuration, with so many tenants in it that nobody visits; for the next start."""
-        own = [f'{{ name = "{tenant}", server = "main", database = "{self.server.database}", shared = true }}'
-               for tenant in self.tokens]
+        plans = {CAPPED: ', plan = "few"'}
+        own = [f'{{ name = "{tenant}", server = "main", database = "{self.server.database}", shared = true'
+               f'{plans.get(tenant, "")} }}' for tenant in self.tokens]
         fleet = (f'[[tenant]]\nname = "{name}"\nserver = "main"\ndatabase = "{name.replace("-", "_")}"\n'
                  for name in customers(count))
         write_private(self.folder / "tenants.toml", "\n".join(fleet))
@@ -303,6 +304,8 @@ secret = {{ file = "key" }}
 "app.user_id" = {{ claim = "sub" }}
 "app.tenant_id" = {{ tenant = true }}
 "app.role" = {{ claim = "role" }}
+[plans.few]
+cap = {CAP}
 [tenants]
 tenant = [{", ".join(own)}]
 {file}

@@ -13,8 +13,9 @@ SCALE = 10
 TENANTS = 100
 TODOS_PER_TENANT = 100
 TENANT = "t7"
-# Another tenant, which floods.
-NOISY = "t8"
+# Others, which flood: one as it likes, one whose plan allows it few connections.
+NOISY, CAPPED = "t8", "t9"
+CAP = 4
 USER = "user-7"
 ROLE = "app_user"
 
