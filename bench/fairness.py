@@ -58,10 +58,10 @@ SHARED_POOL = (
 )
 SHARED_CORES = (
     *SHARED_POOL,
-    Way("portcullis", f"a tenant each, a cap of {CAP} for the flood", CAPPED),
+    Way("portcullis", f"a tenant each, cap of {CAP} for the flood", CAPPED),
     # What no proxy could do better: the quiet tenant passes none.
-    Way("portcullis", "past the proxy that the flood goes through", NOISY, "postgres"),
-    Way("portcullis", f"past it, a cap of {CAP} for the flood", CAPPED, "postgres"),
+    Way("portcullis", "past the proxy that has the flood", NOISY, "postgres"),
+    Way("portcullis", f"past it, cap of {CAP} for the flood", CAPPED, "postgres"),
 )
 
 
