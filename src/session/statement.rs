@@ -58,6 +58,8 @@ pub(crate) struct Internal {
 /// All texts in use, so that equal texts share one name on the server.
 pub(crate) struct StatementCache {
     next_id: AtomicU64,
+    /// The first id since all texts have had new names.
+    renewed_at: AtomicU64,
     statements: Statements,
     /// Those that no client has prepared.
     repeated: Statements,
@@ -238,6 +240,7 @@ impl StatementCache {
         };
         Self {
             next_id: AtomicU64::new(ids.start),
+            renewed_at: AtomicU64::new(ids.start),
             statements: bounded(limits::SHARED_STATEMENT_BYTES).build_with_hasher(RandomState::default()),
             repeated: bounded(limits::REPEATED_STATEMENT_BYTES)
                 .time_to_live(REPEATED_LIFE)
@@ -359,8 +362,19 @@ impl StatementCache {
     /// promises a statement that fits what is there now, while a server connection's old one answers "cached
     /// plan must not change result type" for as long as it lives (`RevalidateCachedQuery`, plancache.c).
     pub(crate) fn renew(&self) {
+        self.renewed_at
+            .store(self.next_id.load(Ordering::Relaxed), Ordering::Relaxed);
         self.statements.invalidate_all();
         self.repeated.invalidate_all();
+    }
+
+    /// The statement of this id has turned out to return other columns than when it was prepared: tables have changed
+    /// where the proxy did not see it, and texts are to be read anew, since the types of their parameters may have
+    /// changed as well. Nothing happens where that was done since the statement was first prepared.
+    pub(crate) fn columns_have_changed(&self, id: u64) {
+        if id >= self.renewed_at.load(Ordering::Relaxed) {
+            self.renew();
+        }
     }
 
     /// The statement of a prelude's text, the same for all sessions.
@@ -425,6 +439,26 @@ pub(crate) const RETURN_TO_ROLE: &str = "SELECT pg_catalog.set_config('role', $1
 mod tests {
     use super::*;
     use crate::guard::{Guard, Settings};
+
+    /// A change behind the proxy's back is found by many statements, and counts once.
+    #[test]
+    fn texts_are_read_anew_once_for_each_change() {
+        let guard = Guard::new(Settings::default());
+        let script = guard
+            .judge(&guard.policy_for(&"web".into()), b"SELECT 1")
+            .unwrap();
+        let cache = StatementCache::new();
+        let id = || cache.named(&script, encode::NO_TYPES, 0).prepared().id();
+        let (first, again) = (id(), id());
+        assert_eq!(first, again);
+        cache.columns_have_changed(first);
+        let second = id();
+        assert_ne!(first, second);
+        cache.columns_have_changed(first);
+        assert_eq!(id(), second);
+        cache.columns_have_changed(second);
+        assert_ne!(id(), second);
+    }
 
     /// However much is prepared: what sessions no longer hold does not stay.
     #[test]

@@ -91,16 +91,27 @@ pub fn fault(body: &[u8]) -> Fault {
 /// Whether a server's error says that a text holds several statements, so that it has read all of it
 /// (`exec_parse_message`, postgres.c; field `R` of PostgreSQL manual, 54.8).
 pub fn is_of_several(body: &[u8]) -> bool {
-    let mut routine = None;
+    prefix(body).sqlstate == SqlState::SYNTAX_ERROR && routine(body) == Some(b"exec_parse_message")
+}
+
+/// Whether a server's error says that a statement returns other columns than when it was prepared
+/// (`RevalidateCachedQuery`, plancache.c). No function can raise this by itself.
+pub fn is_of_changed_columns(body: &[u8]) -> bool {
+    prefix(body).sqlstate == SqlState::FEATURE_NOT_SUPPORTED
+        && routine(body) == Some(b"RevalidateCachedQuery")
+}
+
+/// The server's own function that has raised an error.
+fn routine(body: &[u8]) -> Option<&[u8]> {
     let mut rest = body;
     while let [code, tail @ ..] = rest {
-        let Some((value, next)) = cstr(tail) else { break };
+        let (value, next) = cstr(tail)?;
         if *code == b'R' {
-            routine = Some(value);
+            return Some(value);
         }
         rest = next;
     }
-    prefix(body).sqlstate == SqlState::SYNTAX_ERROR && routine == Some(b"exec_parse_message")
+    None
 }
 
 fn without_nul(text: &str) -> String {

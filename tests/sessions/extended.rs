@@ -701,6 +701,40 @@ fn stale_statements_heal_where_the_client_learns_the_new_shape() {
     assert_eq!(b.value("SELECT who()"), crate::ALICE);
 }
 
+/// What a statement's parameters are is decided when it is parsed. Once it shows that a table has changed elsewhere, whoever
+/// prepares a text is told today's types.
+#[test]
+fn parameters_have_todays_types_once_a_change_has_shown() {
+    for stack in crate::stacks_of_one() {
+        let change = |sql: &str| Changer::Elsewhere.run(&stack, sql);
+        change("CREATE TABLE retyped (a int)");
+        change("GRANT ALL ON retyped TO authenticated");
+        let types = |client: &mut RawClient| -> Vec<u8> {
+            let text = "INSERT INTO retyped VALUES ($1)";
+            client.send(&[parse("write", text, &[]), describe('S', "write"), sync()].concat());
+            client.until_ready()[1].body.clone()
+        };
+        let read = [bind("", "read", &[]), execute("", 0), sync()].concat();
+        let mut first = stack.login(&alice());
+        first.send(&[parse("read", "SELECT * FROM retyped", &[]), read.clone()].concat());
+        assert_eq!(first.until_ready().len(), 4);
+        for _ in 0..3 {
+            assert_eq!(types(&mut stack.login(&alice())), [0, 1, 0, 0, 0, 23]);
+        }
+        change("ALTER TABLE retyped ALTER a TYPE text");
+        first.send(&read);
+        assert_eq!(first.until_ready()[0].sqlstate(), "0A000");
+        let mut second = stack.login(&alice());
+        assert_eq!(types(&mut second), [0, 1, 0, 0, 0, 25]);
+        second.send(&[bind("", "write", &[Some(b"x")]), execute("", 0), sync()].concat());
+        assert_eq!(
+            render(&second.until_ready()[1]),
+            ["CommandComplete", "INSERT 0 1"]
+        );
+        change("DROP TABLE retyped");
+    }
+}
+
 /// As many parameters as Bind can count, in a statement of almost a megabyte.
 #[test]
 fn sixty_five_thousand_parameters() {

@@ -11,6 +11,7 @@ use crate::session::link::{
 };
 use crate::session::names::NameChange;
 use crate::session::settings::Place;
+use crate::session::statement::StatementCache;
 use crate::session::{Session, Skipping, wording};
 use crate::wire::encode::TransactionStatus;
 use crate::wire::notice;
@@ -95,18 +96,9 @@ impl Session {
         {
             return Ok(Goes::Nowhere);
         }
-        if let Some(Effect::Uses(statement) | Effect::Bound(statement, _)) =
-            skipped.first().map(|entry| &entry.effect)
-            && is_stale(error.sqlstate)
-            && link.lease.prepared().remove(statement.prepared().id())
-        {
-            // The next one who needs it gets it prepared anew on this connection.
-            link.lease.unclosed.push(statement.prepared().id());
-            let statement = Arc::clone(statement);
-            if link.begin_healing(&statement, &mut skipped) {
-                self.held = Held::default();
-                return Ok(Goes::Nowhere);
-            }
+        if is_stale(error.sqlstate) && link.heals(body, &mut skipped, &self.shared.statements) {
+            self.held = Held::default();
+            return Ok(Goes::Nowhere);
         }
         self.held.give(tag::ERROR, passing, &mut self.client.outbox);
         link.failed = true;
@@ -263,6 +255,25 @@ impl Link {
                 }
                 _ => entry.delivery == Delivery::Hide,
             }
+    }
+
+    /// An error has come that a statement may owe to tables that have changed since it was prepared. Whether its batch is
+    /// to be sent again, with the statement prepared anew.
+    fn heals(&mut self, body: &[u8], skipped: &mut Vec<Entry<Effect>>, statements: &StatementCache) -> bool {
+        let statement = match skipped.first().map(|entry| &entry.effect) {
+            Some(Effect::Uses(statement) | Effect::Bound(statement, _)) => Arc::clone(statement),
+            _ => return false,
+        };
+        let id = statement.prepared().id();
+        if !self.lease.prepared().remove(id) {
+            return false;
+        }
+        // The next one who needs it gets it prepared anew on this connection.
+        self.lease.unclosed.push(id);
+        if notice::is_of_changed_columns(body) {
+            statements.columns_have_changed(id);
+        }
+        self.begin_healing(&statement, skipped)
     }
 
     /// An error has come: what the server has skipped has not happened.
