@@ -256,7 +256,7 @@ impl Guard {
         let statements: Vec<_> = statements.collect();
         for (at, statement) in statements.iter().enumerate() {
             let mut verdict = rules.judge(statement, statements.get(at + 1..).unwrap_or_default())?;
-            if verdict.action == Action::Utility && ranges.len() > 1 {
+            if matches!(verdict.action, Action::Utility) && ranges.len() > 1 {
                 return Err(Denial::unsupported(
                     "statement.sole",
                     format!("{} must be sent by itself", verdict.class),

@@ -97,7 +97,8 @@ impl Script {
             only_sets: one.only_sets,
             reads_sequences: one.reads_sequences,
         };
-        let is_query = one.action == Action::Query && one.prepared.is_none() && self.form == Form::Known;
+        let is_query =
+            matches!(one.action, Action::Query) && one.prepared.is_none() && self.form == Form::Known;
         is_query.then(|| (lone, one.range.clone()))
     }
 

@@ -133,10 +133,11 @@ impl Inbox {
 
     fn release(&mut self) {
         self.filled = 0..0;
-        if let Some(buffer) = self.buffer.take_if(|buffer| is_borrowed(buffer)) {
+        if let Some(buffer) = self.buffer.take()
+            && is_borrowed(&buffer)
+        {
             give_back(buffer);
         }
-        self.buffer = None;
     }
 }
 

@@ -63,7 +63,7 @@ impl Session {
     /// the session has to end first, ours ahead of a BEGIN; until then the server is asked for its answers.
     pub(super) fn is_settled_for(&mut self, cleared: Option<&Cleared>) -> bool {
         if let Some(cleared) = cleared
-            && *cleared.action() == Action::Begin
+            && matches!(cleared.action(), Action::Begin)
             && self.taken_over_by(cleared).is_none()
         {
             self.commit_own_block();
@@ -82,7 +82,8 @@ impl Session {
     /// our block has a snapshot, which is too late for them.
     fn taken_over_by(&self, cleared: &Cleared) -> Option<&'static str> {
         let is_own = |link: &Link| link.block_ahead == Block::Own && !link.failed;
-        let takes_over = *cleared.action() == Action::Begin && self.link.as_deref().is_some_and(is_own);
+        let takes_over =
+            matches!(cleared.action(), Action::Begin) && self.link.as_deref().is_some_and(is_own);
         takes_over.then(|| begin_tag(cleared.sql())).flatten()
     }
 

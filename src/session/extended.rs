@@ -192,7 +192,7 @@ impl Session {
         if self.take_over_block(cleared, portal) {
             return Step::Consumed(0);
         }
-        if *cleared.action() == Action::Begin
+        if matches!(cleared.action(), Action::Begin)
             && was_own
             && let Some(link) = &mut self.link
         {

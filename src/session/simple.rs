@@ -189,7 +189,7 @@ impl Session {
                     cleared.action(),
                     Action::Set(_) | Action::SetDefaults(_) | Action::Prepare(_)
                 )
-                || (*cleared.action() == Action::DiscardAll && self.kept.is_here())
+                || (matches!(cleared.action(), Action::DiscardAll) && self.kept.is_here())
         })
     }
 

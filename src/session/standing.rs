@@ -29,7 +29,8 @@ impl Session {
     /// Sees that what refuses a transaction block runs as the session's role. In a transaction or behind other
     /// work of the same batch it is sent as it is: the server refuses it there.
     pub(super) fn take_stand(&mut self, action: Option<&Action>) -> Stand {
-        let Some(link) = self.link.as_mut().filter(|_| action == Some(&Action::Utility)) else {
+        let is_utility = matches!(action, Some(Action::Utility));
+        let Some(link) = self.link.as_mut().filter(|_| is_utility) else {
             return Stand::Taken;
         };
         if let Some(fault) = self.lease_fault.take() {

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -17,7 +17,8 @@ use crate::wire::encode;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     id: u64,
-    name: String,
+    /// Made when it is asked for: the unnamed statement seldom needs one.
+    name: OnceLock<Box<str>>,
     types: Box<[u8]>,
 }
 
@@ -92,7 +93,7 @@ impl Prepared {
     fn new(id: u64, types: &[u8]) -> Self {
         Self {
             id,
-            name: server_name(id),
+            name: OnceLock::new(),
             types: types.into(),
         }
     }
@@ -104,7 +105,7 @@ impl Prepared {
 
     /// Its name on every server connection.
     pub(crate) fn name(&self) -> &str {
-        &self.name
+        self.name.get_or_init(|| server_name(self.id).into_boxed_str())
     }
 
     /// Count and OIDs of its parameter types, as Parse carries them.

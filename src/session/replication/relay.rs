@@ -334,7 +334,7 @@ impl Replication {
             match self.parts.shared.judge(&self.policy(), text) {
                 Ok(script) => {
                     let mut actions = script.statements().iter().map(|cleared| cleared.action());
-                    if actions.any(|action| *action == Action::DiscardAll) {
+                    if actions.any(|action| matches!(action, Action::DiscardAll)) {
                         return self.refuse(discard_all());
                     }
                 }
