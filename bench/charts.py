@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from fairness import FLOODS, fairness_medians
-from parties import PARTIES, REST, limit_costs, limit_ratio
+from parties import PARTIES, REST, limit_costs, limit_ratios
 from workloads import LIMIT
 
 WIDTH, LABEL_WIDTH, BAR_HEIGHT, GAP, GROUP_GAP, TOP = 820, 330, 16, 4, 14, 46
@@ -127,9 +127,8 @@ def draw_limit(costs: dict[str, dict[str, float]]) -> str:
     for place, name in enumerate(PARTY_COLOURS):
         x = 22 + place * LEGEND_WIDTH
         parts += [segment(x, y, 12, name), text(x + 17, y + 12, name)]
-    ratio = limit_ratio(costs)
-    share = "" if ratio is None else f": through the proxy {ratio:.2f} of the server's limit"
-    return document(f"The cores' time of a transaction in µs{share}", parts, y + BAR_HEIGHT + GROUP_GAP)
+    ratios = "".join(f"; {title} {ratio:.2f} of the limit" for title, ratio in limit_ratios(costs).items())
+    return document(f"The cores' time of a transaction in µs{ratios}", parts, y + BAR_HEIGHT + GROUP_GAP)
 
 
 def segment(x: float, y: float, width: float, party: str) -> str:

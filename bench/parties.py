@@ -19,7 +19,8 @@ SETTLE_S = 0.2
 # A server from which nobody comes or goes is read at the first try.
 READINGS = 50
 # As the cases of the workload `limit` are told apart.
-LIMIT_TITLES = {"postgres": "sent straight to the server", "portcullis": "through Portcullis"}
+STRAIGHT, THROUGH = "sent straight to the server", "through Portcullis"
+LIMIT_TITLES = {"postgres": STRAIGHT, "pgbouncer": "through PgBouncer", "portcullis": THROUGH}
 
 
 def spent_so_far(target: Target) -> dict[str, float]:
@@ -60,10 +61,10 @@ def limit_costs(runs: dict[str, list[dict]]) -> dict[str, dict[str, float]]:
     return costs
 
 
-def limit_ratio(costs: dict[str, dict[str, float]]) -> float | None:
-    """Throughput through the proxy as a share of what the server does when sent the same bytes."""
-    straight, through = (costs.get(title) for title in LIMIT_TITLES.values())
-    return through["tps"] / straight["tps"] if straight and through else None
+def limit_ratios(costs: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Throughput through each proxy as a share of what the server does when sent the same bytes."""
+    straight = costs.get(STRAIGHT)
+    return {title: through["tps"] / straight["tps"] for title, through in costs.items() if straight and title != STRAIGHT}
 
 
 def cpu_seconds(pid: int) -> float:

@@ -6,7 +6,7 @@ from statistics import median
 
 from fairness import FLOODS, Fairness, fairness_medians
 from measure import Sample
-from parties import PARTIES, PROXY, REST, limit_costs, limit_ratio
+from parties import PARTIES, PROXY, REST, STRAIGHT, limit_costs, limit_ratios
 from workloads import Workload
 
 
@@ -50,15 +50,14 @@ def limit_table(runs: dict[str, list[dict]]) -> str:
     for title, shares in costs.items():
         cells = [f"{shares[name]:.1f}" if name in shares else "" for name in names]
         lines.append(f"| {title} | {' | '.join(cells)} | {sum(shares.get(name, 0.0) for name in names):.1f} |")
-    ratio = limit_ratio(costs)
-    if ratio is not None:
-        straight, through = costs.values()
+    for title, ratio in limit_ratios(costs).items():
+        straight, through = costs[STRAIGHT], costs[title]
         more = {name: through.get(name, 0.0) - straight.get(name, 0.0) for name in names}
         proxy, kernel = sum(more[name] for name in PROXY), more[PROXY[1]]
         others = ", ".join(f"{name} {round(more[name], 1) + 0.0:+.1f} µs" for name in names if name not in PROXY)
-        lines += ["", f"Through Portcullis {through['tps']:,.0f} of the {straight['tps']:,.0f} transactions a second that the server "
-                  f"does when it is sent the same bytes: {ratio:.2f} of the limit. Of {sum(more.values()):.1f} µs more the proxy "
-                  f"takes {proxy:.1f}, {kernel:.1f} of them in the kernel; the others: {others}."]
+        lines += ["", f"{title[0].upper()}{title[1:]} {through['tps']:,.0f} of the {straight['tps']:,.0f} transactions a second that the "
+                  f"server does when it is sent the same bytes: {ratio:.2f} of the limit. Of {sum(more.values()):.1f} µs more the "
+                  f"proxy takes {proxy:.1f}, {kernel:.1f} of them in the kernel; the others: {others}."]
     return "\n".join(lines) + "\n"
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from charts import draw_limit
 from measure import percentile
-from parties import ALL, REST, limit_costs, limit_ratio, per_transaction_us, stat_fields, tree_seconds
+from parties import ALL, REST, limit_costs, limit_ratios, per_transaction_us, stat_fields, tree_seconds
 from report import limit_table
 from syscalls import SHOWN_BYTES, SHOWN_LINES, one_transaction, parse_strace, shortened
 from targets import token
@@ -77,11 +77,11 @@ class Parties(unittest.TestCase):
         self.assertEqual((through["tps"], through["proxy, kernel"], through[REST]), (25_000, 10.0, 25.0))
 
     def test_the_ratio_needs_both(self):
-        self.assertEqual(limit_ratio(limit_costs(RUNS)), 0.5)
+        self.assertEqual(limit_ratios(limit_costs(RUNS)), {"through Portcullis": 0.5})
         label, rounds = next(iter(RUNS.items()))
         alone = limit_costs({label: rounds, "portcullis, plain SELECT": [run(0, error="broken")]})
         self.assertEqual(list(alone), ["sent straight to the server"])
-        self.assertIsNone(limit_ratio(alone))
+        self.assertEqual(limit_ratios(alone), {})
         self.assertNotIn("of the limit", limit_table({label: rounds}))
 
     def test_the_table_says_the_ratio_and_whose_the_difference_is(self):

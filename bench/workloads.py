@@ -136,6 +136,7 @@ WORKLOADS = (
         "identity and one read under RLS, prepared: against the server itself",
         (
             Case("postgres", IN_ONE_PIPELINE, "prepared", variant="the same bytes, sent by the client"),
+            Case("pgbouncer", IN_ONE_PIPELINE, "prepared", variant="the same bytes, sent by the client"),
             Case("portcullis", PLAIN, "prepared", variant="plain SELECT"),
         ),
     ),
