@@ -257,7 +257,7 @@ const checks = {
       const start = Date.now()
       await sendCancel(client)
       await sleep
-      if (Date.now() - start > 2000) throw new Error(`cancelled only after ${Date.now() - start} ms`)
+      if (Date.now() - start > 15000) throw new Error(`cancelled only after ${Date.now() - start} ms`)
       equal(await value(client, 'SELECT who()'), WHO.alice)
     })
   },

