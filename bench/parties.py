@@ -19,8 +19,8 @@ SETTLE_S = 0.2
 # A server from which nobody comes or goes is read at the first try.
 READINGS = 50
 # As the cases of the workload `limit` are told apart.
-STRAIGHT, THROUGH = "sent straight to the server", "through Portcullis"
-LIMIT_TITLES = {"postgres": STRAIGHT, "pgbouncer": "through PgBouncer", "portcullis": THROUGH}
+STRAIGHT = "sent straight to the server"
+LIMIT_TITLES = {"postgres": STRAIGHT, "pgbouncer": "through PgBouncer", "portcullis": "through Portcullis"}
 
 
 def spent_so_far(target: Target) -> dict[str, float]:

@@ -137,6 +137,23 @@ mod tests {
         assert!(read.ends_connection);
     }
 
+    /// A client has other ways to the same SQLSTATE: `date_trunc('timezone', now())`.
+    #[test]
+    fn changed_columns_are_told_from_what_a_client_can_provoke() {
+        let changed =
+            b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0RRevalidateCachedQuery\0\0";
+        assert!(is_of_changed_columns(changed));
+        assert!(!is_of_changed_columns(
+            b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Rtimestamp_trunc\0\0"
+        ));
+        assert!(!is_of_changed_columns(
+            b"SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0\0"
+        ));
+        assert!(!is_of_changed_columns(
+            b"SERROR\0VERROR\0C42501\0Mno\0RRevalidateCachedQuery\0\0"
+        ));
+    }
+
     #[test]
     fn a_localised_severity_does_not_matter() {
         let read = prefix(b"SFEHLER\0VERROR\0C42501\0Mnein\0\0");
