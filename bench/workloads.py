@@ -118,7 +118,7 @@ def _same(name: str, title: str, script: str, protocol: str = "simple", connect:
 
 WORKLOADS = (
     _same("simple", "one-row SELECT, simple protocol", READ_ACCOUNT, targets=TARGETS),
-    _same("extended", "one-row SELECT, extended protocol", READ_ACCOUNT, "extended"),
+    _same("extended", "one-row SELECT, extended protocol", READ_ACCOUNT, "extended", targets=TARGETS),
     _same("prepared", "one-row SELECT, prepared statement", READ_ACCOUNT, "prepared"),
     Workload(
         "identity",

@@ -47,7 +47,7 @@ pub struct Template {
 
 /// The text with parameters in the place of its numbers, if each stands where that makes no difference.
 pub(super) fn text_of(text: &str, numbers: &[Range<usize>]) -> Option<String> {
-    if numbers.is_empty() || numbers.len() > NUMBERS || is_read_anew(text) {
+    if numbers.is_empty() || numbers.len() > NUMBERS || is_read_anew(text) || has_parameter(text) {
         return None;
     }
     let mut template = String::with_capacity(text.len() + numbers.len());
@@ -84,7 +84,19 @@ pub(super) fn is_plain(class: StatementClass) -> bool {
 /// literal, which can mean another thing later (`'now'::timestamptz`, `'somebody'::regrole`).
 pub(super) fn is_read_anew(text: &str) -> bool {
     let is_between = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '_';
-    text.contains(['\'', '$']) || text.split(is_between).any(|word| word.len() > NAME_BYTES)
+    has_literal(text) || text.split(is_between).any(|word| word.len() > NAME_BYTES)
+}
+
+/// Whether there may be a literal in quotes. A `$` ahead of a digit begins none: no tag does with one (`scan.l`,
+/// `dolq_start`).
+fn has_literal(text: &str) -> bool {
+    let begins_none = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    text.contains('\'') || text.split('$').skip(1).any(|rest| !begins_none(rest))
+}
+
+/// Whether there may be a parameter of the client's.
+pub(super) fn has_parameter(text: &str) -> bool {
+    text.contains('$')
 }
 
 /// Counts the parameters in places where a number is a value and nothing else.
@@ -278,6 +290,37 @@ mod tests {
             "SELECT {} FROM t",
             "b".repeat(NAME_BYTES + 1)
         )));
+    }
+
+    #[test]
+    fn parameters_are_no_literals() {
+        for text in [
+            "SELECT a FROM t WHERE b = $1 AND c = $22",
+            "SELECT a$b, a$1 FROM t",
+        ] {
+            assert_eq!(is_read_anew(text), text.contains("a$b"), "{text}");
+        }
+        for text in [
+            "SELECT $$now$$",
+            "SELECT $now$now$now$",
+            "SELECT $1$$now$$",
+            "SELECT 'now'",
+            "SELECT $é$now$é$",
+            "SELECT $",
+        ] {
+            assert!(is_read_anew(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_with_parameters_of_the_clients_gets_none_of_ours() {
+        for text in [
+            "SELECT $1 FROM t WHERE b = 5",
+            "SELECT a FROM t WHERE b = $1 LIMIT 5",
+        ] {
+            let number = text.len() - 1..text.len();
+            assert_eq!(text_of(text, &[number]), None, "{text}");
+        }
     }
 
     #[test]

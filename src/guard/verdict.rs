@@ -20,7 +20,7 @@ pub struct Script {
     statements: Box<[Cleared]>,
     form: Form,
     template: Option<Template>,
-    /// Once it has come again: whether it can be prepared.
+    /// Once it has come again: whether it can be prepared as it stands.
     comes_again: OnceLock<bool>,
 }
 
@@ -76,11 +76,18 @@ impl Script {
         });
     }
 
-    /// What it can be prepared as, if texts of its kind have come several times: one SELECT, INSERT, UPDATE or DELETE.
+    /// Whether it has come several times and can be prepared as it stands, with its parameters: one SELECT, INSERT,
+    /// UPDATE or DELETE.
+    pub fn keeps_coming(&self) -> bool {
+        self.comes_again.get().is_some_and(|can| *can)
+    }
+
+    /// What it can be prepared as to run without parameters of the client's, if texts of its kind have come several
+    /// times.
     pub fn template(self: &Arc<Self>) -> Option<Template> {
         let itself = || {
-            let comes_again = self.comes_again.get().is_some_and(|can| *can);
-            comes_again.then(|| Template {
+            let runs = self.keeps_coming() && !template::has_parameter(&self.text);
+            runs.then(|| Template {
                 script: Arc::clone(self),
                 numbers: Arc::default(),
             })

@@ -106,6 +106,9 @@ impl Session {
             if as_login {
                 link.leave_role();
             }
+            if tail > limits::REPLAYED_BATCH_BYTES {
+                link.passes_bulk();
+            }
             let (server_name, used) = now.name_on(link, names.statement, warrant);
             let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, Some(name_hash)));
             encode::bind_head(&mut link.upstream, names.portal, server_name, tail);

@@ -108,7 +108,7 @@ impl Session {
             return Ok(None);
         };
         if statement.policy() == self.policy.id() {
-            return Ok(Some(statement));
+            return Ok(Some(self.outside_its_batch(name, statement)));
         }
         let script = self.judge(statement.sql().as_bytes())?;
         let again = self.shared.statements.judged_again(&statement, script);

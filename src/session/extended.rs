@@ -20,8 +20,8 @@ use crate::wire::tag::client as tag;
 impl Session {
     /// Parse: judged, named, and sent unless the server knows the text.
     pub(super) fn parse(&mut self, message: &Parse<'_>) -> Step {
-        let statement = match self.clear_statement(message) {
-            Ok(statement) => statement,
+        let script = match self.judge_statement(message) {
+            Ok(script) => script,
             Err(fault) => {
                 if message.name.is_empty() {
                     // As the server: the unnamed statement is gone before the new one is looked at.
@@ -35,20 +35,23 @@ impl Session {
             self.heed_failure();
             return self.refuse(fault);
         }
-        if statement::is_session_command(statement.action()) {
-            if statement.action().is_some() {
+        let action = script.statements().first().map(Cleared::action);
+        if statement::is_session_command(action) {
+            if action.is_some() {
                 self.heed_failure();
             }
+            let statement = self.statement_of(message, script);
             self.change_name(NameChange::Set(message.name.into(), statement));
             self.answer(Own::ParseComplete, Effect::NameChanged);
             return Step::Consumed(0);
         }
         if let Some(step) = self.need_link() {
             if matches!(step, Step::Lease) {
-                self.judged = Some(Arc::clone(statement.script()));
+                self.judged = Some(script);
             }
             return step;
         }
+        let statement = self.statement_of(message, script);
         self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {

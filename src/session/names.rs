@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Session;
 use super::statement::Statement;
 use crate::base::{Fault, SqlState, limits};
+use crate::guard::Script;
 use crate::wire::body::Parse;
 
 /// A change to the client's statement names.
@@ -19,7 +20,8 @@ pub(super) enum NameChange {
 }
 
 impl Session {
-    pub(super) fn clear_statement(&mut self, message: &Parse<'_>) -> Result<Arc<Statement>, Fault> {
+    /// What the guard says of a statement to be prepared.
+    pub(super) fn judge_statement(&mut self, message: &Parse<'_>) -> Result<Arc<Script>, Fault> {
         let script = self.judge(message.sql)?;
         if script.statements().len() > 1 {
             return Err(Fault::error(
@@ -27,12 +29,19 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
+        Ok(script)
+    }
+
+    /// The statement that a Parse makes of what it was judged to be.
+    pub(super) fn statement_of(&self, message: &Parse<'_>, script: Arc<Script>) -> Arc<Statement> {
         let statements = &self.shared.statements;
-        Ok(if message.name.is_empty() {
-            statements.unnamed(script, message.types, self.context)
-        } else {
+        if !message.name.is_empty() {
             statements.named(&script, message.types, self.context)
-        })
+        } else if self.repeats(&script) {
+            statements.repeated(&script, message.types, self.context)
+        } else {
+            statements.unnamed(script, message.types, self.context)
+        }
     }
 
     pub(super) fn check_new_name(&self, name: &[u8], bytes: usize) -> Result<(), Fault> {
@@ -78,6 +87,19 @@ impl Session {
             None if name.is_empty() => self.unnamed.clone(),
             None => self.statements.get(name).cloned(),
         }
+    }
+
+    /// What a statement is behind the batch that has prepared it: an unnamed one of which server connections keep the text
+    /// is the client's own there, since an error of one that is kept might no longer be mended ([`super::repeated`]).
+    pub(super) fn outside_its_batch(&mut self, name: &[u8], statement: Arc<Statement>) -> Arc<Statement> {
+        let of_batch =
+            |change: &NameChange| matches!(change, NameChange::Set(changed, _) if changed.is_empty());
+        if !name.is_empty() || !statement.is_repeated() || self.names.iter().any(of_batch) {
+            return statement;
+        }
+        let own = self.shared.statements.as_unnamed(&statement, self.context);
+        self.unnamed = Some(Arc::clone(&own));
+        own
     }
 
     pub(super) fn change_name(&mut self, change: NameChange) {

@@ -1,5 +1,5 @@
-//! Texts of the simple protocol that come again and again, prepared once behind the client's back: the server then neither
-//! parses nor, as a rule, plans them anew.
+//! Texts that come again and again without a name of the client's, by the simple protocol or as the unnamed statement,
+//! prepared once behind the client's back: the server then neither parses nor, as a rule, plans them anew.
 //!
 //! Only outside of a transaction block. A prepared statement may have been overtaken by a change of its tables, which a
 //! text by itself cannot be: there the batch is sent once more ([`super::link::Healing`]).
@@ -23,6 +23,11 @@ pub(super) struct Repeated {
 }
 
 impl Session {
+    /// Whether the unnamed statement that a text is to be is one that server connections keep.
+    pub(super) fn repeats(&self, script: &Script) -> bool {
+        script.keeps_coming() && self.link.as_ref().is_some_and(|link| link.can_begin_anew())
+    }
+
     /// What the text runs as, if it need not be read by the server.
     pub(super) fn repeated(&self, script: &Arc<Script>) -> Option<Repeated> {
         let link = self.link.as_ref().filter(|link| link.can_begin_anew())?;

@@ -37,6 +37,16 @@ pub(crate) struct Statement {
     /// The PREPARE that it came from, where it declares types that Parse cannot: by names of the client's.
     command: Option<PrepareCommand>,
     context: Option<u64>,
+    kept_for: KeptFor,
+}
+
+/// For whose sake server connections keep a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeptFor {
+    /// Clients have named it, or nobody keeps it.
+    Names,
+    /// Its text comes again and again without a name.
+    Repetition,
 }
 
 /// A PREPARE as the client has sent it.
@@ -62,7 +72,7 @@ pub(crate) struct StatementCache {
     /// The first id since all texts have had new names.
     renewed_at: AtomicU64,
     statements: Statements,
-    /// Those that no client has prepared.
+    /// Those that no client has named.
     repeated: Statements,
     preludes: Cache<Arc<str>, Arc<Prelude>, RandomState>,
     pub(crate) internal: Internal,
@@ -126,6 +136,11 @@ impl Statement {
         self.context
     }
 
+    /// Whether it is kept though no client has named it.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.kept_for == KeptFor::Repetition
+    }
+
     /// The policy that it was cleared under.
     pub(crate) fn policy(&self) -> u64 {
         self.script.policy()
@@ -140,11 +155,6 @@ impl Statement {
     /// About how much memory its texts take, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.sql().len() + self.command.as_ref().map_or(0, |command| command.sql.len())
-    }
-
-    /// What the guard has allowed.
-    pub(crate) fn script(&self) -> &Arc<Script> {
-        &self.script
     }
 
     /// Whether it is to be bound as the login role, with these many bytes of formats and values.
@@ -261,7 +271,13 @@ impl StatementCache {
             script,
             command: None,
             context: Some(context),
+            kept_for: KeptFor::Names,
         })
+    }
+
+    /// The client's unnamed statement for the text of one that is kept.
+    pub(crate) fn as_unnamed(&self, statement: &Statement, context: u64) -> Arc<Statement> {
+        self.unnamed(Arc::clone(&statement.script), statement.prepared.types(), context)
     }
 
     /// A named statement for a script of at most one statement.
@@ -269,9 +285,9 @@ impl StatementCache {
         self.shared(script, types, context, || None)
     }
 
-    /// The statement that a text runs as which comes again and again without being prepared.
+    /// The statement that a text runs as which comes again and again without a name.
     pub(crate) fn repeated(&self, script: &Arc<Script>, types: &[u8], context: u64) -> Arc<Statement> {
-        self.kept_in(&self.repeated, script, types, context, || None)
+        self.kept_in(KeptFor::Repetition, script, types, context, || None)
     }
 
     fn shared(
@@ -281,12 +297,12 @@ impl StatementCache {
         context: u64,
         command: impl FnOnce() -> Option<PrepareCommand>,
     ) -> Arc<Statement> {
-        self.kept_in(&self.statements, script, types, context, command)
+        self.kept_in(KeptFor::Names, script, types, context, command)
     }
 
     fn kept_in(
         &self,
-        cache: &Statements,
+        kept_for: KeptFor,
         script: &Arc<Script>,
         types: &[u8],
         context: u64,
@@ -297,12 +313,17 @@ impl StatementCache {
             context,
             types: types.into(),
         };
+        let cache = match kept_for {
+            KeptFor::Names => &self.statements,
+            KeptFor::Repetition => &self.repeated,
+        };
         cache.get_with(key, || {
             Arc::new(Statement {
                 prepared: self.prepared(types),
                 script: Arc::clone(script),
                 command: command(),
                 context: Some(context),
+                kept_for,
             })
         })
     }
@@ -340,6 +361,7 @@ impl StatementCache {
                 script,
                 command: statement.command.clone(),
                 context: None,
+                kept_for: KeptFor::Names,
             }),
         }
     }
@@ -355,6 +377,7 @@ impl StatementCache {
                 script: Arc::clone(&statement.script),
                 command: command(),
                 context: None,
+                kept_for: KeptFor::Names,
             }),
         }
     }

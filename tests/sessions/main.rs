@@ -40,6 +40,7 @@ mod startup;
 mod strings;
 mod transactions;
 mod two_phase;
+mod unnamed;
 mod vanishing;
 
 use support::people::alice;

@@ -1,4 +1,4 @@
-//! Texts that come again and again by the simple protocol, with `auto_prepare`: whatever the numbers in them, the answers
+//! Texts that come again and again by the simple protocol, with `auto_prepare` (`unnamed` has the extended one): whatever the numbers in them, the answers
 //! are those of a plain Postgres, and nobody's plan shows anybody else's rows.
 
 use std::thread;
@@ -12,7 +12,7 @@ use crate::support::proxy::{Stack, StackOptions};
 use crate::support::raw::{Frame, RawClient, cancel, query};
 
 /// Proxies that prepare, with a pool of one, before every version there is.
-fn stacks() -> impl Iterator<Item = Stack> {
+pub(crate) fn stacks() -> impl Iterator<Item = Stack> {
     VERSIONS.into_iter().filter_map(|postgres| {
         Stack::try_start(&StackOptions {
             postgres,
@@ -27,7 +27,7 @@ fn answers(client: &mut RawClient, sql: &str) -> Vec<Frame> {
 }
 
 /// What a client can tell of an answer.
-fn told(frames: &[Frame]) -> Vec<(char, String)> {
+pub(crate) fn told(frames: &[Frame]) -> Vec<(char, String)> {
     let told = frames.iter().map(|frame| {
         let body = match frame.tag {
             b'E' | b'N' => "SCMDHPWc"
@@ -42,7 +42,7 @@ fn told(frames: &[Frame]) -> Vec<(char, String)> {
 }
 
 /// A table of which everybody has rows of their own.
-fn make_table(stack: &Stack, table: &str) {
+pub(crate) fn make_table(stack: &Stack, table: &str) {
     for sql in [
         format!(
             "CREATE TABLE {table} (tenant text DEFAULT current_tenant(), owner text DEFAULT current_user_id(), n int, body text)"
@@ -63,14 +63,14 @@ fn make_table(stack: &Stack, table: &str) {
 }
 
 /// The texts about a table that the one server connection has prepared.
-fn prepared(stack: &Stack, table: &str) -> Vec<String> {
+pub(crate) fn prepared(stack: &Stack, table: &str) -> Vec<String> {
     stack
         .login(&carol())
         .values(&format!("SELECT * FROM {table}_prepared()"))
 }
 
 /// Takes a table away.
-fn drop_table(stack: &Stack, table: &str) {
+pub(crate) fn drop_table(stack: &Stack, table: &str) {
     let mut owner = stack.postgres().superuser("shop");
     owner.values(&format!("DROP FUNCTION {table}_prepared()"));
     owner.values(&format!("DROP TABLE IF EXISTS {table}"));

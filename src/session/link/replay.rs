@@ -25,7 +25,7 @@ pub(crate) struct Replay {
     /// Where in it the prelude ends that it begins with.
     prelude_end: usize,
     chance: Chance,
-    /// The statement that the client has prepared in this batch without the server.
+    /// The statement that the client has prepared last in this batch, if it is one that server connections keep.
     fresh: Option<u64>,
     under_way: Option<Healing>,
 }
@@ -116,9 +116,20 @@ impl Link {
         self.replay.under_way.is_some()
     }
 
-    /// The client has prepared a statement that the server connection knew already.
-    pub(super) fn prepared_without_server(&mut self, id: u64) {
+    /// The client has prepared a statement that server connections keep.
+    pub(super) fn prepared_in_batch(&mut self, id: u64) {
         self.replay.fresh = Some(id);
+    }
+
+    /// A message has come that is too long for its batch to be sent again.
+    pub(crate) fn passes_bulk(&mut self) {
+        self.replay.fresh = None;
+    }
+
+    /// Whether the client's unnamed statement is the one that is kept under this id. Only in the batch that has prepared
+    /// it: what comes later could not be sent again if it turned out to be stale.
+    pub(super) fn uses_repeated(&self, id: u64) -> bool {
+        self.replay.fresh == Some(id) && self.is_outside_block()
     }
 
     /// Whether the use of a prepared statement that is being answered could be healed.

@@ -70,7 +70,6 @@ impl Link {
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
                 self.heed_failure_of(sql);
-                self.prepared_without_server(id);
                 self.answer(Own::ParseComplete, effect);
             }
             return;
@@ -132,10 +131,13 @@ impl Link {
         effect: Effect,
         _: Warrant,
     ) {
-        if client_name.is_empty() || !self.shares(statement) {
-            self.parse_unnamed(statement, Delivery::Forward, effect);
+        let is_kept = !client_name.is_empty() || statement.is_repeated();
+        if is_kept && self.shares(statement) {
+            let prepared = statement.prepared();
+            self.prepare(prepared, statement.sql(), Delivery::Forward, effect);
+            self.prepared_in_batch(prepared.id());
         } else {
-            self.prepare(statement.prepared(), statement.sql(), Delivery::Forward, effect);
+            self.parse_unnamed(statement, Delivery::Forward, effect);
         }
     }
 
@@ -171,8 +173,9 @@ impl Link {
     fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
         let prepared = statement.prepared();
         encode::parse(&mut self.upstream, "", statement.sql(), prepared.types());
-        // A named statement that passes through here is parsed anew each time.
-        self.lease.unnamed = self.shares(statement).then_some(prepared.id());
+        // A named statement that passes through here is parsed anew each time, and so is one that others may send, too.
+        let is_own = self.shares(statement) && !statement.is_repeated();
+        self.lease.unnamed = is_own.then_some(prepared.id());
         self.expect(Awaited::Parse, delivery, effect);
     }
 
@@ -384,7 +387,8 @@ impl Link {
         warrant: Warrant,
     ) -> &'a str {
         let prepared = statement.prepared();
-        if !client_name.is_empty() && self.shares(statement) {
+        let is_kept = !client_name.is_empty() || self.uses_repeated(prepared.id());
+        if is_kept && self.shares(statement) {
             self.prepare_statement(statement, Delivery::Hide, Effect::None, warrant);
             return prepared.name();
         }

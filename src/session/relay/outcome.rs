@@ -9,9 +9,9 @@ use crate::session::effect::Effect;
 use crate::session::link::{
     Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Sequences, Shapes, Standing, Traces,
 };
-use crate::session::names::NameChange;
+use crate::session::names::{NameChange, NameHash};
 use crate::session::settings::Place;
-use crate::session::statement::StatementCache;
+use crate::session::statement::{Statement, StatementCache};
 use crate::session::{Session, Skipping, wording};
 use crate::wire::encode::TransactionStatus;
 use crate::wire::notice;
@@ -96,7 +96,9 @@ impl Session {
         {
             return Ok(Goes::Nowhere);
         }
-        if is_stale(error.sqlstate) && link.heals(body, &mut skipped, &self.shared.statements) {
+        if is_stale(error.sqlstate, skipped.first())
+            && link.heals(body, &mut skipped, &self.shared.statements)
+        {
             self.held = Held::default();
             return Ok(Goes::Nowhere);
         }
@@ -158,13 +160,21 @@ impl Session {
         // "bind message supplies 1 parameters, but prepared statement "…" requires 2" (`exec_bind_message`).
         if let Some(Effect::Bound(statement, Some(name))) = failed
             && sqlstate == SqlState::PROTOCOL_VIOLATION
-            && let Some(name) = self.hashed_name(*name).map(<[u8]>::to_vec)
+            && let Some(name) = self.name_in_error(statement, *name)
         {
             passing.flush(&mut self.client.outbox);
             wording::put_bind_error(&mut self.client.outbox, body, statement, &name);
             return Goes::Nowhere;
         }
         Goes::ToClient
+    }
+
+    /// The client's name of the statement that a Bind has failed for, where the server has it by another.
+    fn name_in_error(&self, statement: &Statement, hash: NameHash) -> Option<Vec<u8>> {
+        if statement.is_repeated() {
+            return Some(Vec::new());
+        }
+        self.hashed_name(hash).map(<[u8]>::to_vec)
     }
 
     /// The failure of a batch that nobody has heard of is over: sends it again.
@@ -310,9 +320,21 @@ impl Link {
 /// Whether an error at Bind or Describe may say that the statement was prepared for tables or types that are no
 /// more: "cached plan must not change result type" is 0A000 (`RevalidateCachedQuery`, plancache.c), "cache
 /// lookup failed for type" is XX000 (`getTypeInputInfo`, lsyscache.c).
-fn is_stale(sqlstate: SqlState) -> bool {
+///
+/// The client's unnamed statement would have been read at this moment: parameters of other types, values that do not
+/// fit them and names that are gone (classes 08, 22 and 42) are to be those of now.
+fn is_stale(sqlstate: SqlState, failed: Option<&Entry<Effect>>) -> bool {
+    let is_unnamed = || match failed.map(|entry| &entry.effect) {
+        Some(Effect::Uses(statement) | Effect::Bound(statement, Some(_))) => statement.is_repeated(),
+        _ => false,
+    };
+    let is_of_types = || {
+        ["08", "22", "42"]
+            .iter()
+            .any(|class| sqlstate.as_str().starts_with(class))
+    };
     matches!(
         sqlstate,
         SqlState::FEATURE_NOT_SUPPORTED | SqlState::INTERNAL_ERROR
-    )
+    ) || (is_unnamed() && is_of_types())
 }
