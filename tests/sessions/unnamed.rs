@@ -223,9 +223,10 @@ fn batches_of_all_kinds() {
             "SELECT body FROM unnamed_batch WHERE n = $1",
             "SELECT n FROM unnamed_batch WHERE body = $1",
         );
+        let write = "UPDATE unnamed_batch SET n = n + $1 WHERE n >= 100";
         let mut clients = [stack.postgres().direct(&alice()), stack.login(&alice())];
-        clients[1].values("INSERT INTO unnamed_batch (n, body) VALUES (1, 'one'), (2, 'two')");
-        for sql in [sql, other] {
+        clients[1].values("INSERT INTO unnamed_batch (n, body) VALUES (1, 'one'), (2, 'two'), (100, 'more')");
+        for sql in [sql, other, write] {
             for _ in 0..4 {
                 answers(&mut clients[1], &run(sql, &["1"]));
             }
@@ -267,6 +268,10 @@ fn batches_of_all_kinds() {
             ]
             .concat(),
             [value("1"), sync()].concat(),
+            // What has run before the value that does not fit is taken back, and not run again.
+            [parse("", write, &[]), value("7"), value("x"), sync()].concat(),
+            [parse("", write, &[]), value("x"), value("7"), sync()].concat(),
+            [parse("", write, &[]), value("7"), execute("", 0), sync()].concat(),
             [parse("", sql, &[23]), value("1"), sync()].concat(),
             [parse("", sql, &[25]), value("1"), sync()].concat(),
         ];
@@ -274,6 +279,12 @@ fn batches_of_all_kinds() {
             let [theirs, ours] = clients.each_mut().map(|client| told(&answers(client, batch)));
             assert_eq!(ours, theirs);
         }
+        let more = "SELECT n FROM unnamed_batch WHERE body = 'more'";
+        assert_eq!(
+            clients[1].value(more),
+            "104",
+            "by the four alone that have succeeded"
+        );
         // With a Flush in the middle.
         let [theirs, ours] = clients.each_mut().map(|client| {
             client.send(&[parse("", sql, &[]), describe('S', ""), flush()].concat());
