@@ -296,3 +296,43 @@ fn batches_of_all_kinds() {
         drop_table(&stack, "unnamed_batch");
     }
 }
+
+/// An error that says nothing of types is the client's at once: what has run out of time is not tried again.
+#[test]
+fn what_runs_out_of_time_is_not_tried_again() {
+    for stack in stacks() {
+        make_table(&stack, "unnamed_slow");
+        for sql in [
+            "CREATE SEQUENCE unnamed_attempts",
+            // A value that does not change is reckoned when the plan is made, at Bind.
+            "CREATE FUNCTION unnamed_nap(s int) RETURNS int IMMUTABLE SECURITY DEFINER LANGUAGE plpgsql AS \
+             $$ BEGIN PERFORM nextval('unnamed_attempts'); PERFORM pg_sleep(s); RETURN s; END $$",
+        ] {
+            change(&stack, sql);
+        }
+        let nap = |s| run("SELECT n FROM unnamed_slow WHERE n = unnamed_nap($1)", &[s]);
+        let attempts = || {
+            stack
+                .postgres()
+                .superuser("shop")
+                .value("SELECT last_value FROM unnamed_attempts")
+        };
+        let attempts = || attempts().parse::<u64>().unwrap();
+        let mut clients = [stack.postgres().direct(&alice()), stack.login(&alice())];
+        let [theirs, ours] = clients.each_mut().map(|client| {
+            for _ in 0..4 {
+                assert_eq!(column(client, &nap("0")), Ok(vec![]));
+            }
+            client.values("SET statement_timeout = 300");
+            let before = attempts();
+            assert_eq!(column(client, &nap("30")), Err("57014".to_owned()));
+            attempts() - before
+        });
+        assert!(theirs > 0);
+        assert_eq!(ours, theirs);
+        assert_eq!(prepared(&stack, "unnamed_slow").len(), 1);
+        change(&stack, "DROP FUNCTION unnamed_nap");
+        change(&stack, "DROP SEQUENCE unnamed_attempts");
+        drop_table(&stack, "unnamed_slow");
+    }
+}
