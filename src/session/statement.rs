@@ -353,28 +353,22 @@ impl StatementCache {
 
     /// The same statement with another verdict: the policy has changed.
     pub(crate) fn judged_again(&self, statement: &Statement, script: Arc<Script>) -> Arc<Statement> {
-        let types = statement.prepared.types();
-        match statement.context {
-            Some(context) => self.shared(&script, types, context, || statement.command.clone()),
-            None => Arc::new(Statement {
-                prepared: self.prepared(types),
-                script,
-                command: statement.command.clone(),
-                context: None,
-                kept_for: KeptFor::Names,
-            }),
-        }
+        self.again(statement, script, statement.context)
     }
 
     /// The same text, parsed as it is read in another context; `None` means one that nobody else has.
     pub(crate) fn in_context(&self, statement: &Statement, context: Option<u64>) -> Arc<Statement> {
+        self.again(statement, Arc::clone(&statement.script), context)
+    }
+
+    fn again(&self, statement: &Statement, script: Arc<Script>, context: Option<u64>) -> Arc<Statement> {
         let types = statement.prepared.types();
         let command = || statement.command.clone();
         match context {
-            Some(context) => self.shared(&statement.script, types, context, command),
+            Some(context) => self.shared(&script, types, context, command),
             None => Arc::new(Statement {
                 prepared: self.prepared(types),
-                script: Arc::clone(&statement.script),
+                script,
                 command: command(),
                 context: None,
                 kept_for: KeptFor::Names,

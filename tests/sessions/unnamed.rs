@@ -232,51 +232,40 @@ fn batches_of_all_kinds() {
             }
         }
         let value = |value: &str| [bind_values(&[value]), execute("", 0)].concat();
-        let batches: &[Vec<u8>] = &[
-            [parse("", sql, &[]), value("1"), value("2"), sync()].concat(),
-            [value("2"), describe('S', ""), sync()].concat(),
-            [
+        let batches: &[&[Vec<u8>]] = &[
+            &[parse("", sql, &[]), value("1"), value("2")],
+            &[value("2"), describe('S', "")],
+            &[
                 parse("", sql, &[]),
                 value("1"),
                 parse("", other, &[]),
                 value("two"),
-                sync(),
-            ]
-            .concat(),
-            [value("one"), sync()].concat(),
-            [
+            ],
+            &[value("one")],
+            &[
                 parse("", sql, &[]),
                 value("x"),
                 parse("", other, &[]),
                 value("two"),
-                sync(),
-            ]
-            .concat(),
-            [value("1"), sync()].concat(),
-            [
-                parse("", sql, &[]),
-                parse("named", other, &[]),
-                value("1"),
-                sync(),
-            ]
-            .concat(),
-            [
+            ],
+            &[value("1")],
+            &[parse("", sql, &[]), parse("named", other, &[]), value("1")],
+            &[
                 parse("", sql, &[]),
                 value("1"),
                 parse("", "SELECT nonsense FROM", &[]),
-                sync(),
-            ]
-            .concat(),
-            [value("1"), sync()].concat(),
+            ],
+            &[value("1")],
             // What has run before the value that does not fit is taken back, and not run again.
-            [parse("", write, &[]), value("7"), value("x"), sync()].concat(),
-            [parse("", write, &[]), value("x"), value("7"), sync()].concat(),
-            [parse("", write, &[]), value("7"), execute("", 0), sync()].concat(),
-            [parse("", sql, &[23]), value("1"), sync()].concat(),
-            [parse("", sql, &[25]), value("1"), sync()].concat(),
+            &[parse("", write, &[]), value("7"), value("x")],
+            &[parse("", write, &[]), value("x"), value("7")],
+            &[parse("", write, &[]), value("7"), execute("", 0)],
+            &[parse("", sql, &[23]), value("1")],
+            &[parse("", sql, &[25]), value("1")],
         ];
         for batch in batches {
-            let [theirs, ours] = clients.each_mut().map(|client| told(&answers(client, batch)));
+            let batch = [batch.concat(), sync()].concat();
+            let [theirs, ours] = clients.each_mut().map(|client| told(&answers(client, &batch)));
             assert_eq!(ours, theirs);
         }
         let more = "SELECT n FROM unnamed_batch WHERE body = 'more'";
@@ -311,13 +300,13 @@ fn what_runs_out_of_time_is_not_tried_again() {
             change(&stack, sql);
         }
         let nap = |s| run("SELECT n FROM unnamed_slow WHERE n = unnamed_nap($1)", &[s]);
-        let attempts = || {
-            stack
-                .postgres()
-                .superuser("shop")
+        let attempts = || -> u64 {
+            let mut counter = stack.postgres().superuser("shop");
+            counter
                 .value("SELECT last_value FROM unnamed_attempts")
+                .parse()
+                .unwrap()
         };
-        let attempts = || attempts().parse::<u64>().unwrap();
         let mut clients = [stack.postgres().direct(&alice()), stack.login(&alice())];
         let [theirs, ours] = clients.each_mut().map(|client| {
             for _ in 0..4 {
