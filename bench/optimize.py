@@ -11,7 +11,6 @@ without PgBouncer, and LLVM's tools: rustup component add llvm-tools.
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -22,9 +21,9 @@ from pathlib import Path
 from bulk import copy_figures, handshake_figures
 from measure import Load, run_case
 from targets import (
-    REPOSITORY, Portcullis, Postgres, PreparingPortcullis, SetupError, chown, find_binaries, find_program, make_certificate,
+    REPOSITORY, Portcullis, Postgres, PreparingPortcullis, SetupError, chown, find_binaries, make_certificate, raise_file_limit,
 )
-from workloads import PREPARING, WORKLOADS
+from workloads import WORKLOADS
 
 OUTPUT = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "optimized"
 PROGRAM = "portcullis"
@@ -41,9 +40,7 @@ class JudgingPortcullis(PreparingPortcullis):
 
 
 def main() -> int:
-    # The connections of all workloads together (`ulimit -n` is often 1024).
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    raise_file_limit()
     try:
         merge = find_profdata()
         with tempfile.TemporaryDirectory(prefix="portcullis-profile-") as folder:
@@ -63,7 +60,7 @@ def find_profdata() -> str:
     """LLVM's tool that adds profiles up: that of the toolchain, as another may be too old to read them."""
     sysroot = Path(output_of(["rustc", "--print", "sysroot"]))
     own = sysroot / "lib" / "rustlib" / host() / "bin" / "llvm-profdata"
-    found = find_program("llvm-profdata", []) if not own.exists() else str(own)
+    found = str(own) if own.exists() else shutil.which("llvm-profdata")
     if found is None:
         raise SetupError("llvm-profdata is not installed: rustup component add llvm-tools")
     return found
@@ -109,12 +106,11 @@ def serve(proxy: Portcullis, binaries: Path, folder: Path) -> None:
     """Every workload that is measured, once."""
     load = Load(CLIENTS, THREADS, SECONDS)
     for workload in WORKLOADS:
-        own = [case for case in workload.cases if case.target in ("portcullis", PREPARING)]
-        for case in own[:1]:
-            print(f"{proxy.name}: {workload.name}", flush=True)
-            sample = run_case(binaries / "pgbench", proxy, case, load, folder)
-            if sample.error:
-                raise SetupError(f"{proxy.name}: {workload.name}: {sample.error}")
+        case = next(case for case in workload.cases if case.target == Portcullis.name)
+        print(f"{proxy.name}: {workload.name}", flush=True)
+        sample = run_case(binaries / "pgbench", proxy, case, load, folder)
+        if sample.error:
+            raise SetupError(f"{proxy.name}: {workload.name}: {sample.error}")
     copy_figures(binaries / "psql", proxy, folder)
     handshake_figures(proxy, HANDSHAKES)
 

@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import signal
 import sys
@@ -40,6 +39,7 @@ from report import (copy_table, directory_table, fairness_table, handshake_table
 from syscalls import counting, one_transaction, parse_strace, writing
 from targets import (
     PgBouncer, Portcullis, Postgres, PreparingPortcullis, SetupError, Target, chown, find_binaries, make_certificate,
+    raise_file_limit,
 )
 from wire import Session, WireError
 from workloads import BEGIN_AS_USER, LIMIT, ORDINARY, PREPARING, TARGETS, TODOS_PER_TENANT, WORKLOADS, Case, Workload
@@ -62,9 +62,7 @@ def main() -> int:
     # A signal must unwind the stack that stops the servers.
     for sign in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, lambda number, _frame: sys.exit(128 + number))
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    options.idle = min(options.idle, hard - SPARE_FILES)
+    options.idle = min(options.idle, raise_file_limit() - SPARE_FILES)
     try:
         with ExitStack() as stack:
             folder = Path(tempfile.mkdtemp(prefix="portcullis-bench-"))

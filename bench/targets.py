@@ -10,6 +10,7 @@ import json
 import os
 import pwd
 import re
+import resource
 import secrets
 import shutil
 import signal
@@ -334,6 +335,13 @@ class PreparingPortcullis(Portcullis):
         own = folder / self.name
         own.mkdir()
         super().__init__(own, *settings, **more)
+
+
+def raise_file_limit() -> int:
+    """As many open files as may be (`ulimit -n` is often 1024), here and in what is started; how many that is."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def find_binaries(given: str | None) -> Path:
