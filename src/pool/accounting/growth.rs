@@ -102,10 +102,13 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     /// What a pool wants that only the server can give, if anything.
     pub(super) fn appetite(&self, id: PoolId, now: Instant) -> Option<Class> {
         let ledger = &self.pools[id];
-        if self.closed || ledger.retired || self.pause(ledger, now).is_some() {
+        if self.closed || ledger.retired {
             return None;
         }
-        let may_connect = ledger.connecting < self.side_by_side(ledger) && ledger.open() < ledger.limits.max;
+        // After a failed login there are no connects for a while; the right to use what is idle is wanted all the same.
+        let may_connect = self.pause(ledger, now).is_none()
+            && ledger.connecting < self.side_by_side(ledger)
+            && ledger.open() < ledger.limits.max;
         if ledger.waiting > 0 && (may_connect || !ledger.idle.is_empty()) {
             // With a connection idle it is the right to use it that is wanted.
             let coming = if ledger.idle.is_empty() {

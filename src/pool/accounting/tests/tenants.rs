@@ -238,6 +238,31 @@ fn a_pool_that_must_connect_first_hides_nobody_who_could_be_served_at_once() {
 }
 
 #[test]
+fn a_pause_in_connecting_hides_nobody_whom_an_idle_connection_could_serve() {
+    for blame in [Blame::Pool, Blame::Server] {
+        let mut bench = Bench::new(ServerLimits { max: 4, ..UNLIMITED });
+        let (busy, kept) = (bench.pool("busy", limits(4, 0)), bench.pool("kept", limits(4, 0)));
+        let holder = bench.flow(busy, "b", Share::default());
+        bench.hold(holder, 1, 3);
+        // A login fails: for a while nobody may connect.
+        bench.ask(holder, 4);
+        bench.fail(blame);
+        bench.give(3);
+        assert_eq!(bench.holders(), [1, 2, 4]);
+        // Meanwhile a floor is kept from everybody, so that one waits beside an idle connection.
+        let floor = bench.flow(kept, "k", share(1, 2, None, 0));
+        bench.give(4);
+        assert_eq!(bench.ask(holder, 5), "floor");
+        assert_eq!(bench.books.counts(busy).idle, 1);
+        // The floor goes, in another pool: it is served at once, and not when the pause is over.
+        bench.books.exit(floor);
+        bench.settle(kept);
+        assert_eq!(bench.holders(), [1, 2, 5], "{blame:?}");
+        assert!(bench.connects.is_empty());
+    }
+}
+
+#[test]
 fn nothing_is_kept_of_tenants_that_are_gone() {
     let (mut bench, pool) = one_pool(1);
     for number in 0..1_000 {
