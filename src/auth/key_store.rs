@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ use super::fetch::{self, FetchError, Remote};
 use super::jwks::{self, SymmetricKeys};
 use super::keys::{Key, KeySet};
 use super::{KeySource, SetupReason};
-use crate::base::{Drain, Event, Events, Phase};
+use crate::base::{Drain, Event, Events, Phase, Stamp};
 
 /// Least time between two looks at a key set file. A look is one `stat`.
 const FILE_INTERVAL: Duration = Duration::from_secs(2);
@@ -56,8 +56,8 @@ struct Flight {
     landed: Option<watch::Receiver<()>>,
     /// What the last one came to.
     failure: Option<String>,
-    /// Modification time and size of the file that was read last.
-    stamp: Option<(SystemTime, u64)>,
+    /// What the file looked like that was read last.
+    stamp: Option<Stamp>,
 }
 
 impl KeyStore {
@@ -72,7 +72,7 @@ impl KeyStore {
                     path: path.display().to_string(),
                     reason,
                 };
-                flight.stamp = Some(stamp(path).map_err(|error| unusable(error.to_string()))?);
+                flight.stamp = Some(Stamp::of(path).map_err(|error| unusable(error.to_string()))?);
                 let text = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
                 if text.len() > fetch::FILE_BYTES {
                     return Err(unusable(FetchError::TooLarge(fetch::FILE_BYTES).to_string()));
@@ -217,11 +217,9 @@ impl KeyStore {
             Source::Fixed => {}
             Source::File(path) => {
                 // The stamp is taken first: a change while we read is seen by the next look.
-                let stamp = match tokio::fs::metadata(path).await {
-                    Ok(metadata) => metadata.modified().map(|at| (at, metadata.len())),
-                    Err(error) => Err(error),
-                };
-                match stamp {
+                let looked_at = path.clone();
+                let look = tokio::task::spawn_blocking(move || Stamp::of(&looked_at)).await;
+                match look.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
                     Ok(stamp) if self.flight.lock().stamp == Some(stamp) => {}
                     Ok(stamp) => {
                         let body = fetch::read_file(path).await;
@@ -289,11 +287,6 @@ impl std::fmt::Debug for KeyStore {
             .field("issuer", &self.issuer)
             .finish_non_exhaustive()
     }
-}
-
-fn stamp(path: &std::path::Path) -> std::io::Result<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(path)?;
-    Ok((metadata.modified()?, metadata.len()))
 }
 
 /// After how long to fetch again: soon after a failure, then ever later, at the latest when it would be due

@@ -6,14 +6,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
-use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};
 use tokio::time::sleep;
 
@@ -21,7 +18,7 @@ use super::scram::{Challenge, Proof, Scram};
 use super::{
     AuthError, CertificateName, ClaimPath, NamePattern, Principal, SaslError, ScramVerifier, certificate,
 };
-use crate::base::{Drain, Event, Events, Phase, RoleName, TenantName};
+use crate::base::{Drain, Event, Events, Phase, RoleName, TenantName, Told, Watched};
 
 /// How often the file is looked at. A look is one `stat`.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -123,12 +120,10 @@ pub(super) struct ClaimPaths {
 
 /// The users in force.
 pub(super) struct Users {
-    file: UsersFile,
-    paths: ClaimPaths,
+    path: PathBuf,
     /// Names that are asked for a password whether they have one or not.
     asked: Vec<NamePattern>,
-    table: RwLock<Arc<Table>>,
-    seen: Mutex<Stamp>,
+    table: Watched<Table, String>,
     events: Events,
 }
 
@@ -149,9 +144,6 @@ struct Mock {
     shape: (u32, usize),
 }
 
-/// What the file looked like: enough to notice that it was written or replaced.
-type Stamp = Option<(SystemTime, u64, u64)>;
-
 impl Users {
     /// Reads the file. Blocks on the file system.
     pub(super) fn new(
@@ -160,22 +152,19 @@ impl Users {
         paths: ClaimPaths,
         events: Events,
     ) -> Result<Arc<Self>, String> {
-        // The stamp first: a file that changes while it is read is read again.
-        let seen = stamp(&file.path);
-        let table = Table::new((file.read)(&file.path)?, &paths);
+        let path = file.path.clone();
+        let read = move || Ok(Table::new((file.read)(&file.path)?, &paths));
         Ok(Arc::new(Self {
-            table: RwLock::new(Arc::new(table)),
-            file,
-            paths,
+            table: Watched::of(vec![path.clone()], read)?,
+            path,
             asked,
-            seen: Mutex::new(seen),
             events,
         }))
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.table.read().users.len()
+        self.table.get().users.len()
     }
 
     /// How this name has to prove itself; `None` if it is nobody's and may be anything.
@@ -185,7 +174,7 @@ impl Users {
         shown: Option<&[u8]>,
         end_point: Option<Arc<[u8]>>,
     ) -> Option<UserLogin> {
-        let table = Arc::clone(&self.table.read());
+        let table = self.table.get();
         let user = table.users.get(name);
         if user.is_none() && !self.asked.iter().any(|pattern| pattern.matches(name)) {
             return None;
@@ -220,38 +209,23 @@ impl Users {
     /// Looks at the file now and then until the drain begins, and puts changes into force. A file that cannot be
     /// used leaves the users as they were. Cancel safe.
     pub(super) async fn run(self: Arc<Self>, mut drain: Drain) {
-        let mut told = None;
+        let mut told = Told::default();
         loop {
             tokio::select! {
                 () = drain.reached(Phase::Draining) => return,
                 () = sleep(INTERVAL) => {}
             }
             let users = Arc::clone(&self);
-            let Ok(outcome) = tokio::task::spawn_blocking(move || users.refresh()).await else {
+            let Ok(outcome) = tokio::task::spawn_blocking(move || users.table.refresh()).await else {
                 continue;
             };
-            let error = outcome.as_ref().err().cloned();
-            // Told once, not with every look.
-            if outcome != Ok(false) && (error.is_none() || error != told) {
+            if told.is_news(&outcome) {
                 self.events.emit(&Event::UsersReloaded {
-                    file: &self.file.path.display().to_string(),
-                    error: error.as_deref(),
+                    file: &self.path.display().to_string(),
+                    error: outcome.as_ref().err().map(String::as_str),
                 });
             }
-            told = error;
         }
-    }
-
-    /// Reads the file again if it has changed; says whether it had.
-    fn refresh(&self) -> Result<bool, String> {
-        let now = stamp(&self.file.path);
-        if *self.seen.lock() == now {
-            return Ok(false);
-        }
-        let table = Table::new((self.file.read)(&self.file.path)?, &self.paths);
-        *self.table.write() = Arc::new(table);
-        *self.seen.lock() = now;
-        Ok(true)
     }
 }
 
@@ -395,9 +369,4 @@ impl fmt::Debug for UsersFile {
 fn clipped(name: &str) -> String {
     const NAME_CHARS: usize = 63;
     name.chars().take(NAME_CHARS).collect()
-}
-
-fn stamp(path: &Path) -> Stamp {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }

@@ -1,4 +1,4 @@
-//! Words every part shares: names, SQLSTATEs, faults, limits, events, draining.
+//! Words every part shares: names, SQLSTATEs, faults, limits, events, draining, watched files.
 
 mod drain;
 mod event;
@@ -6,6 +6,7 @@ mod fault;
 pub mod limits;
 mod sqlstate;
 mod types;
+mod watched;
 
 pub use drain::{Drain, DrainHandle, Phase};
 pub use event::{
@@ -14,3 +15,4 @@ pub use event::{
 pub use fault::{Fault, Severity};
 pub use sqlstate::SqlState;
 pub use types::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, Secret, ServerName, TenantName};
+pub use watched::{Seen, Stamp, Told, Watched};

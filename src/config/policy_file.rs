@@ -1,18 +1,10 @@
 //! A policy in a file: read at start, and again when the file or one that it names has changed.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::{Mistake, files};
+use crate::base::Seen;
 use crate::guard::Policy;
-
-/// What a file looked like: enough to notice that it was written or replaced. A link is followed.
-type Stamp = Option<(SystemTime, u64, u64)>;
-
-/// Files and what they looked like.
-type Seen = Vec<(PathBuf, Stamp)>;
 
 /// A policy's file, as it was when it was read last.
 #[derive(Debug)]
@@ -62,7 +54,7 @@ impl PolicyFile {
     /// As when it was read first, or that its name or its trust has changed: the configuration was checked with
     /// those. The files count as unchanged until they change again.
     pub fn refresh(&mut self) -> Option<Result<Policy, Vec<Mistake>>> {
-        if self.seen.iter().all(|(path, seen)| stamp(path) == *seen) {
+        if !self.seen.have_changed() {
             return None;
         }
         let (seen, policy) = read(&self.path);
@@ -90,7 +82,8 @@ impl PolicyFile {
 /// The files read, and the policy they make. Each is looked at before it is read: one that changes meanwhile is read
 /// again.
 fn read(path: &Path) -> (Seen, Result<Policy, Unusable>) {
-    let mut seen = vec![(path.to_owned(), stamp(path))];
+    let mut seen = Seen::default();
+    seen.note(path);
     let text = match files::read_text(path, files::SMALL) {
         Ok(text) => text,
         Err(message) => return (seen, Err(Unusable::Unreadable(message))),
@@ -98,7 +91,7 @@ fn read(path: &Path) -> (Seen, Result<Policy, Unusable>) {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut other = |name: &str| {
         let path = folder.join(name);
-        seen.push((path.clone(), stamp(&path)));
+        seen.note(&path);
         files::read_text(&path, files::REGISTRY)
     };
     let policy = Policy::parse_with(&text, &mut other).map_err(|mistakes| {
@@ -111,13 +104,10 @@ fn read(path: &Path) -> (Seen, Result<Policy, Unusable>) {
     (seen, policy)
 }
 
-fn stamp(path: &Path) -> Stamp {
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

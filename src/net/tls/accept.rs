@@ -12,9 +12,10 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
-use super::material::{self, FromFiles, TlsError};
+use super::material::{self, TlsError};
 use super::watch::Certificates;
 use super::{ALPN, MinVersion, provider, server_end_point};
+use crate::base::Watched;
 use crate::net::Stream;
 
 /// What a listener shows to its clients, and what it asks of them.
@@ -60,7 +61,7 @@ pub struct Accepted {
 
 /// Takes clients' handshakes. Sessions can be resumed by tickets whose keys change by themselves.
 pub struct Acceptor {
-    shown: FromFiles<Shown>,
+    shown: Watched<Shown, TlsError>,
 }
 
 /// A configuration, and what it makes of the certificate in it. One is kept with the other, for a renewal may
@@ -80,7 +81,7 @@ impl Acceptor {
         let mut files = vec![settings.certificate.clone(), settings.key.clone()];
         files.extend(settings.clients.iter().map(|clients| clients.ca.clone()));
         Ok(Self {
-            shown: FromFiles::new(files, move || shown(&settings))?,
+            shown: Watched::of(files, move || shown(&settings))?,
         })
     }
 
@@ -128,11 +129,10 @@ impl Shown {
 
 impl Certificates for Acceptor {
     fn name(&self) -> String {
-        let files = self.shown.files().iter();
+        let files = self.shown.files();
         files
-            .take(1)
-            .map(|path| path.display().to_string())
-            .collect::<String>()
+            .first()
+            .map_or_else(String::new, |path| path.display().to_string())
     }
 
     fn refresh(&self) -> Result<bool, TlsError> {

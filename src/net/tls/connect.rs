@@ -9,10 +9,11 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::material::{self, FromFiles, TlsError};
+use super::material::{self, TlsError};
 use super::verify::{Names, ServerVerifier};
 use super::watch::Certificates;
 use super::{ALPN, MinVersion, provider};
+use crate::base::Watched;
 use crate::net::Stream;
 
 /// How a server is spoken to. The names and their meaning are libpq's (PostgreSQL manual, 34.19.1), except
@@ -45,7 +46,7 @@ pub struct ConnectorSettings {
 /// Opens TLS to servers. Sessions are resumed where the server allows.
 pub struct Connector {
     mode: SslMode,
-    config: FromFiles<ClientConfig>,
+    config: Watched<ClientConfig, TlsError>,
 }
 
 impl Connector {
@@ -64,7 +65,7 @@ impl Connector {
         }
         Ok(Some(Arc::new(Self {
             mode: settings.mode,
-            config: FromFiles::new(files, move || config(&settings))?,
+            config: Watched::of(files, move || config(&settings))?,
         })))
     }
 
@@ -103,8 +104,7 @@ impl Connector {
 
 impl Certificates for Connector {
     fn name(&self) -> String {
-        let files: Vec<_> = self.config.files().iter().collect();
-        format!("{files:?}")
+        format!("{:?}", self.config.files())
     }
 
     fn refresh(&self) -> Result<bool, TlsError> {

@@ -1,12 +1,9 @@
 //! Certificates and keys in PEM files, and whether the files have changed.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::SystemTime;
 
-use parking_lot::{Mutex, RwLock};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -100,60 +97,4 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         return Err(content(path, format!("is larger than {PEM_BYTES} bytes")));
     }
     Ok(bytes)
-}
-
-/// What a file looked like: enough to notice that it was written or replaced. A link is followed, so that
-/// the switched links of a mounted Kubernetes secret are noticed too.
-type Stamp = Option<(SystemTime, u64, u64)>;
-
-fn stamp(path: &Path) -> Stamp {
-    use std::os::unix::fs::MetadataExt as _;
-    let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
-}
-
-/// Something made from files, made again when they change.
-pub(super) struct FromFiles<T> {
-    files: Vec<PathBuf>,
-    make: Box<dyn Fn() -> Result<T, TlsError> + Send + Sync>,
-    current: RwLock<Arc<T>>,
-    seen: Mutex<Vec<Stamp>>,
-}
-
-impl<T> FromFiles<T> {
-    pub(super) fn new(
-        files: Vec<PathBuf>,
-        make: impl Fn() -> Result<T, TlsError> + Send + Sync + 'static,
-    ) -> Result<Self, TlsError> {
-        // Stamps first: a file that changes while it is read is read again.
-        let seen = files.iter().map(|path| stamp(path)).collect();
-        Ok(Self {
-            current: RwLock::new(Arc::new(make()?)),
-            files,
-            make: Box::new(make),
-            seen: Mutex::new(seen),
-        })
-    }
-
-    /// What was made last.
-    pub(super) fn get(&self) -> Arc<T> {
-        Arc::clone(&self.current.read())
-    }
-
-    pub(super) fn files(&self) -> &[PathBuf] {
-        &self.files
-    }
-
-    /// Makes it again if a file has changed; says whether it did. After an error the old one stays, and the
-    /// files are tried again with the next call. Blocks on the file system.
-    pub(super) fn refresh(&self) -> Result<bool, TlsError> {
-        let now: Vec<Stamp> = self.files.iter().map(|path| stamp(path)).collect();
-        if *self.seen.lock() == now {
-            return Ok(false);
-        }
-        let made = Arc::new((self.make)()?);
-        *self.current.write() = made;
-        *self.seen.lock() = now;
-        Ok(true)
-    }
 }

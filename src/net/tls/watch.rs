@@ -1,13 +1,12 @@
 //! Watches certificates' files in the background.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::TlsError;
-use crate::base::{Drain, Event, Events, Phase};
+use crate::base::{Drain, Event, Events, Phase, Told};
 
 /// How often the files are looked at: renewals are rare, and their old certificates last for days.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -32,40 +31,26 @@ pub trait Certificates: Send + Sync {
 pub async fn watch(watched: Vec<Arc<dyn Certificates>>, events: Events, mut drain: Drain) {
     let mut rounds = interval(INTERVAL);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Told once, not with every round.
-    let mut told = HashMap::new();
+    let mut watched: Vec<_> = watched
+        .into_iter()
+        .map(|certificates| (certificates, Told::default()))
+        .collect();
     while !watched.is_empty() {
         tokio::select! {
             _ = rounds.tick() => {}
             () = drain.reached(Phase::Stopping) => return,
         }
-        for (index, certificates) in watched.iter().enumerate() {
+        for (certificates, told) in &mut watched {
             let reading = Arc::clone(certificates);
             let Ok(outcome) = tokio::task::spawn_blocking(move || reading.refresh()).await else {
                 continue;
             };
-            let files = certificates.name();
-            match outcome {
-                Ok(false) => {
-                    told.remove(&index);
-                }
-                Ok(true) => {
-                    told.remove(&index);
-                    events.emit(&Event::CertificatesReloaded {
-                        files: &files,
-                        error: None,
-                    });
-                }
-                Err(error) => {
-                    let error = error.to_string();
-                    if told.get(&index) != Some(&error) {
-                        events.emit(&Event::CertificatesReloaded {
-                            files: &files,
-                            error: Some(&error),
-                        });
-                        told.insert(index, error);
-                    }
-                }
+            let outcome = outcome.map_err(|error| error.to_string());
+            if told.is_news(&outcome) {
+                events.emit(&Event::CertificatesReloaded {
+                    files: &certificates.name(),
+                    error: outcome.as_ref().err().map(String::as_str),
+                });
             }
         }
     }
