@@ -231,8 +231,7 @@ mod tests {
     fn positions_are_those_of_the_text_that_came() {
         let text = "SELECT current_setting('ä') AS a, set_config('jit', $1, true) FROM pg_show_all_settings() WHERE name = 'b'";
         let qualified = qualified(text).unwrap();
-        let find =
-            |text: &str, word: &str| text.get(..text.find(word).unwrap()).unwrap().chars().count() + 1;
+        let find = |text: &str, word: &str| text.get(..text.find(word).unwrap()).unwrap().chars().count() + 1;
         for word in [
             "SELECT", "'ä'", "AS a", "'jit'", "$1", "FROM", "() WHERE", "name", "'b'",
         ] {

@@ -158,12 +158,15 @@ impl Settable {
 /// stand. Drivers that ask for more messages than there are go on as if there were none.
 pub fn quieter(policy: &Policy, name: &str, value: &str) -> Option<&'static str> {
     let is_own = |level: &&str| level.eq_ignore_ascii_case(value);
-    (name == MESSAGES && !policy.is_trusted() && SERVERS_OWN.iter().any(|level| is_own(&level))).then_some(QUIET)
+    (name == MESSAGES && !policy.is_trusted() && SERVERS_OWN.iter().any(|level| is_own(&level)))
+        .then_some(QUIET)
 }
 
 /// Whether a value of `set_config` may stand; `None` if it is not a literal.
 pub(super) fn is_quiet(policy: &Policy, name: &str, value: Option<&str>) -> bool {
-    name != MESSAGES || policy.is_trusted() || value.is_some_and(|value| quieter(policy, name, value).is_none())
+    name != MESSAGES
+        || policy.is_trusted()
+        || value.is_some_and(|value| quieter(policy, name, value).is_none())
 }
 
 /// Keeps a setting within the time limit that the policy has for it. RESET sets the limit, whatever the server's
