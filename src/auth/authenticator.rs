@@ -16,8 +16,8 @@ use super::keys::KeySet;
 use super::token::{self, Token, Validity};
 use super::users::{ClaimPaths, Users};
 use super::{
-    AuthError, AuthSetupError, Bearer, ClaimPath, IssuerSettings, KeySource, NamePattern, Place, Principal,
-    Settings, SetupMistake, SetupReason, UserLogin, Ways,
+    AuthError, AuthSetupError, Bearer, ClaimPath, Claims, IssuerSettings, KeySource, NamePattern, Place,
+    Principal, Settings, SetupMistake, SetupReason, UserLogin, Ways,
 };
 use crate::base::{Drain, Events, RoleName};
 
@@ -293,12 +293,13 @@ impl Authenticator {
         let validity = Validity::read(&token.claims, &issuer.settings)?;
         validity.check(now)?;
         token::check_audience(&token.claims, &issuer.settings.audience)?;
-        let role = self.roles.resolve(&token.claims, wanted)?;
+        let claims = Claims::new(token.claims)?;
+        let role = self.roles.resolve(claims.object(), wanted)?;
         let tenants = match &self.tenant_claim {
-            Some(claim) => grant::tenants(claim, &token.claims)?,
+            Some(claim) => grant::tenants(claim, claims.object())?,
             None => Vec::new(),
         };
-        let principal = Principal::verified(role, tenants, token.claims, validity.expires_at);
+        let principal = Principal::verified(role, tenants, claims, validity.expires_at);
         Ok(Verified {
             principal: Arc::new(principal),
             validity,
@@ -356,8 +357,8 @@ fn check_with(edition: &Edition, token: &Token<'_>) -> Result<u64, AuthError> {
 /// About what a principal takes in memory: parsed claims are a few times their text.
 fn weight(principal: &Principal) -> u32 {
     const FIXED_BYTES: usize = 512;
-    let text = serde_json::to_vec(principal.claims()).map_or(0, |text| text.len());
-    u32::try_from(FIXED_BYTES + 4 * text).unwrap_or(u32::MAX)
+    let text = principal.claims().document("");
+    u32::try_from(FIXED_BYTES + 4 * text.len()).unwrap_or(u32::MAX)
 }
 
 /// Mistakes in the settings, the keys aside.

@@ -5,9 +5,9 @@ mod cursor;
 use std::fmt;
 use std::str::FromStr;
 
-use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::json::{Json, Object};
 use cursor::{Cursor, is_bare};
 
 /// Longest path in bytes. Namespaced claims are URLs, so a few hundred bytes are real.
@@ -105,14 +105,15 @@ impl ClaimPath {
     }
 
     /// The value at this path, if it is there. A JSON `null` is a value.
-    pub fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
+    pub fn find<'a>(&self, claims: &'a Object) -> Option<&'a Json> {
         let (Step::Name(first), rest) = self.0.split_first()? else {
             return None;
         };
         rest.iter()
-            .try_fold(claims.get(first)?, |value, step| match step {
-                Step::Name(name) => value.as_object()?.get(name),
-                Step::Index(index) => value.as_array()?.get(*index),
+            .try_fold(claims.get(first)?, |value, step| match (step, value) {
+                (Step::Name(name), Json::Object(object)) => object.get(name),
+                (Step::Index(index), Json::Array(values)) => values.get(*index),
+                _ => None,
             })
     }
 
@@ -120,7 +121,7 @@ impl ClaimPath {
     ///
     /// # Errors
     /// [`ClaimPathError::NotAnObject`] if the path has an index or something else is in the way.
-    pub fn assign(&self, claims: &mut Map<String, Value>, value: Value) -> Result<(), ClaimPathError> {
+    pub fn assign(&self, claims: &mut Object, value: Json) -> Result<(), ClaimPathError> {
         let names: Option<Vec<&String>> = self
             .0
             .iter()
@@ -133,11 +134,13 @@ impl ClaimPath {
         let (last, way) = names.split_last().ok_or(ClaimPathError::Empty)?;
         let mut object = claims;
         for name in way {
-            object = object
-                .entry(name.as_str())
-                .or_insert_with(|| Value::Object(Map::new()))
-                .as_object_mut()
-                .ok_or(ClaimPathError::NotAnObject)?;
+            let value = object
+                .entry((*name).clone())
+                .or_insert_with(|| Json::Object(Object::new()));
+            let Json::Object(next) = value else {
+                return Err(ClaimPathError::NotAnObject);
+            };
+            object = next;
         }
         object.insert((*last).clone(), value);
         Ok(())
@@ -172,16 +175,10 @@ impl fmt::Display for ClaimPath {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
+    use super::super::json::object;
     use super::*;
-
-    fn object(value: Value) -> Map<String, Value> {
-        match value {
-            Value::Object(map) => map,
-            other => panic!("{other} is no object"),
-        }
-    }
 
     #[test]
     fn finds_what_the_path_names() {
@@ -212,7 +209,7 @@ mod tests {
             ("zilch", Some(Value::Null)),
         ] {
             let parsed = ClaimPath::parse(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-            assert_eq!(parsed.find(&claims), expected.as_ref(), "{path}");
+            assert_eq!(parsed.find(&claims), expected.map(Json::from).as_ref(), "{path}");
         }
     }
 
@@ -300,7 +297,7 @@ mod tests {
     #[test]
     fn assigns_through_objects_and_nothing_else() {
         let mut claims = object(json!({"a": {"x": 1}, "s": "text"}));
-        let assign = |claims: &mut _, path| ClaimPath::parse(path).unwrap().assign(claims, json!(7));
+        let assign = |claims: &mut _, path| ClaimPath::parse(path).unwrap().assign(claims, json!(7).into());
         assert_eq!(assign(&mut claims, "a.b.c"), Ok(()));
         assert_eq!(assign(&mut claims, "new"), Ok(()));
         assert_eq!(assign(&mut claims, "s.t"), Err(ClaimPathError::NotAnObject));
@@ -336,9 +333,9 @@ mod tests {
         #[test]
         fn what_was_assigned_is_found(names in proptest::collection::vec(".{0,8}", 1..5)) {
             let path = ClaimPath(names.into_iter().map(Step::Name).collect());
-            let mut claims = Map::new();
-            path.assign(&mut claims, json!("here")).unwrap();
-            prop_assert_eq!(path.find(&claims), Some(&json!("here")));
+            let mut claims = Object::new();
+            path.assign(&mut claims, Json::from("here")).unwrap();
+            prop_assert_eq!(path.find(&claims), Some(&Json::from("here")));
         }
     }
 }

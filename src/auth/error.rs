@@ -5,7 +5,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 use thiserror::Error;
 
-use super::{Doom, SaslError};
+use super::{Doom, SaslError, Unstorable};
 use crate::base::{Fault, RoleName, SqlState, limits};
 
 /// Why somebody is not let in. No variant carries the token, its signature or the text of a claim other
@@ -119,6 +119,9 @@ pub enum AuthError {
     /// The tenant claim is no string, integer or array of these, or names an impossible tenant.
     #[error("token's tenant claim at {0} is not a tenant's name or a list of them")]
     TenantType(String),
+    /// A claim that the database cannot hold: every statement that reads the claims would fail.
+    #[error("token's claims hold {0}, which the database cannot store")]
+    Unstorable(Unstorable),
     /// Somebody who comes by a user's name is not let in. The text is for the log: the client is told no more
     /// than the name.
     #[error("{} ({why})", refused(user))]
@@ -170,6 +173,7 @@ impl AuthError {
             | Self::RoleNotChosen { .. }
             | Self::RoleNeedsToken(_)
             | Self::TenantType(_)
+            | Self::Unstorable(_)
             | Self::NoBearer
             | Self::CertificateNeeded(_) => SqlState::INVALID_AUTHORIZATION,
         }
@@ -231,6 +235,7 @@ impl AuthError {
             Self::TenantType(path) => {
                 format!("The claim at {path} must be a string, an integer or an array of these.")
             }
+            Self::Unstorable(_) => "The issuer has to leave it out, wherever in the claims it is.".into(),
             Self::UserRefused { .. } => {
                 "Check the name and the password, and send the client certificate if the user has one.".into()
             }

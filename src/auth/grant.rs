@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
-
+use super::json::{Json, Object};
 use super::{AuthError, ClaimPath, Place, SetupMistake, SetupReason};
 use crate::base::{RoleName, TenantName};
 
@@ -30,11 +29,7 @@ impl RoleRule {
 
     /// The role of a token with these claims. Roles that are not on the list count as not there, so that
     /// what identity providers add of their own (`offline_access`) is in nobody's way.
-    pub(super) fn resolve(
-        &self,
-        claims: &Map<String, Value>,
-        wanted: Option<&RoleName>,
-    ) -> Result<RoleName, AuthError> {
+    pub(super) fn resolve(&self, claims: &Object, wanted: Option<&RoleName>) -> Result<RoleName, AuthError> {
         let named = self.named(claims)?;
         let permitted: Vec<RoleName> = if named.is_empty() {
             self.default.iter().cloned().collect()
@@ -57,11 +52,11 @@ impl RoleRule {
     }
 
     /// The names in the role claim. Absent, `null` and `[]` name none.
-    fn named<'a>(&self, claims: &'a Map<String, Value>) -> Result<Vec<&'a str>, AuthError> {
+    fn named<'a>(&self, claims: &'a Object) -> Result<Vec<&'a str>, AuthError> {
         let names: Option<Vec<&str>> = match self.claim.find(claims) {
-            None | Some(Value::Null) => Some(Vec::new()),
-            Some(Value::String(name)) => Some(vec![name]),
-            Some(Value::Array(names)) => names.iter().map(Value::as_str).collect(),
+            None | Some(Json::Null) => Some(Vec::new()),
+            Some(Json::Text(name)) => Some(vec![name]),
+            Some(Json::Array(names)) => names.iter().map(Json::as_str).collect(),
             Some(_) => None,
         };
         names.ok_or_else(|| AuthError::RoleType(self.claim.to_string()))
@@ -69,10 +64,10 @@ impl RoleRule {
 }
 
 /// The tenants that the claim names. Absent and `null` name none.
-pub(super) fn tenants(claim: &ClaimPath, claims: &Map<String, Value>) -> Result<Vec<TenantName>, AuthError> {
+pub(super) fn tenants(claim: &ClaimPath, claims: &Object) -> Result<Vec<TenantName>, AuthError> {
     let values = match claim.find(claims) {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(values)) => values.as_slice(),
+        None | Some(Json::Null) => return Ok(Vec::new()),
+        Some(Json::Array(values)) => values.as_slice(),
         Some(value) => std::slice::from_ref(value),
     };
     let mut seen = BTreeSet::new();
@@ -99,15 +94,13 @@ pub(super) fn check_role_name(role: &RoleName, place: Place) -> Result<(), Setup
     Err(SetupMistake { place, reason })
 }
 
-fn tenant(value: &Value) -> Option<TenantName> {
+fn tenant(value: &Json) -> Option<TenantName> {
     match value {
-        Value::String(name) if !name.is_empty() && !name.contains(char::is_control) => {
+        Json::Text(name) if !name.is_empty() && !name.contains(char::is_control) => {
             Some(TenantName::from(name.as_str()))
         }
-        // 1.5 names no tenant, and 1.0 is not written alike everywhere.
-        Value::Number(number) if number.is_i64() || number.is_u64() => {
-            Some(TenantName::from(number.to_string()))
-        }
+        // Of any length, as it is written. 1.5 names no tenant, and 1.0, 1e0 or -0 are not written alike everywhere.
+        Json::Number(number) if number.is_integer() => Some(TenantName::from(number.as_str())),
         _ => None,
     }
 }
@@ -122,7 +115,7 @@ fn told(names: &[&str]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -138,8 +131,8 @@ mod tests {
     }
 
     fn resolve(rule: &RoleRule, claim: Value, user: &str) -> Result<String, AuthError> {
-        let mut claims = Map::new();
-        claims.insert("role".to_owned(), claim);
+        let mut claims = Object::new();
+        claims.insert("role".to_owned(), claim.into());
         let role = rule.resolve(&claims, rule.wanted(user))?;
         Ok(role.as_str().to_owned())
     }
@@ -198,7 +191,10 @@ mod tests {
             let expected = AuthError::NoRole("$.role".to_owned());
             assert_eq!(resolve(&rule(None), claim, "x"), Err(expected));
         }
-        assert_eq!(rule(Some("anon")).resolve(&Map::new(), None), Ok("anon".into()));
+        assert_eq!(
+            rule(Some("anon")).resolve(&Object::new(), None),
+            Ok("anon".into())
+        );
     }
 
     #[test]
@@ -252,8 +248,8 @@ mod tests {
     fn tenants_are_names_integers_or_lists_of_them() {
         let claim = ClaimPath::parse("$.t").unwrap();
         let read = |value: Value| {
-            let mut claims = Map::new();
-            claims.insert("t".to_owned(), value);
+            let mut claims = Object::new();
+            claims.insert("t".to_owned(), value.into());
             tenants(&claim, &claims)
                 .map(|names| names.iter().map(|n| n.as_str().to_owned()).collect::<Vec<_>>())
         };
@@ -263,6 +259,21 @@ mod tests {
             read(json!(["b", "a", "b", 7])),
             Ok(vec!["b".to_owned(), "a".to_owned(), "7".to_owned()])
         );
+        let number = |text: &str| {
+            let claims = Object::from([("t".to_owned(), Json::parse(text).unwrap())]);
+            tenants(&claim, &claims)
+                .map(|names| names.iter().map(|n| n.as_str().to_owned()).collect::<Vec<_>>())
+        };
+        for text in ["110169484474386276334", "110169484474386276335", "-7", "0"] {
+            assert_eq!(number(text), Ok(vec![text.to_owned()]));
+        }
+        for text in ["42.0", "4.2e1", "42e0", "-0", "1E400"] {
+            assert_eq!(
+                number(text),
+                Err(AuthError::TenantType("$.t".to_owned())),
+                "{text}"
+            );
+        }
         assert_eq!(read(json!(null)), Ok(vec![]));
         assert_eq!(read(json!([])), Ok(vec![]));
         let wrong = [
@@ -282,7 +293,7 @@ mod tests {
                 "{value}"
             );
         }
-        assert_eq!(tenants(&claim, &Map::new()), Ok(vec![]));
+        assert_eq!(tenants(&claim, &Object::new()), Ok(vec![]));
     }
 
     #[test]

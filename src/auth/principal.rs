@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Map, Value};
-
+use super::Claims;
+use super::json::Json;
 use crate::base::{RoleName, TenantName};
 
 /// Who a session is: verified claims, a permitted role, tenants.
@@ -36,7 +36,7 @@ use crate::base::{RoleName, TenantName};
 pub struct Principal {
     role: RoleName,
     tenants: Box<[TenantName]>,
-    claims: Map<String, Value>,
+    claims: Claims,
     expires_at: Option<SystemTime>,
     origin: Origin,
 }
@@ -68,13 +68,14 @@ impl Principal {
         &self.tenants
     }
 
-    /// The `sub` claim, where it is a string.
+    /// The `sub` claim, where it is a string or a number; a number as the token has it.
     pub fn subject(&self) -> Option<&str> {
-        self.claims.get("sub").and_then(Value::as_str)
+        self.claims.object().get("sub").and_then(Json::as_name)
     }
 
-    /// The verified claims as the token has them; no key is there twice. Empty for anonymous sessions.
-    pub fn claims(&self) -> &Map<String, Value> {
+    /// The verified claims as the token has them, numbers to the letter; no key is there twice. Empty for anonymous
+    /// sessions.
+    pub fn claims(&self) -> &Claims {
         &self.claims
     }
 
@@ -104,14 +105,14 @@ impl Principal {
         Self {
             role,
             tenants: Box::default(),
-            claims: Map::new(),
+            claims: Claims::default(),
             expires_at: None,
             origin: Origin::NoPassword,
         }
     }
 
     /// One of the users that are listed by name, once they have proved who they are.
-    pub(super) fn listed(role: RoleName, tenants: Vec<TenantName>, claims: Map<String, Value>) -> Self {
+    pub(super) fn listed(role: RoleName, tenants: Vec<TenantName>, claims: Claims) -> Self {
         Self {
             role,
             tenants: tenants.into(),
@@ -139,7 +140,7 @@ impl Principal {
     pub(super) fn verified(
         role: RoleName,
         tenants: Vec<TenantName>,
-        claims: Map<String, Value>,
+        claims: Claims,
         expires_at: Option<SystemTime>,
     ) -> Self {
         Self {

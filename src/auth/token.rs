@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, crypto};
-use serde_json::{Map, Value};
 
+use super::json::{Json, Object, Unreadable, parse_object};
 use super::keys::Key;
-use super::strict_json::{Unreadable, parse_object};
 use super::{AuthError, IssuerSettings, Required};
 use crate::base::limits;
 
-/// The last second of the year 9999. A later `exp` means "never"; this keeps the arithmetic in range.
+/// The last second of the year 9999. A later date is a mistake, such as milliseconds, which would make a token good for
+/// ever.
 const LATEST_SECONDS: f64 = 253_402_300_799.0;
 
 /// Most characters of an unknown issuer's name that an error message repeats.
@@ -25,7 +25,7 @@ pub(super) struct Token<'a> {
     /// The header's key id.
     pub(super) key_id: Option<String>,
     /// The claims.
-    pub(super) claims: Map<String, Value>,
+    pub(super) claims: Object,
     /// What was signed: header and claims as they came.
     signed: &'a [u8],
     signature: &'a str,
@@ -63,7 +63,7 @@ impl<'a> Token<'a> {
     /// The `iss` claim.
     pub(super) fn issuer(&self) -> Result<&str, AuthError> {
         match self.claims.get("iss") {
-            Some(Value::String(issuer)) => Ok(issuer),
+            Some(Json::Text(issuer)) => Ok(issuer),
             Some(_) => Err(AuthError::WrongType {
                 claim: "iss",
                 expected: "a string",
@@ -97,7 +97,7 @@ pub(super) struct Validity {
 
 impl Validity {
     /// Reads `exp` and `nbf`.
-    pub(super) fn read(claims: &Map<String, Value>, settings: &IssuerSettings) -> Result<Self, AuthError> {
+    pub(super) fn read(claims: &Object, settings: &IssuerSettings) -> Result<Self, AuthError> {
         let expires_at = numeric_date(claims, "exp")?;
         if expires_at.is_none() && settings.require_exp == Required::Yes {
             return Err(AuthError::MissingClaim("exp"));
@@ -128,12 +128,12 @@ impl Validity {
 }
 
 /// Checks `aud` (RFC 7519, 4.1.3) against the issuer's list.
-pub(super) fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -> Result<(), AuthError> {
+pub(super) fn check_audience(claims: &Object, accepted: &[String]) -> Result<(), AuthError> {
     let named: Option<Vec<&str>> = match claims.get("aud") {
         None if accepted.is_empty() => return Ok(()),
         None => return Err(AuthError::MissingClaim("aud")),
-        Some(Value::String(one)) => Some(vec![one]),
-        Some(Value::Array(several)) => several.iter().map(Value::as_str).collect(),
+        Some(Json::Text(one)) => Some(vec![one]),
+        Some(Json::Array(several)) => several.iter().map(Json::as_str).collect(),
         Some(_) => None,
     };
     let named = named.ok_or(AuthError::WrongType {
@@ -148,7 +148,7 @@ pub(super) fn check_audience(claims: &Map<String, Value>, accepted: &[String]) -
     })
 }
 
-fn read_part(part: &str, name: &'static str) -> Result<Map<String, Value>, AuthError> {
+fn read_part(part: &str, name: &'static str) -> Result<Object, AuthError> {
     let json = URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_| AuthError::NotAToken("a part of it is not base64url"))?;
@@ -160,45 +160,47 @@ fn read_part(part: &str, name: &'static str) -> Result<Map<String, Value>, AuthE
     })
 }
 
-fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), AuthError> {
+fn read_header(header: &Object) -> Result<(Algorithm, Option<String>), AuthError> {
     if header.contains_key("crit") {
         return Err(AuthError::CriticalExtension);
     }
     let algorithm = match header.get("alg") {
-        Some(Value::String(name)) => name.parse().map_err(|_| AuthError::UnknownAlgorithm)?,
+        Some(Json::Text(name)) => name.parse().map_err(|_| AuthError::UnknownAlgorithm)?,
         _ => return Err(AuthError::NotAToken("its header names no algorithm")),
     };
     let key_id = match header.get("kid") {
         None => None,
-        Some(Value::String(id)) => Some(id.clone()),
+        Some(Json::Text(id)) => Some(id.clone()),
         Some(_) => return Err(AuthError::NotAToken("its key id is not a string")),
     };
     Ok((algorithm, key_id))
 }
 
-/// A NumericDate (RFC 7519, 2): seconds since 1970, fractions allowed. Dates before 1970 count as 1970.
-fn numeric_date(claims: &Map<String, Value>, claim: &'static str) -> Result<Option<SystemTime>, AuthError> {
-    let Some(value) = claims.get(claim) else {
-        return Ok(None);
+/// A NumericDate (RFC 7519, 2): seconds since 1970, fractions and exponents allowed. Dates before 1970 count as 1970;
+/// those after the year 9999 are refused.
+fn numeric_date(claims: &Object, claim: &'static str) -> Result<Option<SystemTime>, AuthError> {
+    let wrong = |expected| AuthError::WrongType { claim, expected };
+    let seconds = match claims.get(claim) {
+        None => return Ok(None),
+        Some(Json::Number(number)) => number.as_f64(),
+        Some(_) => return Err(wrong("a number")),
     };
-    let at = value
-        .as_f64()
-        .map(|seconds| seconds.clamp(0.0, LATEST_SECONDS))
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .and_then(|since| UNIX_EPOCH.checked_add(since));
-    at.map(Some).ok_or(AuthError::WrongType {
-        claim,
-        expected: "a number",
-    })
+    if seconds > LATEST_SECONDS {
+        return Err(wrong("a time in seconds before the year 10000"));
+    }
+    let since = Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+    let at = since.and_then(|since| UNIX_EPOCH.checked_add(since));
+    at.map(Some).ok_or_else(|| wrong("a number"))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::auth::KeySource;
+    use crate::auth::json::object as claims;
     use crate::base::Secret;
 
     fn settings(leeway_seconds: u64, require_exp: Required) -> IssuerSettings {
@@ -210,10 +212,6 @@ mod tests {
             leeway: Duration::from_secs(leeway_seconds),
             require_exp,
         }
-    }
-
-    fn claims(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
     }
 
     fn at(seconds: u64) -> SystemTime {
@@ -244,7 +242,7 @@ mod tests {
                 json!({}),
             ] {
                 let mut document = claims(json!({"exp": 2_000}));
-                document.insert(claim.to_owned(), value.clone());
+                document.insert(claim.to_owned(), value.clone().into());
                 let read = Validity::read(&document, &settings(0, Required::No));
                 let expected = AuthError::WrongType {
                     claim,
@@ -257,23 +255,47 @@ mod tests {
 
     #[test]
     fn odd_numbers_are_times_all_the_same() {
-        let good = |value: Value| {
-            let claims = claims(json!({"exp": value}));
+        let good = |exp: &str| {
+            let claims = parse_object(format!("{{\"exp\":{exp}}}").as_bytes()).unwrap();
             Validity::read(&claims, &settings(0, Required::Yes))
-                .unwrap()
-                .check(at(1_000))
+                .map(|validity| validity.check(at(1_000)).is_ok())
         };
-        assert_eq!(good(json!(1_000.5)), Ok(()));
-        assert_eq!(good(json!(1e300)), Ok(()));
-        assert_eq!(good(json!(u64::MAX)), Ok(()));
-        assert!(good(json!(-1)).is_err());
-        assert!(good(json!(-1e300)).is_err());
-        assert!(good(json!(0)).is_err());
+        for (exp, is_good) in [
+            ("1000.5", true),
+            ("1000.0000001", true),
+            ("1e9", true),
+            ("10010E-1", true),
+            ("1000", false),
+            ("0.1e4", false),
+            ("-1", false),
+            ("-1e300", false),
+            ("-1e999999999", false),
+            ("0", false),
+            ("-0", false),
+            ("1e-400", false),
+        ] {
+            assert_eq!(good(exp), Ok(is_good), "{exp}");
+        }
+        // Milliseconds, what would be infinite to a float, what would wrap.
+        for exp in [
+            "1700000000000",
+            "1e300",
+            "1E400",
+            "1e99999999999",
+            "18446744073709551616",
+            "253402300800",
+        ] {
+            assert!(
+                matches!(good(exp), Err(AuthError::WrongType { claim: "exp", .. })),
+                "{exp}"
+            );
+        }
+        assert_eq!(good("253402300799"), Ok(true));
     }
 
     #[test]
     fn exp_may_be_missing_only_where_the_settings_say_so() {
-        let claims = Map::new();
+        let claims = Object::new();
         let missing = Err(AuthError::MissingClaim("exp"));
         assert_eq!(Validity::read(&claims, &settings(0, Required::Yes)), missing);
         let validity = Validity::read(&claims, &settings(0, Required::No)).unwrap();
@@ -311,10 +333,10 @@ mod tests {
         ));
         assert!(matches!(check(json!(null)), Err(AuthError::WrongType { .. })));
         assert_eq!(
-            check_audience(&Map::new(), &accepted),
+            check_audience(&Object::new(), &accepted),
             Err(AuthError::MissingClaim("aud"))
         );
-        assert_eq!(check_audience(&Map::new(), &[]), Ok(()));
+        assert_eq!(check_audience(&Object::new(), &[]), Ok(()));
         assert!(check_audience(&claims(json!({"aud": "x"})), &[]).is_err());
     }
 

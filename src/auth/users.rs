@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
-use serde_json::{Map, Value};
 use tokio::time::sleep;
 
 use super::scram::{Challenge, Proof, Scram};
 use super::{
-    AuthError, CertificateName, ClaimPath, NamePattern, Principal, SaslError, ScramVerifier, certificate,
+    AuthError, CertificateName, ClaimPath, Claims, NamePattern, Principal, SaslError, ScramVerifier,
+    certificate,
 };
 use crate::base::{Drain, Event, Events, Phase, RoleName, TenantName, Told, Watched};
 
@@ -38,7 +38,7 @@ pub struct UserSettings {
     pub tenants: Vec<TenantName>,
     /// What its policies are told about it, as if a token had said so. `sub` is its name, and role and tenants are
     /// where tokens have them, unless they are here.
-    pub claims: Map<String, Value>,
+    pub claims: Claims,
     /// Its password's verifier.
     pub verifier: Option<ScramVerifier>,
     /// Names of certificates. With any, it has to show one that carries one of them; without a verifier that
@@ -295,27 +295,13 @@ impl Table {
 
 impl ClaimPaths {
     /// What a token of this user would say.
-    fn claims(&self, user: &UserSettings) -> Map<String, Value> {
+    fn claims(&self, user: &UserSettings) -> Claims {
         let mut claims = user.claims.clone();
         let tenants: Vec<&str> = user.tenants.iter().map(TenantName::as_str).collect();
-        let tenants = match tenants.as_slice() {
-            [] => None,
-            [one] => Some(Value::from(*one)),
-            several => Some(Value::from(several)),
-        };
-        let subject = ClaimPath::named("sub");
-        for (path, value) in [
-            (Some(&subject), Some(Value::from(user.name.as_str()))),
-            (Some(&self.role), Some(Value::from(user.role.as_str()))),
-            (self.tenants.as_ref(), tenants),
-        ] {
-            let (Some(path), Some(value)) = (path, value) else {
-                continue;
-            };
-            if path.find(&claims).is_none() {
-                // What the file says of its own stands where there is no place beside it.
-                let _ = path.assign(&mut claims, value);
-            }
+        claims.add(&ClaimPath::named("sub"), &[&user.name]);
+        claims.add(&self.role, &[user.role.as_str()]);
+        if let Some(path) = &self.tenants {
+            claims.add(path, &tenants);
         }
         claims
     }

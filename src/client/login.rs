@@ -187,7 +187,7 @@ impl Desk {
     fn claimed_plan(&self, principal: &Principal) -> Option<PlanName> {
         let claim = self.settings.plan_claim.as_ref()?;
         let [_] = principal.tenants() else { return None };
-        Some(PlanName::new(claim.find(principal.claims())?.as_str()?))
+        Some(PlanName::new(claim.find(principal.claims().object())?.as_name()?))
     }
 
     /// Whether clients of this role are told that they are superusers. Only trusted roles are asked about, once

@@ -2,7 +2,7 @@
 
 use super::LoginError;
 use crate::base::{Fault, Severity, SqlState};
-use crate::guard::{Action, Guard, Policy};
+use crate::guard::{self, Action, Guard, Policy};
 use crate::session::ReplicationKind;
 use crate::wire::startup::Startup;
 use std::borrow::Cow;
@@ -30,7 +30,8 @@ pub(super) fn settings(
         }
         let name = permitted(&name, &value, guard, policy)?;
         settings.retain(|(known, _)| *known != name);
-        settings.push((name, value.into_owned()));
+        let value = guard::quieter(policy, &name, &value).map_or(value.into_owned(), str::to_owned);
+        settings.push((name, value));
     }
     if !settings.iter().any(|(name, _)| name == APPLICATION_NAME) {
         // The server connection has a name of our own, which is not the client's.

@@ -14,7 +14,7 @@ use super::facts::{self, Facts};
 use super::lexer::{Kw, TokenKind};
 use super::policy::Policy;
 use super::reserved::{Group, Reserved};
-use super::settings::{Settable, too_long};
+use super::settings::{Settable, is_quiet, too_long};
 use super::statement::Statement;
 use super::words;
 use crate::base::PoolMode;
@@ -110,6 +110,7 @@ impl Names<'_> {
             && !(name == "ts_rewrite"
                 && statement.is_punct(at + 1, b'(')
                 && arguments(statement, at + 1).len() == 3)
+            && !is_own_activity(statement, at)
         {
             return Err(Denial::reserved(group, "function", name, statement.offset(at)));
         }
@@ -203,8 +204,11 @@ impl Names<'_> {
         self.settable
             .judge_name(self.policy, &name)
             .map_err(|denial| denial.at(offset))?;
+        let value = statement.string(value_at).filter(|_| value_end == value_at + 1);
+        if !is_quiet(self.policy, &name, value.as_deref()) {
+            return Err(refused_messages(self.policy).at(offset));
+        }
         if let Some(most) = self.policy.timeouts().limit(&name) {
-            let value = statement.string(value_at).filter(|_| value_end == value_at + 1);
             if !value.is_some_and(|value| self.policy.timeouts().permit(&name, &value)) {
                 return Err(too_long(self.policy, &name, most).at(offset));
             }
@@ -255,6 +259,15 @@ fn refused_set_config(offset: usize) -> Denial {
     Denial::forbidden("reserved.set_config", "set_config is not allowed here")
         .hint("Use SET or SET LOCAL for settings of your session; your identity is set by the token alone.")
         .at(offset)
+}
+
+/// The value cannot be changed in a text that a parameter or an expression gives it.
+fn refused_messages(policy: &Policy) -> Denial {
+    let message = format!(
+        "the policy \"{}\" lets set_config set \"client_min_messages\" to a literal of notice or above alone",
+        policy.name()
+    );
+    Denial::forbidden("setting.messages", message).hint("Use SET client_min_messages.")
 }
 
 /// Whether the call whose name is at `at` is an item of the statement's own list of results: right behind
@@ -404,6 +417,19 @@ pub(super) fn is_harmless_unlock(statement: &Statement<'_>) -> bool {
         && statement.is_punct(at + 1, b'(')
         && statement.is_punct(at + 2, b')')
         && statement.len() == at + 3
+}
+
+/// `pg_stat_get_activity(pg_backend_pid())`, its name at `at`: one row, of the caller's own session. To the letter: any
+/// other argument may be another session's.
+fn is_own_activity(statement: &Statement<'_>, at: usize) -> bool {
+    let qualified = statement.name(at + 2) == Some("pg_catalog") && statement.is_punct(at + 3, b'.');
+    let pid = if qualified { at + 4 } else { at + 2 };
+    statement.name(at) == Some("pg_stat_get_activity")
+        && statement.is_punct(at + 1, b'(')
+        && statement.name(pid) == Some("pg_backend_pid")
+        && statement.is_punct(pid + 1, b'(')
+        && statement.is_punct(pid + 2, b')')
+        && statement.is_punct(pid + 3, b')')
 }
 
 /// Longest call whose arguments are told apart, in tokens: calls nest, and each looks over those inside it.

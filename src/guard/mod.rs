@@ -45,6 +45,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use bare::Qualified;
 pub use class::StatementClass;
 pub use database::databases_wanted_alone;
 pub use facts::Facts;
@@ -52,6 +53,7 @@ pub use fingerprint::Fingerprint;
 pub use policy::{Ceilings, Policy, PolicyMistake, ReadFile};
 pub use registry::{Registration, registrations};
 pub use reserved::reserved_functions;
+pub use settings::quieter;
 pub use template::{RepeatedTexts, Template};
 pub use timeouts::Timeouts;
 pub use tokens::{SeenToken, tokens};

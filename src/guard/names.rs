@@ -91,6 +91,18 @@ impl NameSet {
         }
     }
 
+    /// Whether the set has a setting of this name. A prefix stands for the server's own settings: a name with a point in
+    /// it is one that anybody can make up, and has to be there by itself.
+    pub(super) fn has_setting(&self, name: &str) -> bool {
+        self.names.contains(name) || (!name.contains('.') && self.has_whole(name))
+    }
+
+    /// The prefixes that hold a point.
+    pub(super) fn dotted_prefixes(&self) -> impl Iterator<Item = &str> {
+        let prefixes = self.prefixes.iter().map(|prefix| &**prefix);
+        prefixes.filter(|prefix| prefix.contains('.'))
+    }
+
     /// Whether exactly this text is in the set.
     pub(super) fn has_whole(&self, name: &str) -> bool {
         self.names.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(&**prefix))

@@ -258,7 +258,7 @@ impl Policy {
 
     /// Whether a session may change the setting, its name in lower case.
     pub(super) fn may_set(&self, name: &str) -> bool {
-        self.trusted || self.settable.has_whole(name)
+        self.trusted || self.settable.has_setting(name)
     }
 }
 

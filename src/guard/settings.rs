@@ -33,6 +33,16 @@ const CHARACTERISTICS: &[&str] = &[
 const ENCODING: &str = "client_encoding";
 const STRINGS: &str = "standard_conforming_strings";
 
+/// Which messages the server sends to the client. Those below NOTICE are the server's own: they name the statements that
+/// we prepare, and what `log_statement` and its kin write goes to a client that asks for LOG.
+const MESSAGES: &str = "client_min_messages";
+
+/// The levels that are (`client_message_level_options`, guc_tables.c).
+const SERVERS_OWN: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "debug", "log"];
+
+/// What an end user gets in their place.
+const QUIET: &str = "notice";
+
 /// Seeds `random()` of the server connection, for whoever comes next too: no reset takes it back.
 const SEED: &str = "seed";
 
@@ -90,6 +100,9 @@ impl Settable {
         }
         self.judge_name(policy, &setting.name)?;
         limit(policy, &mut setting, value)?;
+        if let Some(quiet) = value.and_then(|value| quieter(policy, &setting.name, value)) {
+            setting.value = SetValue::Assign(format!("{MESSAGES} TO {quiet}").into());
+        }
         if &*setting.name == ENCODING {
             pin(
                 &mut setting,
@@ -139,6 +152,21 @@ impl Settable {
         }
         Ok(())
     }
+}
+
+/// What a session gets in the place of a value that would show it the server's own messages; `None` if the value may
+/// stand. Drivers that ask for more messages than there are go on as if there were none.
+pub fn quieter(policy: &Policy, name: &str, value: &str) -> Option<&'static str> {
+    let is_own = |level: &&str| level.eq_ignore_ascii_case(value);
+    (name == MESSAGES && !policy.is_trusted() && SERVERS_OWN.iter().any(|level| is_own(&level)))
+        .then_some(QUIET)
+}
+
+/// Whether a value of `set_config` may stand; `None` if it is not a literal.
+pub(super) fn is_quiet(policy: &Policy, name: &str, value: Option<&str>) -> bool {
+    name != MESSAGES
+        || policy.is_trusted()
+        || value.is_some_and(|value| quieter(policy, name, value).is_none())
 }
 
 /// Keeps a setting within the time limit that the policy has for it. RESET sets the limit, whatever the server's

@@ -258,7 +258,7 @@ mod tests {
                 let statements = script.statements().iter();
                 let statements = statements.map(|one| (
                     one.sql().to_owned(), one.start(), one.class(), one.action().clone(),
-                    [one.marks_connection(), one.only_sets(), one.reads_sequences()],
+                    [one.marks_connection(), one.only_sets().is_some(), one.reads_sequences()],
                 ));
                 (script.text().to_owned(), script.policy(), script.form(), statements.collect::<Vec<_>>())
             });

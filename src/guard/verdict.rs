@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use super::StatementClass;
+use super::bare::Qualified;
 use super::rules::Allowed;
 use super::template::{self, Template};
 use crate::base::SqlState;
@@ -58,7 +59,8 @@ impl Script {
             action: Action::Query,
             edits: Vec::new(),
             marks_connection: lone.marks_connection,
-            only_sets: lone.only_sets,
+            // Such a text holds a literal, which texts of one shape do not.
+            only_sets: None,
             reads_sequences: lone.reads_sequences,
         };
         let statement = Cleared::new(Arc::clone(&text), range, allowed);
@@ -101,7 +103,7 @@ impl Script {
         let lone = Lone {
             class: one.class,
             marks_connection: one.marks_connection,
-            only_sets: one.only_sets,
+            only_sets: one.only_sets.is_some(),
             reads_sequences: one.reads_sequences,
         };
         let is_query =
@@ -163,7 +165,7 @@ pub struct Cleared {
     action: Action,
     class: StatementClass,
     marks_connection: bool,
-    only_sets: bool,
+    only_sets: Option<Arc<Qualified>>,
     reads_sequences: bool,
     prepared: Option<PreparedQuery>,
 }
@@ -188,7 +190,7 @@ impl Cleared {
             action: allowed.action,
             class: allowed.class,
             marks_connection: allowed.marks_connection,
-            only_sets: allowed.only_sets,
+            only_sets: allowed.only_sets.map(Arc::new),
             reads_sequences: allowed.reads_sequences,
             prepared: None,
         }
@@ -209,7 +211,7 @@ impl Cleared {
             action: Action::Query,
             edits: Vec::new(),
             marks_connection: self.marks_connection,
-            only_sets: false,
+            only_sets: None,
             reads_sequences: self.reads_sequences,
         };
         let query = Self::new(Arc::clone(&text), 0..text.len(), query);
@@ -254,10 +256,10 @@ impl Cleared {
         self.marks_connection
     }
 
-    /// Whether it does nothing but call `set_config` and `current_setting` with constants and parameters. It may
-    /// then be bound as the login role: where `set_config` is revoked from everybody else, nobody else can.
-    pub fn only_sets(&self) -> bool {
-        self.only_sets
+    /// The text to send if it does nothing but call `set_config` and `current_setting` with constants and parameters. It
+    /// may then be bound as the login role: where `set_config` is revoked from everybody else, nobody else can.
+    pub fn only_sets(&self) -> Option<&Arc<Qualified>> {
+        self.only_sets.as_ref()
     }
 
     /// Whether it names `lastval` or `currval`, which tell what the connection has drawn from sequences.

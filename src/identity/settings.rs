@@ -1,14 +1,14 @@
 //! Which settings (GUCs) tell the database who is asking, and where their values come from.
 
-use serde_json::Value;
-
+use crate::auth::json::Json;
 use crate::auth::{ClaimPath, Principal};
 use crate::base::TenantName;
 
 /// Where an identity setting's value comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A claim of the token. Strings as they are, other values as JSON; absent, the default or `''`.
+    /// A claim of the token. Strings as they are, other values as JSON, numbers to the letter; absent, the default
+    /// or `''`.
     Claim {
         /// Where in the claims.
         path: ClaimPath,
@@ -46,25 +46,16 @@ impl Settings {
 
 impl Source {
     fn value(&self, principal: &Principal, tenant: Option<&TenantName>) -> String {
-        let value = match self {
-            Self::Claim { path, default } => match path.find(principal.claims()) {
-                None | Some(Value::Null) => default.clone().unwrap_or_default(),
-                Some(Value::String(text)) => text.clone(),
+        match self {
+            Self::Claim { path, default } => match path.find(principal.claims().object()) {
+                None | Some(Json::Null) => default.clone().unwrap_or_default(),
+                Some(Json::Text(text)) => text.clone(),
                 Some(other) => other.to_string(),
             },
             Self::Constant(value) => value.clone(),
             Self::Tenant => tenant.map(|t| t.as_str().to_owned()).unwrap_or_default(),
             Self::Role => principal.role().as_str().to_owned(),
-            Self::Claims => {
-                let mut claims = principal.claims().clone();
-                claims.insert("role".into(), Value::String(principal.role().as_str().to_owned()));
-                Value::Object(claims).to_string()
-            }
-        };
-        // A text value of Postgres cannot hold NUL; a claim that does must not truncate another's.
-        match value.contains('\0') {
-            false => value,
-            true => value.replace('\0', "\u{fffd}"),
+            Self::Claims => principal.claims().document(principal.role().as_str()),
         }
     }
 }

@@ -14,19 +14,19 @@ use super::{Parameters, ServerConn};
 
 /// What is left of a session, one row for each thing; none on a connection that is as new. `DISCARD ALL` clears
 /// all of it but the temporary schema, which lasts as long as the connection (namespace.c): one that has made
-/// temporary objects is never as new. Every name carries its schema. Settings that nobody has declared (`app.x`)
+/// temporary objects is never as new. Every name and operator carries its schema. Settings that nobody has declared (`app.x`)
 /// are not listed by the server; `RESET ALL` leaves them empty. The modes of a transaction are set anew at its start
 /// (`StartTransaction`, xact.c), whatever was set before.
 const LEFT: &str = "\
 SELECT 'listens' FROM pg_catalog.pg_listening_channels() \
-UNION ALL SELECT 'advisory lock' FROM pg_catalog.pg_locks \
+UNION ALL SELECT 'advisory lock' FROM pg_catalog.pg_lock_status() \
   WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND locktype OPERATOR(pg_catalog.=) 'advisory' \
 UNION ALL SELECT 'temporary schema' WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0 \
 UNION ALL SELECT 'cursor' FROM pg_catalog.pg_cursors \
 UNION ALL SELECT 'prepared statement' FROM pg_catalog.pg_prepared_statements \
 UNION ALL SELECT 'role' WHERE current_user OPERATOR(pg_catalog.<>) session_user \
 UNION ALL SELECT 'setting' FROM pg_catalog.pg_settings WHERE source OPERATOR(pg_catalog.=) 'session' \
-  AND name NOT IN ('transaction_deferrable', 'transaction_isolation', 'transaction_read_only')";
+  AND name OPERATOR(pg_catalog.<>) ALL (ARRAY['transaction_deferrable', 'transaction_isolation', 'transaction_read_only'])";
 
 impl ServerConn {
     /// Discards all that a session has left and has the server list what is there still. Only for a connection

@@ -37,7 +37,7 @@ impl AsOfNow {
                 ("", None)
             }
             Self::Shared(statement) => {
-                link.word(None);
+                link.word(Wording::of_settings(statement));
                 let name = link.statement_name(client_name, statement, warrant);
                 (name, Some(Arc::clone(statement)))
             }

@@ -10,6 +10,7 @@ use super::link::{Asked, Block, Executed, Lost};
 use super::names::NameChange;
 use super::statement;
 use super::warrant::Warrant;
+use super::wording::Wording;
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared};
 use crate::wire::body::{Named, Parse, Target};
@@ -55,7 +56,7 @@ impl Session {
         self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            link.word(None);
+            link.word(Wording::of_settings(&statement));
             match statement.action() {
                 Some(Action::Execute(_)) => link.parse_untranslated(&statement, Effect::NameChanged, warrant),
                 _ => link.parse_statement(message.name, &statement, Effect::NameChanged, warrant),

@@ -26,7 +26,7 @@ pub enum ProbeError {
 }
 
 /// As the setting `is_superuser` has it of the role in force.
-const IS_SUPERUSER: &str = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = $1";
+const IS_SUPERUSER: &str = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) $1";
 
 /// Longest answer that makes sense for a handful of settings.
 const ANSWER_BYTES: usize = 1 << 20;

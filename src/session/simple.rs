@@ -144,8 +144,8 @@ impl Session {
             Err(fault) => return self.fail(fault),
         };
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            if cleared.only_sets() {
-                link.run_setting(cleared, self.identity.principal.role(), effect, warrant);
+            if let Some(qualified) = cleared.only_sets() {
+                link.run_setting(qualified, self.identity.principal.role(), effect, warrant);
             } else if let Some(repeated) = &repeated {
                 link.run_prepared(repeated, cleared, effect, warrant);
             } else {

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use moka::sync::{Cache, CacheBuilder};
 
 use crate::base::limits;
-use crate::guard::{Action, Cleared, Script, StatementClass, StatementName};
+use crate::guard::{Action, Cleared, Qualified, Script, StatementClass, StatementName};
 use crate::wire::encode;
 
 /// A text under the name that server connections prepare it by.
@@ -94,6 +94,17 @@ struct StatementKey {
 /// nearer on the search path.
 const REPEATED_LIFE: Duration = Duration::from_secs(60);
 
+/// OIDs of the types whose values may be read as the login role (`pg_type.dat`): none declared, `boolean`, `text`,
+/// `unknown`, `varchar`.
+const READ_AS_LOGIN: [u32; 5] = [0, 16, 25, 705, 1043];
+
+/// Whether count and OIDs, as Parse carries them, name these types alone.
+fn declares_only(types: &[u8], allowed: &[u32]) -> bool {
+    let oids = types.get(2..).unwrap_or_default().chunks(4);
+    oids.map(|oid| oid.try_into().map(u32::from_be_bytes))
+        .all(|oid| oid.is_ok_and(|oid| allowed.contains(&oid)))
+}
+
 /// Bytes of an entry that has this many bytes of its own, about.
 fn weight(bytes: usize) -> u32 {
     u32::try_from(bytes + 300).unwrap_or(u32::MAX)
@@ -157,9 +168,22 @@ impl Statement {
         self.sql().len() + self.command.as_ref().map_or(0, |command| command.sql.len())
     }
 
-    /// Whether it is to be bound as the login role, with these many bytes of formats and values.
+    /// Whether it is to be bound as the login role, with these many bytes of formats and values. Values are read at
+    /// Bind by the input functions of their types: those of a domain run its checks, code of the application's.
     pub(crate) fn binds_as_login(&self, bytes: usize) -> bool {
-        bytes <= limits::SESSION_SETTING_BYTES && self.cleared().is_some_and(Cleared::only_sets)
+        bytes <= limits::SESSION_SETTING_BYTES
+            && self.qualified().is_some()
+            && declares_only(self.prepared.types(), &READ_AS_LOGIN)
+    }
+
+    /// The same query with every name qualified, where it does nothing but set settings.
+    pub(crate) fn qualified(&self) -> Option<&Arc<Qualified>> {
+        self.cleared().and_then(Cleared::only_sets)
+    }
+
+    /// The text that the server gets.
+    pub(crate) fn sent(&self) -> &str {
+        self.qualified().map_or(self.sql(), |qualified| qualified.sql())
     }
 
     /// The one cleared statement, `None` for an empty text.

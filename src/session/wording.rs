@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::statement::Statement;
-use crate::guard::{Cleared, StatementName};
+use crate::guard::{Cleared, Qualified, StatementName};
 use crate::wire::reword;
 
 /// What the client's text was.
@@ -18,6 +18,7 @@ pub(crate) struct Wording {
     renamed: Option<Renamed>,
     /// The bytes of it that are numbers, in the place of the server's parameters. Then all of it is ASCII.
     numbers: Arc<[Range<usize>]>,
+    qualified: Option<Arc<Qualified>>,
 }
 
 /// A name of ours in the place of the client's.
@@ -30,9 +31,21 @@ struct Renamed {
 }
 
 impl Wording {
-    /// For a statement sent as it is; `None` if it begins its text, so that there is nothing to reword.
+    /// For a statement sent as it is, but for names that were qualified; `None` if it begins its text, so that there is
+    /// nothing to reword.
     pub(crate) fn of(cleared: &Cleared) -> Option<Box<Self>> {
-        (cleared.start() > 0).then(|| Self::part(cleared.whole(), cleared.start()))
+        let qualified = cleared.only_sets().map(Arc::clone);
+        (cleared.start() > 0 || qualified.is_some()).then(|| {
+            let mut wording = Self::part(cleared.whole(), cleared.start());
+            wording.qualified = qualified;
+            wording
+        })
+    }
+
+    /// For a statement of the extended protocol: its whole text was sent, unless names were qualified in it.
+    pub(crate) fn of_settings(statement: &Statement) -> Option<Box<Self>> {
+        statement.qualified()?;
+        statement.cleared().and_then(Self::of)
     }
 
     /// For a part of a text, which begins at this byte of it.
@@ -42,6 +55,7 @@ impl Wording {
             start,
             renamed: None,
             numbers: Arc::default(),
+            qualified: None,
         })
     }
 
@@ -52,6 +66,7 @@ impl Wording {
             start: 0,
             renamed: None,
             numbers: Arc::clone(numbers),
+            qualified: None,
         })
     }
 
@@ -66,6 +81,7 @@ impl Wording {
                 ours: ours.to_owned(),
             }),
             numbers: Arc::default(),
+            qualified: None,
         })
     }
 
@@ -80,7 +96,10 @@ impl Wording {
 
     /// A position in the client's text, in characters from 1 as the server's.
     fn position(&self, at: usize) -> usize {
-        let at = self.before_numbering(at);
+        let at = match &self.qualified {
+            Some(qualified) => qualified.position_of(at),
+            None => self.before_numbering(at),
+        };
         let (before, sql) = self.whole.split_at_checked(self.start).unwrap_or(("", ""));
         let mut at = at;
         if let Some(renamed) = &self.renamed {
@@ -138,6 +157,7 @@ mod tests {
             whole,
             renamed: None,
             numbers: Arc::default(),
+            qualified: None,
         };
         assert_eq!(wording.position(1), 13);
         wording.renamed = Some(Renamed {
@@ -160,6 +180,7 @@ mod tests {
             whole: text.into(),
             renamed: None,
             numbers: Arc::new([26..31, 40..41]),
+            qualified: None,
         };
         let sent = "SELECT a FROM t WHERE b = $1 AND c = $2 AND d = e";
         for word in ["SELECT", "b =", "AND c", "c =", "AND d", "d =", "e"] {

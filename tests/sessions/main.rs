@@ -22,11 +22,14 @@ mod extended;
 mod fleet;
 mod formats;
 mod hostile;
+mod identity;
 mod large_objects;
 mod leaks;
 mod limits;
 mod login;
 mod matrix;
+mod other_sessions;
+mod own_code;
 mod pipelines;
 mod policies;
 mod repeated;
@@ -61,6 +64,22 @@ fn stacks_of_one() -> impl Iterator<Item = Stack> {
         Stack::try_start(&StackOptions {
             postgres,
             ..StackOptions::pool(1)
+        })
+    })
+}
+
+/// How long a session keeps a server connection.
+const MODES: [&str; 2] = ["transaction", "session"];
+
+/// The same in both modes of pooling.
+fn stacks_of_one_in_both_modes() -> impl Iterator<Item = Stack> {
+    let all = VERSIONS
+        .into_iter()
+        .flat_map(|postgres| MODES.map(|mode| (postgres, mode)));
+    all.filter_map(|(postgres, mode)| {
+        Stack::try_start(&StackOptions {
+            postgres,
+            ..StackOptions::pool(1).with(&format!("pool.pool_mode = '{mode}'"))
         })
     })
 }

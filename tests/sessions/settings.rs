@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::support::people::{alice, bob, person};
 use crate::support::proxy::{Stack, StackOptions};
-use crate::support::raw::{RawClient, query};
-use crate::{proxied, same_as_postgres};
+use crate::support::raw::{RawClient, bind, close, execute, parse, query, sync};
+use crate::{proxied, same_as_postgres, stacks_of_one_in_both_modes};
 
 #[test]
 fn set_show_reset() {
@@ -931,4 +931,143 @@ fn a_superuser_role_is_one() {
     assert_eq!(client.value("SHOW session_replication_role"), "origin");
     assert_eq!(service(&stack).parameters["is_superuser"], "off");
     assert_eq!(stack.login(&alice()).value("SHOW is_superuser"), "off");
+}
+
+/// A name with a point in it that nobody has listed is never known to the server: what is made up there is never freed,
+/// and everybody's to see.
+#[test]
+fn nobody_makes_up_new_settings() {
+    for mut stack in stacks_of_one_in_both_modes() {
+        let mut client = stack.login(&alice());
+        for (name, setting) in [
+            ("enable_x.y", "enable_x.y"),
+            ("ENABLE_x.Y", "enable_x.y"),
+            ("jit_.\"a b\"", "jit_.a b"),
+            ("geqo_a.b.c", "geqo_a.b.c"),
+            ("\"enable_x\".z", "enable_x.z"),
+            ("U&\"enable\\005fx\".u", "enable_x.u"),
+            ("app.invented", "app.invented"),
+        ] {
+            for sql in [
+                format!("SET {name} = 1"),
+                format!("SET LOCAL {name} = 1"),
+                format!("SET SESSION {name} TO DEFAULT"),
+                format!("RESET {name}"),
+                format!("SELECT set_config('{setting}', '1', true)"),
+                format!("SELECT set_config('{setting}', '1', false)"),
+                format!("BEGIN; SET LOCAL {name} = 1; COMMIT"),
+            ] {
+                assert_eq!(client.sqlstate(&sql), "42501", "{sql}");
+                client.values("ROLLBACK");
+            }
+            for options in [
+                format!("-c {setting}=1").replace("a b", "a\\ b"),
+                format!("--{setting}=1").replace(' ', ""),
+            ] {
+                let startup = [
+                    ("user", "alice"),
+                    ("database", "acme"),
+                    ("options", options.as_str()),
+                ];
+                let refused = RawClient::try_login(stack.port(), &startup, Some(&alice().token()))
+                    .err()
+                    .unwrap();
+                assert_eq!(refused.sqlstate(), "42501", "{options}");
+            }
+            let startup = [("user", "alice"), ("database", "acme"), (setting, "1")];
+            let refused = RawClient::try_login(stack.port(), &startup, Some(&alice().token()))
+                .err()
+                .unwrap();
+            assert_eq!(refused.sqlstate(), "42501", "{setting}");
+            let known = client.value(&format!("SELECT current_setting('{setting}', true)"));
+            assert_eq!(known, "NULL", "{setting} has come to be");
+        }
+        // A word of the server's own that it does not know is the server's to refuse.
+        assert_eq!(client.sqlstate("SET enable_nonsense = 1"), "42704");
+        client.values("SET enable_seqscan = off");
+        stack.assert_well();
+    }
+}
+
+/// The server's own messages name its statements and show what it logs: who asks for them gets what there is for users.
+#[test]
+fn nobody_hears_the_servers_own_messages() {
+    for mut stack in stacks_of_one_in_both_modes() {
+        let options = |level: &str| {
+            [
+                ("user", "alice".to_owned()),
+                ("database", "acme".to_owned()),
+                ("client_min_messages", level.to_owned()),
+            ]
+        };
+        for level in ["debug5", "DEBUG2", "debug1", "debug", "log", "Log"] {
+            let startup = options(level);
+            let startup: Vec<(&str, &str)> = startup
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            let mut client = RawClient::try_login(stack.port(), &startup, Some(&alice().token()))
+                .unwrap_or_else(|why| panic!("{}", why.describe()));
+            assert_eq!(listen(&mut client), "notice", "{level} at startup");
+            client.values("RESET client_min_messages");
+            assert_eq!(listen(&mut client), "notice", "{level} at startup, reset");
+            for sql in [
+                format!("SET client_min_messages = {level}"),
+                format!("SET SESSION \"client_min_messages\" TO '{level}'"),
+                format!("SET Client_Min_Messages = \"{level}\""),
+            ] {
+                client.values(&sql);
+                assert_eq!(listen(&mut client), "notice", "{sql}");
+                client.values("SET client_min_messages = error");
+            }
+            client.values("BEGIN");
+            client.values(&format!("SET LOCAL client_min_messages = {level}"));
+            assert_eq!(listen(&mut client), "notice", "SET LOCAL {level}");
+            client.values("ROLLBACK");
+            for sql in [
+                format!("SELECT set_config('client_min_messages', '{level}', false)"),
+                format!("SELECT set_config('CLIENT_MIN_MESSAGES', E'{level}', true)"),
+                format!("SELECT set_config('client_min_messages', lower('{level}'), true)"),
+            ] {
+                assert_eq!(client.sqlstate(&sql), "42501", "{sql}");
+            }
+            let by_parameter = "SELECT set_config('client_min_messages', $1, true)";
+            client.send(
+                &[
+                    parse("", by_parameter, &[]),
+                    bind("", "", &[Some(level.as_bytes())]),
+                    sync(),
+                ]
+                .concat(),
+            );
+            assert_eq!(client.until_ready()[0].sqlstate(), "42501");
+        }
+        let mut client = stack.login(&alice());
+        for level in ["info", "notice", "warning", "error"] {
+            client.values(&format!("SET client_min_messages = {level}"));
+            client.values(&format!(
+                "SELECT set_config('client_min_messages', '{level}', false)"
+            ));
+            assert_eq!(client.value("SHOW client_min_messages"), level);
+        }
+        assert_eq!(client.sqlstate("SET client_min_messages = chatty"), "22023");
+        stack.assert_well();
+    }
+}
+
+/// What the session says of its level, after work that the server would comment on.
+fn listen(client: &mut RawClient) -> String {
+    let work = [
+        parse("w", "SELECT $1::text", &[]),
+        bind("", "w", &[Some(b"x")]),
+        execute("", 0),
+        close('S', "w"),
+        sync(),
+    ];
+    client.send(&[query("SELECT count(*) FROM todos"), work.concat()].concat());
+    let frames = [client.until_ready(), client.until_ready()].concat();
+    for frame in frames.iter().filter(|frame| frame.tag == b'N') {
+        panic!("{:?}: {:?}", frame.field('S'), frame.field('M'));
+    }
+    client.value("SHOW client_min_messages")
 }

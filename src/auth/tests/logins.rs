@@ -11,7 +11,7 @@ async fn a_principal_has_what_the_token_says() {
     assert_eq!(principal.subject(), Some("u1"));
     let tenants: Vec<&str> = principal.tenants().iter().map(|tenant| tenant.as_str()).collect();
     assert_eq!(tenants, ["acme", "globex"]);
-    assert_eq!(principal.claims()["email"], "u@acme.test");
+    assert_eq!(principal.claims().object()["email"], json!("u@acme.test"));
     let expires_at = UNIX_EPOCH + Duration::from_secs(exp + 5);
     assert_eq!(principal.expires_at(), Some(expires_at));
     assert!(!principal.is_anonymous());
@@ -120,7 +120,7 @@ async fn no_password_is_the_anonymous_role_where_there_is_one() {
         let principal = open.authenticate(password, &wanted("anon")).await.unwrap();
         assert_eq!(principal.role().as_str(), "anon");
         assert!(principal.is_anonymous());
-        assert!(principal.claims().is_empty() && principal.tenants().is_empty());
+        assert!(principal.claims().object().is_empty() && principal.tenants().is_empty());
         assert_eq!(principal.expires_at(), None);
     }
     let error = open.authenticate(None, &wanted("admin")).await.unwrap_err();
@@ -132,4 +132,57 @@ async fn no_password_is_the_anonymous_role_where_there_is_one() {
             .await
             .is_err()
     );
+}
+
+/// Two that differ in their last digit are two, in the cache of tokens as well.
+#[tokio::test]
+async fn numbers_are_never_taken_for_one_another() {
+    let auth = authenticator(hs256());
+    let login = |sub: &str| {
+        let claims = claims(json!({})).to_string().replace("\"u1\"", sub);
+        let token = raw_token(r#"{"alg":"HS256"}"#, &claims);
+        let auth = Arc::clone(&auth);
+        async move { log_in(&auth, &token).await.unwrap() }
+    };
+    for _ in 0..2 {
+        for sub in [
+            "110169484474386276334",
+            "110169484474386276335",
+            "1e2",
+            "100.0",
+            "1.50",
+            "-0",
+            "1E400",
+        ] {
+            let principal = login(sub).await;
+            assert_eq!(principal.subject(), Some(sub));
+            let document = principal.claims().document("r");
+            assert!(document.contains(&format!("\"sub\":{sub},")), "{document}");
+        }
+    }
+}
+
+/// What a policy could not read ends the login, not every statement behind it.
+#[tokio::test]
+async fn claims_that_the_database_cannot_hold_are_refused() {
+    let auth = authenticator(hs256());
+    for (claim, what) in [
+        (r#""x":"a\u0000b""#, Unstorable::Nul),
+        (r#""x\u0000":1"#, Unstorable::Nul),
+        (r#""x":[{"y":{"\u0000":1}}]"#, Unstorable::Nul),
+        (r#""x":1e200000"#, Unstorable::Number),
+        (r#""x":[-1e-99999]"#, Unstorable::Number),
+    ] {
+        let claims = claims(json!({}))
+            .to_string()
+            .replacen('{', &format!("{{{claim},"), 1);
+        let error = log_in(&auth, &raw_token(r#"{"alg":"HS256"}"#, &claims))
+            .await
+            .unwrap_err();
+        assert_eq!(error, AuthError::Unstorable(what), "{claim}");
+        assert_eq!(error.sqlstate(), crate::base::SqlState::INVALID_AUTHORIZATION);
+        // Whoever cannot sign does not learn that.
+        let forged = raw_token(r#"{"alg":"HS256"}"#, &claims) + "AA";
+        assert_eq!(log_in(&auth, &forged).await.unwrap_err(), AuthError::BadSignature);
+    }
 }

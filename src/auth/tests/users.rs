@@ -6,17 +6,17 @@ use aws_lc_rs::digest::{SHA256, digest};
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use postgres_protocol::password::scram_sha_256;
 use rcgen::{CertificateParams, DnType, KeyPair};
-use serde_json::Map;
 use tempfile::TempDir;
 
 use super::*;
+use crate::auth::json::{Json, object};
 
 fn user(name: &str, password: Option<&str>, certificates: &[&str]) -> UserSettings {
     UserSettings {
         name: name.to_owned(),
         role: "reader".into(),
         tenants: vec!["acme".into()],
-        claims: Map::new(),
+        claims: Claims::default(),
         verifier: password.map(|it| ScramVerifier::parse(&scram_sha_256(it.as_bytes())).unwrap()),
         certificates: certificates
             .iter()
@@ -86,10 +86,9 @@ fn doom(outcome: Result<Arc<Principal>, AuthError>) -> Doom {
 #[test]
 fn a_user_gets_what_the_file_says() {
     let mut bi = user("bi", Some("secret"), &[]);
-    bi.claims.insert("team".to_owned(), json!("numbers"));
+    bi.claims = Claims::new(object(json!({"team": "numbers"}))).unwrap();
     let mut other = user("other", Some("secret"), &[]);
-    other.claims.insert("sub".to_owned(), json!("svc:other"));
-    other.claims.insert("role".to_owned(), json!("boss"));
+    other.claims = Claims::new(object(json!({"sub": "svc:other", "role": "boss"}))).unwrap();
     other.tenants.push("globex".into());
     let auth = with_users(vec![bi, other], &[]);
     assert_eq!(auth.users(), Some(2));
@@ -97,7 +96,7 @@ fn a_user_gets_what_the_file_says() {
     assert_eq!(principal.role().as_str(), "reader");
     assert_eq!(principal.tenants(), ["acme".into()]);
     assert_eq!(
-        Value::Object(principal.claims().clone()),
+        Json::Object(principal.claims().object().clone()),
         json!({"sub": "bi", "role": "reader", "tenant": "acme", "team": "numbers"}),
         "as a token would say it"
     );
@@ -108,7 +107,7 @@ fn a_user_gets_what_the_file_says() {
         .unwrap();
     // What the file says stands, and is no way to another role.
     assert_eq!(
-        Value::Object(principal.claims().clone()),
+        Json::Object(principal.claims().object().clone()),
         json!({"sub": "svc:other", "role": "boss", "tenant": ["acme", "globex"]})
     );
     assert_eq!(principal.role().as_str(), "reader");

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use serde_json::{Value, json};
+
 use super::*;
 use crate::auth::{Authenticator, IssuerSettings, KeySource, Required, Settings, Wanted};
 use crate::base::Events;
@@ -21,7 +23,7 @@ fn options(key: SigningKey) -> TokenOptions {
     }
 }
 
-async fn log_in(keys: KeySource, algorithm: Algorithm, token: &str) -> Result<Map<String, Value>, String> {
+async fn log_in(keys: KeySource, algorithm: Algorithm, token: &str) -> Result<Object, String> {
     let settings = Settings {
         issuers: vec![IssuerSettings {
             issuer: "dev".to_owned(),
@@ -46,7 +48,7 @@ async fn log_in(keys: KeySource, algorithm: Algorithm, token: &str) -> Result<Ma
     };
     let principal = auth.authenticate(Some(token.as_bytes()), &wanted).await;
     principal
-        .map(|principal| principal.claims().clone())
+        .map(|principal| principal.claims().object().clone())
         .map_err(|error| error.to_string())
 }
 
@@ -67,10 +69,8 @@ async fn what_is_signed_with_a_secret_logs_in() {
     assert_eq!(claims["aud"], json!("portcullis"));
     assert_eq!(claims["email_verified"], json!(true));
     assert_eq!(claims["sub"], json!(43));
-    assert_eq!(
-        claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(),
-        60
-    );
+    let seconds = |claim: &str| claims[claim].to_string().parse::<u64>().unwrap();
+    assert_eq!(seconds("exp") - seconds("iat"), 60);
 }
 
 #[tokio::test]
@@ -168,7 +168,17 @@ fn claims_are_json_or_text() {
         ("$['a=b']=null", "$['a=b']", Value::Null),
     ] {
         let parsed = parse_claim(text).unwrap();
-        assert_eq!((parsed.0.to_string().as_str(), parsed.1), (path, value), "{text}");
+        assert_eq!(
+            (parsed.0.to_string().as_str(), parsed.1),
+            (path, value.into()),
+            "{text}"
+        );
+    }
+    for number in ["110169484474386276334", "1.50", "1e2"] {
+        assert_eq!(
+            parse_claim(&format!("sub={number}")).unwrap().1.to_string(),
+            number
+        );
     }
     assert!(matches!(parse_claim("a"), Err(TokenError::NotAClaim(_))));
     assert!(matches!(parse_claim("=1"), Err(TokenError::Claim { .. })));

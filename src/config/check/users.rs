@@ -3,9 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
-use serde_json::{Map, Value};
-
-use crate::auth::{CertificateName, ScramVerifier, UserSettings};
+use crate::auth::json::Json;
+use crate::auth::{CertificateName, Claims, ScramVerifier, UserSettings};
 use crate::base::{RoleName, TenantName};
 
 use super::super::raw::{Environment, Item, Notes, Section, Source};
@@ -104,13 +103,15 @@ impl UserRules {
     }
 }
 
-fn claims(item: &Item<'_>) -> Option<Map<String, Value>> {
+fn claims(item: &Item<'_>) -> Option<Claims> {
     if !item.is_table() {
         item.mistake("must be a table, such as { team = \"bi\" }");
         return None;
     }
     match item.json()? {
-        Value::Object(claims) => Some(claims),
+        Json::Object(claims) => Claims::new(claims)
+            .map_err(|what| item.mistake(format!("must not hold {what}: the database cannot store it")))
+            .ok(),
         _ => None,
     }
 }

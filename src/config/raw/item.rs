@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
 use toml::Spanned;
 use toml::de::DeValue;
 
 use super::super::{Mistake, duration};
 use super::{Notes, Section, Source};
+use crate::auth::json::{Json, Number};
 
 /// One value with its place. Reading it as a wrong type notes a mistake and gives `None`.
 #[derive(Clone)]
@@ -149,7 +149,7 @@ impl<'s> Item<'s> {
     }
 
     /// The value as JSON; dates and times have no place in it.
-    pub(in super::super) fn json(&self) -> Option<Value> {
+    pub(in super::super) fn json(&self) -> Option<Json> {
         let json = json(self.value.get_ref());
         if json.is_none() {
             self.mistake("must hold what JSON can: texts, numbers, true, false, arrays and tables");
@@ -222,14 +222,18 @@ impl<'s> Item<'s> {
     }
 }
 
-fn json(value: &DeValue<'_>) -> Option<Value> {
+fn json(value: &DeValue<'_>) -> Option<Json> {
     Some(match value {
-        DeValue::String(text) => Value::from(text.as_ref()),
-        DeValue::Integer(digits) => Value::from(i64::from_str_radix(digits.as_str(), digits.radix()).ok()?),
-        DeValue::Float(digits) => Value::from(serde_json::Number::from_f64(digits.as_str().parse().ok()?)?),
-        DeValue::Boolean(flag) => Value::from(*flag),
+        DeValue::String(text) => Json::from(text.as_ref()),
+        DeValue::Integer(digits) if digits.radix() != 10 => {
+            Json::from(u64::from_str_radix(digits.as_str(), digits.radix()).ok()?)
+        }
+        // To the letter: it may say who somebody is. `inf` and `nan` are no JSON.
+        DeValue::Integer(digits) => number(digits.as_str())?,
+        DeValue::Float(digits) => number(digits.as_str())?,
+        DeValue::Boolean(flag) => Json::Bool(*flag),
         DeValue::Datetime(_) => return None,
-        DeValue::Array(array) => Value::Array(
+        DeValue::Array(array) => Json::Array(
             array
                 .iter()
                 .map(|value| json(value.get_ref()))
@@ -239,7 +243,12 @@ fn json(value: &DeValue<'_>) -> Option<Value> {
             let entries = table
                 .iter()
                 .map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)));
-            Value::Object(entries.collect::<Option<_>>()?)
+            Json::Object(entries.collect::<Option<_>>()?)
         }
     })
+}
+
+/// A number of TOML, which may begin with a plus sign.
+fn number(text: &str) -> Option<Json> {
+    Number::parse(text.strip_prefix('+').unwrap_or(text)).map(Json::Number)
 }

@@ -40,7 +40,7 @@ fn users() {
     let secret = scram_sha_256(b"hunter2");
     let folder = folder(&format!(
         "[[user]]\nname = 'bi'\nscram_secret = '{secret}'\nrole = 'authenticated'\n\
-         tenants = ['acme', 'globex']\nclaims = {{ team = 'numbers', levels = [1, 2.5, true], more = {{ x = -1 }} }}\n\
+         tenants = ['acme', 'globex']\nclaims = {{ team = 'numbers', levels = [+1, 2.50, 1e3, 110_169_484_474_386_276_334, 0xff, true], more = {{ x = -1 }} }}\n\
          [[user]]\nname = 'billing'\nrole = 'authenticated'\ntenants = 'acme'\n\
          certificate = ['cn:billing', 'uri:spiffe://example.com/billing']\n"
     ));
@@ -54,8 +54,8 @@ fn users() {
     assert_eq!((bi.name.as_str(), bi.role.as_str()), ("bi", "authenticated"));
     assert_eq!(bi.tenants, ["acme".into(), "globex".into()]);
     assert_eq!(
-        serde_json::Value::Object(bi.claims.clone()),
-        json!({"team": "numbers", "levels": [1, 2.5, true], "more": {"x": -1}})
+        bi.claims.document("r"),
+        "{\"levels\":[1,2.50,1e3,110169484474386276334,255,true],\"more\":{\"x\":-1},\"team\":\"numbers\",\"role\":\"r\"}"
     );
     assert!(bi.verifier.is_some() && bi.certificates.is_empty());
     assert!(billing.verifier.is_none());

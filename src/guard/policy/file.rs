@@ -90,7 +90,7 @@ pub(super) fn parse(source: &str, read: ReadFile<'_>) -> Result<Policy, Vec<Poli
             allowed: allowed("allowed_schemas", file.allowed_schemas.as_deref(), &mut mistakes),
             denied: names("denied_schemas", &file.denied_schemas, &mut mistakes),
         },
-        settable: names("settable", &lowered(&file.settable), &mut mistakes),
+        settable: settable(&file.settable, &mut mistakes),
         require_where: require_where(file.require_where.as_ref(), &mut mistakes),
         ceilings: Ceilings {
             rows: ceiling("max_rows", file.max_rows, &mut mistakes),
@@ -165,8 +165,18 @@ fn statements(file: &File, mistakes: &mut Mistakes) -> ClassSet {
     statements
 }
 
-fn lowered(names: &[String]) -> Vec<String> {
-    names.iter().map(|name| name.to_ascii_lowercase()).collect()
+/// Settings by name, in lower case.
+fn settable(texts: &[String], mistakes: &mut Mistakes) -> NameSet {
+    let texts: Vec<String> = texts.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let set = names("settable", &texts, mistakes);
+    for prefix in set.dotted_prefixes() {
+        let message = format!(
+            "\"{prefix}*\": a prefix cannot hold a point, since a session could make up new settings without end, which \
+             the server never frees: list each by name"
+        );
+        mistakes.add("settable", message);
+    }
+    set
 }
 
 fn names(key: &str, texts: &[String], mistakes: &mut Mistakes) -> NameSet {

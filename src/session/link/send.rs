@@ -6,7 +6,7 @@ use super::{
     ANYTHING, ActsAs, Answers, Asked, Batch, Executed, INTERNAL_PORTAL, Known, Link, REFUSED, Sequences,
 };
 use crate::base::{Fault, RoleName};
-use crate::guard::{Action, Cleared, StatementClass};
+use crate::guard::{Action, Cleared, Qualified, StatementClass};
 use crate::identity::Bound;
 use crate::session::effect::Effect;
 use crate::session::opening::Opening;
@@ -104,7 +104,7 @@ impl Link {
     ) {
         let prepared = statement.prepared();
         let Some(command) = statement.command() else {
-            return self.prepare(prepared, statement.sql(), delivery, effect);
+            return self.prepare(prepared, statement.sent(), delivery, effect);
         };
         if self.lease.prepared().touch(prepared.id()) {
             return;
@@ -134,7 +134,7 @@ impl Link {
         let is_kept = !client_name.is_empty() || statement.is_repeated();
         if is_kept && self.shares(statement) {
             let prepared = statement.prepared();
-            self.prepare(prepared, statement.sql(), Delivery::Forward, effect);
+            self.prepare(prepared, statement.sent(), Delivery::Forward, effect);
             self.prepared_in_batch(prepared.id());
         } else {
             self.parse_unnamed(statement, Delivery::Forward, effect);
@@ -172,7 +172,7 @@ impl Link {
 
     fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
         let prepared = statement.prepared();
-        encode::parse(&mut self.upstream, "", statement.sql(), prepared.types());
+        encode::parse(&mut self.upstream, "", statement.sent(), prepared.types());
         // A named statement that passes through here is parsed anew each time, and so is one that others may send, too.
         let is_own = self.shares(statement) && !statement.is_repeated();
         self.lease.unnamed = is_own.then_some(prepared.id());
@@ -196,7 +196,7 @@ impl Link {
         self.asked = Asked::Work;
         let statement = &repeated.statement;
         let prepared = statement.prepared();
-        self.prepare(prepared, statement.sql(), Delivery::NoticesOnly, Effect::None);
+        self.prepare(prepared, statement.sent(), Delivery::NoticesOnly, Effect::None);
         encode::bind_text(&mut self.upstream, "", prepared.name(), &repeated.values());
         self.portals.close(b"");
         let bound = Effect::Bound(Arc::clone(statement), None);
@@ -232,13 +232,13 @@ impl Link {
     /// The same for a query that only sets settings, which is bound as the login role and run as `role`.
     pub(in crate::session) fn run_setting(
         &mut self,
-        cleared: &Cleared,
+        qualified: &Qualified,
         role: &RoleName,
         effect: Effect,
         _: Warrant,
     ) {
         self.leave_role();
-        self.bind_unnamed(cleared.sql(), Delivery::NoticesOnly);
+        self.bind_unnamed(qualified.sql(), Delivery::NoticesOnly);
         self.return_to_role(role);
         self.execute_unnamed(Delivery::ForwardRows, effect);
     }
