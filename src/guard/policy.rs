@@ -48,12 +48,12 @@ enum RequireWhere {
     Of(NameSet),
 }
 
-/// The most that one statement may return.
+/// The most that one transaction may return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ceilings {
-    /// Rows.
+    /// Rows, lines of COPY and notices.
     pub rows: Option<u64>,
-    /// Bytes of rows as the protocol carries them.
+    /// Bytes of these and of errors, as the protocol carries them.
     pub bytes: Option<u64>,
 }
 
@@ -246,7 +246,7 @@ impl Policy {
         self.registered.as_deref()
     }
 
-    /// The most that one statement may return.
+    /// The most that one transaction may return.
     pub fn ceilings(&self) -> Ceilings {
         self.ceilings
     }

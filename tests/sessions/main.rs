@@ -15,6 +15,7 @@ mod attacks;
 mod bulk;
 mod bystanders;
 mod cancel;
+mod ceilings;
 mod chopped;
 mod copy;
 mod databases;
