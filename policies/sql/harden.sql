@@ -37,7 +37,7 @@ own_functions AS (SELECT f.* FROM functions f JOIN schemas n ON n.oid = f.pronam
       AND (pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE')
         OR EXISTS (SELECT FROM end_users e WHERE pg_catalog.has_function_privilege(e.oid, f.oid, 'EXECUTE')))),
 -- Of PostgreSQL itself and of extensions; an application's own functions of such names are its own.
-reserved AS (SELECT f.*, f.proname IN ('set_config', 'pg_cursor', 'pg_prepared_statement') AS is_the_logins FROM functions f
+reserved AS (SELECT f.*, f.proname IN ('set_config', 'pg_cursor', 'pg_prepared_statement', 'pg_lock_status') AS is_the_logins FROM functions f
     WHERE (f.proname = 'set_config' OR f.proname = ANY ($5::text[])
         OR EXISTS (SELECT FROM unnest($6::text[]) AS prefix WHERE pg_catalog.starts_with(f.proname, prefix)))
       AND (f.nspname = 'pg_catalog' OR EXISTS (SELECT FROM extension_members m
@@ -63,6 +63,17 @@ SELECT 'function.identity', 'mend', f.name, pg_catalog.format('login %I cannot u
     pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO %I', f.name, l.rolname)
     FROM reserved f, logins l WHERE f.is_the_logins AND NOT pg_catalog.has_function_privilege('public', f.oid, 'EXECUTE')
       AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(f.proacl) a WHERE a.grantee = l.oid) AND NOT l.rolsuper
+
+-- What shows other sessions stays with who watches the server: the views over these functions ask for the reader's own
+-- right to call them. Ahead of `function.reserved`, which takes it from PUBLIC.
+UNION ALL
+SELECT 'function.monitoring', 'mend', f.name, 'pg_read_all_stats, and with it pg_monitor, has it from PUBLIC alone',
+    pg_catalog.format('GRANT EXECUTE ON ROUTINE %s TO pg_read_all_stats', f.name)
+    FROM reserved f WHERE f.nspname = 'pg_catalog'
+      AND (f.proname IN ('pg_stat_get_activity', 'pg_stat_get_progress_info', 'pg_stat_get_wal_senders', 'pg_stat_get_wal_receiver',
+          'pg_stat_get_subscription', 'pg_get_replication_slots', 'pg_lock_status', 'pg_blocking_pids', 'pg_safe_snapshot_blocking_pids')
+        OR pg_catalog.starts_with(f.proname, 'pg_stat_get_backend_'))
+      AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(f.proacl) a WHERE a.grantee = 'pg_read_all_stats'::regrole)
 
 -- Temporary tables shadow real ones for whoever gets the connection next.
 UNION ALL

@@ -110,6 +110,7 @@ impl Names<'_> {
             && !(name == "ts_rewrite"
                 && statement.is_punct(at + 1, b'(')
                 && arguments(statement, at + 1).len() == 3)
+            && !is_own_activity(statement, at)
         {
             return Err(Denial::reserved(group, "function", name, statement.offset(at)));
         }
@@ -404,6 +405,19 @@ pub(super) fn is_harmless_unlock(statement: &Statement<'_>) -> bool {
         && statement.is_punct(at + 1, b'(')
         && statement.is_punct(at + 2, b')')
         && statement.len() == at + 3
+}
+
+/// `pg_stat_get_activity(pg_backend_pid())`, its name at `at`: one row, of the caller's own session. To the letter: any
+/// other argument may be another session's.
+fn is_own_activity(statement: &Statement<'_>, at: usize) -> bool {
+    let qualified = statement.name(at + 2) == Some("pg_catalog") && statement.is_punct(at + 3, b'.');
+    let pid = if qualified { at + 4 } else { at + 2 };
+    statement.name(at) == Some("pg_stat_get_activity")
+        && statement.is_punct(at + 1, b'(')
+        && statement.name(pid) == Some("pg_backend_pid")
+        && statement.is_punct(pid + 1, b'(')
+        && statement.is_punct(pid + 2, b')')
+        && statement.is_punct(pid + 3, b')')
 }
 
 /// Longest call whose arguments are told apart, in tokens: calls nest, and each looks over those inside it.

@@ -53,7 +53,11 @@ pub(super) struct Reserved {
     functions: HashMap<Box<str>, usize>,
     prefixes: Vec<(Box<str>, usize)>,
     relations: HashMap<Box<str>, usize>,
+    relation_prefixes: Vec<(Box<str>, usize)>,
 }
+
+/// How the names of reserved relations begin: nearly every other name is told apart by that.
+const RELATIONS_BEGIN: [&str; 2] = ["pg_", "citus_"];
 
 /// The names of the functions that no end user needs in this mode, `*` at the end for all that begin so: what a
 /// database should keep from them by itself as well.
@@ -89,23 +93,17 @@ impl Reserved {
             functions: HashMap::new(),
             prefixes: Vec::new(),
             relations: HashMap::new(),
+            relation_prefixes: Vec::new(),
         };
         for (index, group) in groups.iter().enumerate() {
-            for name in &group.functions {
-                match name.strip_suffix('*') {
-                    Some(prefix) => list.prefixes.push((prefix.into(), index)),
-                    None => {
-                        list.functions.insert(name.as_str().into(), index);
-                    }
-                }
-            }
-            for name in &group.relations {
-                list.relations.insert(name.as_str().into(), index);
-            }
+            enter(&group.functions, index, &mut list.functions, &mut list.prefixes);
+            enter(
+                &group.relations,
+                index,
+                &mut list.relations,
+                &mut list.relation_prefixes,
+            );
         }
-        // First match wins: the longer prefix is the more exact one.
-        list.prefixes
-            .sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         list.groups = groups;
         list
     }
@@ -125,25 +123,42 @@ impl Reserved {
 
     /// The group that reserves a function of that name, whatever its schema.
     pub(super) fn function(&self, name: &str) -> Option<&Group> {
-        let by_prefix = || {
-            let prefix = self
-                .prefixes
-                .iter()
-                .find(|(prefix, _)| name.starts_with(&**prefix));
-            prefix.map(|(_, index)| index)
-        };
-        let index = self.functions.get(name).or_else(by_prefix)?;
-        self.groups.get(*index)
+        self.groups.get(find(name, &self.functions, &self.prefixes)?)
     }
 
-    /// The group that reserves a relation of that name.
+    /// The group that reserves a relation of that name, whatever its schema.
     pub(super) fn relation(&self, name: &str) -> Option<&Group> {
         // Nearly every name fails here, so most never reach the hash.
-        if !name.starts_with("pg_") {
+        if !RELATIONS_BEGIN.iter().any(|begin| name.starts_with(begin)) {
             return None;
         }
-        self.groups.get(*self.relations.get(name)?)
+        self.groups
+            .get(find(name, &self.relations, &self.relation_prefixes)?)
     }
+}
+
+/// Puts the names of a group where they are looked up.
+fn enter(
+    texts: &[String],
+    group: usize,
+    names: &mut HashMap<Box<str>, usize>,
+    prefixes: &mut Vec<(Box<str>, usize)>,
+) {
+    for text in texts {
+        match text.strip_suffix('*') {
+            Some(prefix) => prefixes.push((prefix.into(), group)),
+            None => {
+                names.insert(text.as_str().into(), group);
+            }
+        }
+    }
+    // First match wins: the longer prefix is the more exact one.
+    prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+}
+
+fn find(name: &str, names: &HashMap<Box<str>, usize>, prefixes: &[(Box<str>, usize)]) -> Option<usize> {
+    let by_prefix = || prefixes.iter().find(|(prefix, _)| name.starts_with(&**prefix));
+    names.get(name).copied().or_else(|| Some(by_prefix()?.1))
 }
 
 #[cfg(test)]
@@ -169,7 +184,13 @@ mod tests {
                 assert!(name.len() > 2 && *name == name.to_ascii_lowercase(), "{name}");
             }
         }
-        assert!(list.relations.keys().all(|name| name.starts_with("pg_")));
+        let prefixes = list.relation_prefixes.iter().map(|(prefix, _)| prefix);
+        for name in list.relations.keys().chain(prefixes) {
+            assert!(
+                RELATIONS_BEGIN.iter().any(|begin| name.starts_with(begin)),
+                "{name} would never be looked up"
+            );
+        }
     }
 
     #[test]
@@ -223,8 +244,28 @@ mod tests {
             "gin_clean_pending_list",
             "pg_advisory_lock",
             "pg_prepared_statement",
+            "pg_stat_get_activity",
+            "pg_stat_get_backend_client_addr",
+            "pg_lock_status",
         ] {
             assert!(list.function(name).is_some(), "{name}");
+        }
+        for name in [
+            "pg_stat_activity",
+            "pg_stat_progress_anything",
+            "pg_locks",
+            "pg_cursors",
+        ] {
+            assert!(list.relation(name).is_some(), "{name}");
+        }
+        for name in [
+            "pg_class",
+            "pg_stat_user_tables",
+            "pg_stat_database",
+            "todos",
+            "my_pg_locks",
+        ] {
+            assert!(list.relation(name).is_none(), "{name}");
         }
         for name in [
             "count",
@@ -235,7 +276,8 @@ mod tests {
             "pg_sleep",
             "pg_get_viewdef",
             "current_setting",
-            "pg_stat_get_activity",
+            "pg_stat_get_numscans",
+            "pg_backend_pid",
             "nextval",
             "currval",
             "ts_rank",

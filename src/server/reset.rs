@@ -19,7 +19,7 @@ use super::{Parameters, ServerConn};
 /// (`StartTransaction`, xact.c), whatever was set before.
 const LEFT: &str = "\
 SELECT 'listens' FROM pg_catalog.pg_listening_channels() \
-UNION ALL SELECT 'advisory lock' FROM pg_catalog.pg_locks \
+UNION ALL SELECT 'advisory lock' FROM pg_catalog.pg_lock_status() \
   WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND locktype OPERATOR(pg_catalog.=) 'advisory' \
 UNION ALL SELECT 'temporary schema' WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0 \
 UNION ALL SELECT 'cursor' FROM pg_catalog.pg_cursors \
