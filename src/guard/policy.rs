@@ -25,6 +25,8 @@ pub struct Policy {
     functions: Lists,
     relations: Lists,
     schemas: Lists,
+    /// Functions of the application's own that bear reserved names.
+    own_functions: NameSet,
     settable: NameSet,
     require_where: RequireWhere,
     registered: Option<Arc<Registered>>,
@@ -138,6 +140,7 @@ impl Policy {
             functions: Lists::default(),
             relations: Lists::default(),
             schemas: Lists::default(),
+            own_functions: NameSet::default(),
             settable: NameSet::default(),
             require_where: RequireWhere::Never,
             registered: None,
@@ -196,6 +199,11 @@ impl Policy {
     pub(super) fn allows_function(&self, schema: Option<&str>, name: &str) -> bool {
         let allowed = &self.functions.allowed;
         allowed.as_ref().is_none_or(|list| list.admits(schema, name))
+    }
+
+    /// Whether a function of a reserved name is the application's own, as written.
+    pub(super) fn owns_function(&self, schema: Option<&str>, name: &str) -> bool {
+        !self.own_functions.is_empty() && self.own_functions.admits(schema, name)
     }
 
     pub(super) fn denies_relation(&self, schema: Option<&str>, name: &str) -> bool {

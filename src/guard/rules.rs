@@ -1,6 +1,6 @@
 //! The rules for one statement.
 
-use super::bare::{only_sets, reads_sequences, seeds_random};
+use super::bare::{leaves_state, only_sets, reads_sequences};
 use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility};
 use super::denial::Denial;
@@ -84,7 +84,7 @@ impl Rules<'_> {
             class,
             action,
             edits,
-            marks_connection: makes_temporary || seeds_random(statement),
+            marks_connection: makes_temporary || (self.policy.is_trusted() && leaves_state(statement)),
             only_sets: only_sets(statement),
             reads_sequences: reads_sequences(statement),
         })

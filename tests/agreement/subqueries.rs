@@ -185,8 +185,9 @@ fn an_allowed_relation_passes_where_the_grammar_is_known() {
         "CALL f(",
         "EXECUTE p(",
         "COPY t (a) FROM",
-        "INSERT INTO t (a) VALUES",
         "UPDATE t SET a =",
+        "MERGE",
+        "DELETE",
     ] {
         assert!(!refused.iter().any(|text| text.starts_with(known)), "{refused:?}");
     }
@@ -206,14 +207,14 @@ fn every_place_is_one_of_the_servers() {
     }
     for place in PLACES {
         let text = place.replace("$Q", QUERIES[0]);
-        let mut reads = |client: &mut RawClient| {
+        let reads = |client: &mut RawClient| {
             client.send(&[parse("", &text, &[]), sync()].concat());
             let frames = client.until_ready();
             !frames
                 .iter()
                 .any(|frame| frame.tag == b'E' && frame.sqlstate() == "42601")
         };
-        let read = clients.iter_mut().filter(|client| reads(client)).count();
+        let read = clients.iter_mut().map(reads).filter(|read| *read).count();
         // With one server alone, what is newer than it cannot be asked.
         assert!(read > 0 || clients.len() < 2, "{text}");
     }

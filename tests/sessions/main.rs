@@ -32,6 +32,7 @@ mod pipelines;
 mod policies;
 mod repeated;
 mod replication;
+mod reserved;
 mod server_loss;
 mod session_mode;
 mod settings;

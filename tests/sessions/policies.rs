@@ -14,7 +14,7 @@ use crate::{ALICE, BOB, VERSIONS};
 
 const CLASSES: &str = "statements = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'SHOW', 'SET', 'RESET', 'COPY TO', \
                        'DECLARE CURSOR', 'FETCH', 'CALL']\n\
-                       settable = ['statement_timeout', 'lock_timeout', 'application_name']";
+                       settable = ['statement_timeout', 'lock_timeout', 'application_name', 'search_path']";
 
 /// A stack with a pool of one whose end users have the policy of these keys.
 pub(crate) struct Bed {
@@ -233,7 +233,7 @@ fn a_changed_policy_holds_from_the_next_transaction_on() {
         });
         assert_eq!(ask(&mut client, &run), "E42501 ZI");
         assert_eq!(ask(&mut client, &[describe('S', "gone"), sync()]), "E42501 ZI");
-        assert_eq!(client.value("SHOW statement_timeout"), "0");
+        assert_eq!(client.value("SHOW statement_timeout"), "1min");
         // A broken one changes nothing and is told with every mistake.
         fs::write(&file, "name = 'own'\nstatements = ['SELEKT', 'UPDAET']\n").unwrap();
         wait_until("both mistakes", Duration::from_secs(20), || {
