@@ -1,5 +1,6 @@
 //! Whether the condition of a write picks rows of the relation, as far as its tokens tell: it must name a column of
-//! it, in each arm of an OR and in some arm of an AND. `WHERE true`, `1 = 1 OR …` and `ON true` pick nothing.
+//! it, in each arm of an OR and in some arm of an AND, or be `false`. `WHERE true`, `1 = 1 OR …` and `ON true` mean
+//! all of them.
 //!
 //! A column that is compared with itself is not seen through: this is against mistakes and against statements that
 //! say plainly that they mean all rows.
@@ -157,6 +158,11 @@ impl<'s, 'a> Condition<'s, 'a> {
     /// What stands between AND and OR.
     fn one(&self, mut at: usize) -> (bool, usize) {
         let statement = self.statement;
+        // It picks none, and mappers say so for an empty list. Numbers are not looked at: texts that differ in them share a
+        // verdict.
+        if matches!(word(statement, at), Some("false" | "null")) && self.ends_at(at + 1) {
+            return (true, at + 1);
+        }
         while statement.kw(at) == Kw::Not {
             at += 1;
         }

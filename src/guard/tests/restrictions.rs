@@ -33,6 +33,46 @@ const READ_WRITE: &str = "statements = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 
                           'EXPLAIN', 'DECLARE CURSOR', 'CALL', 'LOCK', 'TRUNCATE', 'SET', 'RESET', 'FETCH']";
 
 #[test]
+fn functions_of_reserved_names_can_be_the_applications_own() {
+    let guard = restricted(&format!(
+        "{READ_WRITE}\nown_functions = ['app.crosstab', 'app.lo_get', 'schedule', 'net.*', 'app.register']"
+    ));
+    each(
+        &guard,
+        "ok",
+        r#"
+        SELECT app.crosstab('x')
+        SELECT "app" . "crosstab" ('x')
+        SELECT shop.app.lo_get(1)
+        SELECT schedule('* * * * *', 'x')
+        SELECT net.anything(1), register(2), app.register(3)
+        SELECT t.schedule, (t).schedule FROM t
+        "#,
+    );
+    each(
+        &guard,
+        "reserved.sql_text",
+        "SELECT crosstab('x')\nSELECT public.crosstab('x')\nSELECT app.crosstab2('x')\nSELECT ('x'::text).crosstab",
+    );
+    each(
+        &guard,
+        "reserved.large_object",
+        "SELECT lo_get(1)\nSELECT pg_catalog.lo_get(1)\nSELECT (1).lo_get",
+    );
+    each(
+        &guard,
+        "reserved.jobs",
+        "SELECT cron.schedule('a', 'b')\nCALL cron.schedule('a', 'b')",
+    );
+    let mistakes = Policy::parse(
+        "name = 'p'\nown_functions = ['lo_get', 'app.*', 'a*', 'pg_catalog.lo_get', 'set_config', 'app.lo_*', 'app.fine', 'cron.*']",
+    )
+    .unwrap_err();
+    assert!(mistakes.iter().all(|mistake| mistake.key == "own_functions"));
+    assert_eq!(mistakes.len(), 6, "{mistakes:?}");
+}
+
+#[test]
 fn update_and_delete_can_need_a_where() {
     let guard = restricted(&format!("{READ_WRITE}\nrequire_where = true"));
     each(
@@ -58,6 +98,11 @@ fn update_and_delete_can_need_a_where() {
         DELETE FROM t WHERE true
         DELETE FROM t WHERE 1 = 1
         DELETE FROM t WHERE (((NOT false)))
+        DELETE FROM t WHERE 1 = 0
+        DELETE FROM t WHERE 1 = 2
+        DELETE FROM t WHERE false IS NOT NULL
+        DELETE FROM t WHERE 0 = 1 - 1
+        DELETE FROM t WHERE false OR true
         DELETE FROM t WHERE a = 1 OR true
         DELETE FROM t WHERE true OR a = 1
         DELETE FROM t WHERE b = 1 AND (a = 1) OR (1 < 2)
@@ -103,6 +148,8 @@ fn update_and_delete_can_need_a_where() {
         DELETE FROM t WHERE a = 1
         DELETE FROM t WHERE a
         DELETE FROM t WHERE a AND true
+        DELETE FROM t WHERE false
+        DELETE FROM t WHERE (false) OR a = 2 RETURNING *
         DELETE FROM t WHERE (a = 1 OR b = 2) AND 1 = 1
         DELETE FROM t WHERE NOT (a OR "true")
         DELETE FROM t WHERE id BETWEEN 1 AND 5 OR lower(name) LIKE 'x%' ESCAPE '!'
