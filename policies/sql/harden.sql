@@ -8,7 +8,8 @@
 -- $1, $2  pairs: login roles, and the roles that transactions of that login run as
 -- $3      end-user roles
 -- $4      trusted roles, and others that keep what PUBLIC loses
--- $5, $6  reserved functions: names, and beginnings of names (policies/reserved_functions.toml)
+-- $5, $6  reserved functions: names, with a schema or without, and beginnings of names; `cron.` and `dbms_*.` are whole
+--         schemas (policies/reserved_functions.toml)
 WITH
 pairs AS (SELECT l.oid AS login, r.oid AS role, l.rolname AS login_name, r.rolname AS role_name
     FROM unnest($1::text[], $2::text[]) AS p (login, role)
@@ -38,8 +39,9 @@ own_functions AS (SELECT f.* FROM functions f JOIN schemas n ON n.oid = f.pronam
         OR EXISTS (SELECT FROM end_users e WHERE pg_catalog.has_function_privilege(e.oid, f.oid, 'EXECUTE')))),
 -- Of PostgreSQL itself and of extensions; an application's own functions of such names are its own.
 reserved AS (SELECT f.*, f.proname IN ('set_config', 'pg_cursor', 'pg_prepared_statement', 'pg_lock_status') AS is_the_logins FROM functions f
-    WHERE (f.proname = 'set_config' OR f.proname = ANY ($5::text[])
-        OR EXISTS (SELECT FROM unnest($6::text[]) AS prefix WHERE pg_catalog.starts_with(f.proname, prefix)))
+    WHERE (f.proname = 'set_config' OR f.proname = ANY ($5::text[]) OR f.nspname || '.' || f.proname = ANY ($5::text[])
+        OR EXISTS (SELECT FROM unnest($6::text[]) AS prefix WHERE pg_catalog.starts_with(f.proname, prefix)
+          OR f.nspname || '.' = prefix OR (prefix LIKE '%*.' AND pg_catalog.starts_with(f.nspname, pg_catalog."left"(prefix, -2)))))
       AND (f.nspname = 'pg_catalog' OR EXISTS (SELECT FROM extension_members m
         WHERE m.classid = 'pg_catalog.pg_proc'::regclass AND m.objid = f.oid))),
 version AS (SELECT pg_catalog.current_setting('server_version_num')::int AS number)

@@ -4,6 +4,7 @@
 //! their schema, lest a function or an operator of the same name be nearer on the search path or fit better.
 
 use super::lexer::{Kw, TokenKind};
+use super::reserved::{Called, Notation, Reserved, SearchPath};
 use super::statement::Statement;
 
 /// Longest query looked at, in tokens. Drivers set a handful of settings at a time.
@@ -154,12 +155,22 @@ pub(super) fn reads_sequences(statement: &Statement<'_>) -> bool {
     (0..statement.len()).any(|at| matches!(statement.name(at), Some("lastval" | "currval")))
 }
 
-/// Whether the statement seeds `random()`, which no reset takes back. By name, wherever it stands; in the text of a
-/// DO as well.
-pub(super) fn seeds_random(statement: &Statement<'_>) -> bool {
-    let is_code = statement.kw(0) == Kw::Do;
+/// Whether the statement may leave what no reset takes back, such as a seed of `random()`: by the names of functions that
+/// do, wherever they stand; in the text of a DO as well.
+pub(super) fn leaves_state(statement: &Statement<'_>) -> bool {
+    let (list, is_code) = (Reserved::list(), statement.kw(0) == Kw::Do);
     (0..statement.len()).any(|at| {
-        statement.name(at) == Some("setseed") || (is_code && statement.source(at).contains("setseed"))
+        let schema = at.checked_sub(2).and_then(|schema| statement.name(schema));
+        let called = |name| Called {
+            schema: schema.filter(|_| statement.is_punct(at - 1, b'.')),
+            name,
+            notation: Notation::Call,
+            search_path: SearchPath::OfOperator,
+        };
+        statement
+            .name(at)
+            .is_some_and(|name| list.leaves_state(called(name)))
+            || (is_code && list.names_state(statement.source(at)))
     })
 }
 

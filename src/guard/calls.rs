@@ -13,7 +13,7 @@ use super::denial::Denial;
 use super::facts::{self, Facts};
 use super::lexer::{Kw, TokenKind};
 use super::policy::Policy;
-use super::reserved::{Group, Reserved};
+use super::reserved::{Called, Group, Notation, Reserved, SearchPath};
 use super::settings::{Settable, is_quiet, too_long};
 use super::statement::Statement;
 use super::words;
@@ -106,7 +106,13 @@ impl Names<'_> {
             edits.extend(self.set_config(statement, at)?);
             return Ok(());
         }
-        if let Some(group) = self.reserved(name)
+        let is_called = statement.is_punct(at + 1, b'(') || !is_attribute_call(statement, at);
+        let notation = if is_called {
+            Notation::Call
+        } else {
+            Notation::Attribute
+        };
+        if let Some(group) = self.reserved(schema(statement, at), name, notation)
             && !(name == "ts_rewrite"
                 && statement.is_punct(at + 1, b'(')
                 && arguments(statement, at + 1).len() == 3)
@@ -136,12 +142,22 @@ impl Names<'_> {
     }
 
     /// The group that keeps the function from this policy's roles.
-    fn reserved(&self, name: &str) -> Option<&'static Group> {
+    fn reserved(&self, schema: Option<&str>, name: &str, notation: Notation) -> Option<&'static Group> {
         let trusted = self.policy.is_trusted();
         let session = self.policy.mode() == PoolMode::Session;
-        let group = Reserved::list().function(name)?;
+        let search_path = if self.policy.may_set("search_path") {
+            SearchPath::OfSession
+        } else {
+            SearchPath::OfOperator
+        };
+        let group = Reserved::list().function(Called {
+            schema,
+            name,
+            notation,
+            search_path,
+        })?;
         let is_reserved = (group.everyone || !trusted) && !(group.transaction_mode_only && session);
-        is_reserved.then_some(group)
+        (is_reserved && !self.policy.owns_function(schema, name)).then_some(group)
     }
 
     /// Judges the name after a point at token `at`: a column, a relation in a schema, or a call of a function with
@@ -157,7 +173,9 @@ impl Names<'_> {
         let facts = || parsed(statement, facts);
         let before = statement.name(at - 2).unwrap_or("");
         // It takes three arguments: such a call cannot be made.
-        if let Some(group) = self.reserved(name).filter(|_| name != "set_config")
+        if let Some(group) = self
+            .reserved(None, name, Notation::Attribute)
+            .filter(|_| name != "set_config")
             && !is_written_place(statement, at)
             && !facts().is_some_and(|facts| is_row(before, name, facts))
         {

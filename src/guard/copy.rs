@@ -11,6 +11,8 @@ pub(super) struct Copy {
     pub(super) query: Option<(usize, usize)>,
     /// Where the name of the table begins, if it copies one.
     pub(super) table: Option<usize>,
+    /// Where the condition begins by which lines are taken: behind the WHERE.
+    pub(super) condition: Option<usize>,
 }
 
 /// Where the data comes from or goes to.
@@ -58,7 +60,14 @@ pub(super) fn read(statement: &Statement<'_>) -> Option<Copy> {
         _ if statement.is_string(at + 1) => CopyEnd::Server,
         _ => return None,
     };
-    Some(Copy { end, query, table })
+    // Options are in parentheses or words that cannot be WHERE.
+    let condition = (at + 2..statement.len()).find(|at| statement.kw(*at) == Kw::Where);
+    Some(Copy {
+        end,
+        query,
+        table,
+        condition: condition.map(|at| at + 1),
+    })
 }
 
 #[cfg(test)]

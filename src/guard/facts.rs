@@ -13,6 +13,7 @@ use sqlparser::ast::{
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::statement::Statement;
 
@@ -65,6 +66,19 @@ const BARE_FUNCTIONS: &[&str] = &[
 
 /// The facts of a statement; `None` if the grammar does not know it or it is too large to parse.
 pub(super) fn read(statement: &Statement<'_>) -> Option<Facts> {
+    parse(statement, Vec::new())
+}
+
+/// The facts of expressions, as if they were selected.
+pub(super) fn read_selected(expressions: &Statement<'_>) -> Option<Facts> {
+    parse(
+        expressions,
+        vec![TokenWithSpan::wrap(Token::make_keyword("SELECT"))],
+    )
+}
+
+/// The facts of a statement behind these tokens.
+fn parse(statement: &Statement<'_>, mut tokens: Vec<TokenWithSpan>) -> Option<Facts> {
     if statement.len() > PARSED_TOKENS
         || statement.range().len() > PARSED_BYTES
         || nesting(statement) > PARSED_NESTING
@@ -72,9 +86,10 @@ pub(super) fn read(statement: &Statement<'_>) -> Option<Facts> {
         return None;
     }
     let dialect = PostgreSqlDialect {};
-    let mut parser = Parser::new(&dialect).with_tokens_with_locations(convert::tokens(statement));
+    tokens.append(&mut convert::tokens(statement));
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
     let ast = parser.parse_statement().ok()?;
-    if parser.peek_token().token != sqlparser::tokenizer::Token::EOF {
+    if parser.peek_token().token != Token::EOF {
         return None;
     }
     let mut collector = Collector::default();

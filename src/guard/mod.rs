@@ -16,6 +16,7 @@ mod copy;
 mod database;
 mod denial;
 mod facts;
+mod filters;
 mod fingerprint;
 mod lexer;
 mod names;

@@ -25,6 +25,8 @@ pub struct Policy {
     functions: Lists,
     relations: Lists,
     schemas: Lists,
+    /// Functions of the application's own that bear reserved names.
+    own_functions: NameSet,
     settable: NameSet,
     require_where: RequireWhere,
     registered: Option<Arc<Registered>>,
@@ -48,12 +50,12 @@ enum RequireWhere {
     Of(NameSet),
 }
 
-/// The most that one statement may return.
+/// The most that one transaction may return.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ceilings {
-    /// Rows.
+    /// Rows, lines of COPY and notices.
     pub rows: Option<u64>,
-    /// Bytes of rows as the protocol carries them.
+    /// Bytes of these and of errors, as the protocol carries them.
     pub bytes: Option<u64>,
 }
 
@@ -138,6 +140,7 @@ impl Policy {
             functions: Lists::default(),
             relations: Lists::default(),
             schemas: Lists::default(),
+            own_functions: NameSet::default(),
             settable: NameSet::default(),
             require_where: RequireWhere::Never,
             registered: None,
@@ -198,6 +201,11 @@ impl Policy {
         allowed.as_ref().is_none_or(|list| list.admits(schema, name))
     }
 
+    /// Whether a function of a reserved name is the application's own, as written.
+    pub(super) fn owns_function(&self, schema: Option<&str>, name: &str) -> bool {
+        !self.own_functions.is_empty() && self.own_functions.admits(schema, name)
+    }
+
     pub(super) fn denies_relation(&self, schema: Option<&str>, name: &str) -> bool {
         self.relations.denied.has(schema, name)
     }
@@ -246,7 +254,7 @@ impl Policy {
         self.registered.as_deref()
     }
 
-    /// The most that one statement may return.
+    /// The most that one transaction may return.
     pub fn ceilings(&self) -> Ceilings {
         self.ceilings
     }

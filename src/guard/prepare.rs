@@ -57,6 +57,8 @@ impl Rules<'_> {
     fn execute_named(&self, whole: &Statement<'_>, at: usize) -> Result<(Action, Vec<MakeLocal>), Denial> {
         let malformed = || Denial::syntax("syntax error in EXECUTE").at(whole.offset(at));
         let name = statement_name(whole, at).ok_or_else(malformed)?;
+        // With the name, the arguments look like a call.
+        self.relations().judge_within(&whole.from(at))?;
         let edits = self.names(&whole.from(at + 1), &[])?;
         if let Some(edit) = edits.iter().find(|edit| edit.keep.is_some()) {
             return Err(not_kept(edit.keep.as_deref().unwrap_or_default()).at(edit.at));

@@ -27,8 +27,8 @@ pub(super) struct Write {
     pub(super) class: StatementClass,
     /// Where the name of the written relation begins; `None` for `ON CONFLICT DO UPDATE`.
     pub(super) target: Option<usize>,
-    /// Whether a WHERE follows in the same statement.
-    pub(super) has_where: bool,
+    /// Where the condition begins: behind its WHERE.
+    pub(super) filter: Option<usize>,
 }
 
 /// One pair of parentheses, or the statement itself.
@@ -119,7 +119,7 @@ impl Reader<'_, '_> {
                     self.writes.push(Write {
                         class: StatementClass::Update,
                         target: Some(target),
-                        has_where: false,
+                        filter: None,
                     });
                 }
             }
@@ -128,12 +128,12 @@ impl Reader<'_, '_> {
                 self.writes.push(Write {
                     class: StatementClass::Update,
                     target: None,
-                    has_where: false,
+                    filter: None,
                 });
             }
             Kw::Where => {
                 if let Some(write) = level.write.and_then(|at| self.writes.get_mut(at)) {
-                    write.has_where = true;
+                    write.filter = Some(at + 1);
                 }
             }
             _ if first || (level.with && !is_cte_word(statement, at)) => self.verb(at),
@@ -180,7 +180,7 @@ impl Reader<'_, '_> {
                 self.writes.push(Write {
                     class,
                     target: Some(target),
-                    has_where: false,
+                    filter: None,
                 });
             }
         }

@@ -3,6 +3,7 @@
 use super::StatementClass;
 use super::denial::Denial;
 use super::facts::{self, Facts};
+use super::filters::{self, Condition};
 use super::lexer::Kw;
 use super::policy::Policy;
 use super::query::{Query, after_only};
@@ -70,7 +71,23 @@ impl Relations<'_> {
         if !self.policy.lists_relations() {
             return Ok(());
         }
-        let Some(facts) = facts::read(query) else {
+        self.judge_tables(query, facts::read(query))
+    }
+
+    /// Applies the same lists to the queries within expressions that are an argument list or a condition.
+    pub(super) fn judge_within(&self, expressions: &Statement<'_>) -> Result<(), Denial> {
+        let begins_query = |at| {
+            let kw = expressions.kw(at);
+            matches!(kw, Kw::Select | Kw::Table | Kw::Values | Kw::With)
+        };
+        if !self.policy.lists_relations() || !(0..expressions.len()).any(begins_query) {
+            return Ok(());
+        }
+        self.judge_tables(expressions, facts::read_selected(expressions))
+    }
+
+    fn judge_tables(&self, query: &Statement<'_>, facts: Option<Facts>) -> Result<(), Denial> {
+        let Some(facts) = facts else {
             let message = format!(
                 "the policy \"{}\" allows listed relations alone, and which ones this statement uses is not understood",
                 self.policy.name()
@@ -138,27 +155,37 @@ impl Relations<'_> {
             .at(at)
     }
 
-    /// Refuses an UPDATE or DELETE without WHERE where the policy asks for one. `query` is what `statement` does;
-    /// WHERE is a reserved word, so that its tokens alone tell.
+    /// Refuses an UPDATE, DELETE or MERGE that picks no rows where the policy asks for that. `query` is what `statement`
+    /// does.
     pub(super) fn judge_where(&self, statement: &Statement<'_>, query: &Query) -> Result<(), Denial> {
-        for write in query.writes.iter().filter(|write| !write.has_where) {
-            let (StatementClass::Update | StatementClass::Delete, Some(at)) = (write.class, write.target)
-            else {
-                continue;
-            };
-            let (schema, name) = statement.qualified_name(at);
+        for write in &query.writes {
+            let Some(target) = write.target else { continue };
+            let (schema, name) = statement.qualified_name(target);
             let name = name.unwrap_or("");
-            if self.policy.requires_where(schema, name) {
-                let message = format!(
-                    "the policy \"{}\" does not allow {} of {name} without WHERE",
-                    self.policy.name(),
-                    write.class
-                );
-                return Err(Denial::forbidden("policy.require_where", message)
-                    .hint("Say which rows are meant; WHERE true if all of them are.")
-                    .class(write.class)
-                    .at(statement.offset(at)));
+            if !self.policy.requires_where(schema, name) {
+                continue;
             }
+            let (lacks, at) = match write.class {
+                StatementClass::Update | StatementClass::Delete => match write.filter {
+                    Some(at) if Condition::of(statement, target).picks(at) => continue,
+                    Some(at) => ("a WHERE that names a column of it", at),
+                    None => ("WHERE", target),
+                },
+                StatementClass::Merge => match filters::unpicked_when(statement, target) {
+                    Some(when) => ("a condition that names a column of it", when),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            let message = format!(
+                "the policy \"{}\" does not allow {} of {name} without {lacks}",
+                self.policy.name(),
+                write.class
+            );
+            return Err(Denial::forbidden("policy.require_where", message)
+                .hint("Say which rows are meant, in each arm of an OR.")
+                .class(write.class)
+                .at(statement.offset(at)));
         }
         Ok(())
     }

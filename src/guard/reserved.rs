@@ -10,6 +10,9 @@ use crate::base::PoolMode;
 /// The reviewed list, with the reason beside each group.
 const SOURCE: &str = include_str!("../../policies/reserved_functions.toml");
 
+/// How an entry for all functions of a schema ends.
+const WHOLE_SCHEMA: &str = ".*";
+
 /// Some functions that are reserved for one reason.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +31,13 @@ pub(super) struct Group {
     /// Whether it binds nobody in session mode.
     #[serde(default)]
     pub(super) transaction_mode_only: bool,
+    /// Whether a connection on which a trusted role has called one of them serves nobody else.
+    #[serde(default)]
+    pub(super) leaves_state: bool,
     functions: Vec<String>,
+    /// `schema.name`s that applications have, too: without their schema they are theirs.
+    #[serde(default)]
+    common: Vec<String>,
     #[serde(default)]
     relations: Vec<String>,
 }
@@ -52,20 +61,59 @@ pub(super) struct Reserved {
     groups: Vec<Group>,
     functions: HashMap<Box<str>, usize>,
     prefixes: Vec<(Box<str>, usize)>,
+    schemas: HashMap<Box<str>, usize>,
+    schema_prefixes: Vec<(Box<str>, usize)>,
+    placed: HashMap<Box<str>, Vec<Placed>>,
     relations: HashMap<Box<str>, usize>,
     relation_prefixes: Vec<(Box<str>, usize)>,
+}
+
+/// A function that is reserved in one schema.
+#[derive(Debug)]
+struct Placed {
+    schema: Box<str>,
+    group: usize,
+    is_common: bool,
+}
+
+/// How a function is called.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Called<'n> {
+    /// The schema, where the call names one.
+    pub(super) schema: Option<&'n str>,
+    pub(super) name: &'n str,
+    pub(super) notation: Notation,
+    pub(super) search_path: SearchPath,
+}
+
+/// What a call looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notation {
+    /// `f(x)`, also by TREAT.
+    Call,
+    /// `x.f`, which may be a column.
+    Attribute,
+}
+
+/// Who decides which schemas a name without schema is looked up in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SearchPath {
+    /// The operator.
+    OfOperator,
+    /// Each session.
+    OfSession,
 }
 
 /// How the names of reserved relations begin: nearly every other name is told apart by that.
 const RELATIONS_BEGIN: [&str; 2] = ["pg_", "citus_"];
 
-/// The names of the functions that no end user needs in this mode, `*` at the end for all that begin so: what a
-/// database should keep from them by itself as well.
+/// The names of the functions that no end user needs in this mode, `*` at the end for all that begin so, with a schema
+/// for those that are reserved there alone: what a database should keep from them by itself as well.
 pub fn reserved_functions(mode: PoolMode) -> Vec<String> {
     let groups = Reserved::list().groups.iter();
     groups
         .filter(|group| !(group.transaction_mode_only && mode == PoolMode::Session))
-        .flat_map(|group| &group.functions)
+        .flat_map(|group| group.functions.iter().chain(&group.common))
         // Gives up what nobody has: drivers call it when they reset a session.
         .filter(|name| *name != "pg_advisory_unlock_all")
         .cloned()
@@ -92,13 +140,25 @@ impl Reserved {
             groups: Vec::new(),
             functions: HashMap::new(),
             prefixes: Vec::new(),
+            schemas: HashMap::new(),
+            schema_prefixes: Vec::new(),
+            placed: HashMap::new(),
             relations: HashMap::new(),
             relation_prefixes: Vec::new(),
         };
         for (index, group) in groups.iter().enumerate() {
-            enter(&group.functions, index, &mut list.functions, &mut list.prefixes);
+            let (placed, anywhere): (Vec<_>, Vec<_>) =
+                group.functions.iter().partition(|text| text.contains('.'));
+            let (schemas, placed): (Vec<_>, Vec<_>) =
+                placed.into_iter().partition(|text| text.ends_with(WHOLE_SCHEMA));
+            let schemas = schemas.iter().filter_map(|text| text.strip_suffix(WHOLE_SCHEMA));
+            let anywhere = anywhere.into_iter().map(String::as_str);
+            enter(anywhere, index, &mut list.functions, &mut list.prefixes);
+            enter(schemas, index, &mut list.schemas, &mut list.schema_prefixes);
+            list.place(placed, index, false);
+            list.place(group.common.iter().collect(), index, true);
             enter(
-                &group.relations,
+                group.relations.iter().map(String::as_str),
                 index,
                 &mut list.relations,
                 &mut list.relation_prefixes,
@@ -116,14 +176,72 @@ impl Reserved {
             code: None,
             everyone: true,
             transaction_mode_only: false,
+            leaves_state: false,
             functions: vec!["*".to_owned()],
+            common: Vec::new(),
             relations: Vec::new(),
         }])
     }
 
-    /// The group that reserves a function of that name, whatever its schema.
-    pub(super) fn function(&self, name: &str) -> Option<&Group> {
-        self.groups.get(find(name, &self.functions, &self.prefixes)?)
+    fn place(&mut self, texts: Vec<&String>, group: usize, is_common: bool) {
+        for (schema, name) in texts.iter().filter_map(|text| text.split_once('.')) {
+            self.placed.entry(name.into()).or_default().push(Placed {
+                schema: schema.into(),
+                group,
+                is_common,
+            });
+        }
+    }
+
+    /// The group that reserves a function by this call. A name that is reserved in some schema counts without one as
+    /// well, since the search path may lead there; one that applications have, too, only if sessions set their path.
+    pub(super) fn function(&self, called: Called<'_>) -> Option<&Group> {
+        let index = self
+            .anywhere(called.name)
+            .or_else(|| match called.schema {
+                Some(schema) => find(schema, &self.schemas, &self.schema_prefixes),
+                None => None,
+            })
+            .or_else(|| {
+                let placed = self.placed.get(called.name)?;
+                let is_meant = |placed: &&Placed| match called.schema {
+                    Some(schema) => schema == &*placed.schema,
+                    None if called.search_path == SearchPath::OfSession => true,
+                    // An attribute is mostly a column, and few functions take a single argument.
+                    None => called.notation == Notation::Call && !placed.is_common,
+                };
+                placed.iter().find(is_meant).map(|placed| placed.group)
+            })?;
+        self.groups.get(index)
+    }
+
+    /// Whether a function of that name is reserved in every schema.
+    pub(super) fn is_anywhere(&self, name: &str) -> bool {
+        self.anywhere(name).is_some()
+    }
+
+    /// Whether all functions of that schema are reserved.
+    pub(super) fn is_schema(&self, schema: &str) -> bool {
+        find(schema, &self.schemas, &self.schema_prefixes).is_some()
+    }
+
+    fn anywhere(&self, name: &str) -> Option<usize> {
+        find(name, &self.functions, &self.prefixes)
+    }
+
+    /// Whether a connection serves nobody else once a function of that name was called: it leaves what no reset takes
+    /// away.
+    pub(super) fn leaves_state(&self, called: Called<'_>) -> bool {
+        self.function(called).is_some_and(|group| group.leaves_state)
+    }
+
+    /// Whether a program's text names such a function.
+    pub(super) fn names_state(&self, text: &str) -> bool {
+        let leaves = |group: &usize| self.groups.get(*group).is_some_and(|group| group.leaves_state);
+        let mut names = self.functions.iter().chain(&self.schemas);
+        let mut prefixes = self.prefixes.iter().chain(&self.schema_prefixes);
+        names.any(|(name, group)| leaves(group) && text.contains(&**name))
+            || prefixes.any(|(prefix, group)| leaves(group) && text.contains(&**prefix))
     }
 
     /// The group that reserves a relation of that name, whatever its schema.
@@ -138,8 +256,8 @@ impl Reserved {
 }
 
 /// Puts the names of a group where they are looked up.
-fn enter(
-    texts: &[String],
+fn enter<'t>(
+    texts: impl Iterator<Item = &'t str>,
     group: usize,
     names: &mut HashMap<Box<str>, usize>,
     prefixes: &mut Vec<(Box<str>, usize)>,
@@ -148,7 +266,7 @@ fn enter(
         match text.strip_suffix('*') {
             Some(prefix) => prefixes.push((prefix.into(), group)),
             None => {
-                names.insert(text.as_str().into(), group);
+                names.insert(text.into(), group);
             }
         }
     }
@@ -180,9 +298,26 @@ mod tests {
                 "{}",
                 group.rule
             );
-            for name in group.functions.iter().chain(&group.relations) {
+            for name in group
+                .functions
+                .iter()
+                .chain(&group.common)
+                .chain(&group.relations)
+            {
                 assert!(name.len() > 2 && *name == name.to_ascii_lowercase(), "{name}");
+                // The hardening reads no other forms.
+                let (schema, last) = name.split_once('.').unwrap_or(("", name));
+                assert!(
+                    !last.contains('.') && (!schema.contains('*') || last == "*"),
+                    "{name}"
+                );
+                assert!(schema.is_empty() || last == "*" || !last.contains('*'), "{name}");
             }
+            assert!(
+                group.common.iter().all(|name| name.contains('.')),
+                "{}",
+                group.rule
+            );
         }
         let prefixes = list.relation_prefixes.iter().map(|(prefix, _)| prefix);
         for name in list.relations.keys().chain(prefixes) {
@@ -248,7 +383,24 @@ mod tests {
             "pg_stat_get_backend_client_addr",
             "pg_lock_status",
         ] {
-            assert!(list.function(name).is_some(), "{name}");
+            assert!(list.is_anywhere(name), "{name}");
+        }
+        for name in [
+            "pg_stat_activity",
+            "pg_stat_progress_anything",
+            "pg_locks",
+            "pg_cursors",
+        ] {
+            assert!(list.relation(name).is_some(), "{name}");
+        }
+        for name in [
+            "pg_class",
+            "pg_stat_user_tables",
+            "pg_stat_database",
+            "todos",
+            "my_pg_locks",
+        ] {
+            assert!(list.relation(name).is_none(), "{name}");
         }
         for name in [
             "pg_stat_activity",
@@ -286,13 +438,54 @@ mod tests {
             "logout",
             "create_table",
         ] {
-            assert!(list.function(name).is_none(), "{name}");
+            assert!(!list.is_anywhere(name), "{name}");
         }
+    }
+
+    #[test]
+    fn functions_are_reserved_by_their_schema() {
+        let is = |schema, name, notation, search_path| {
+            let called = Called {
+                schema,
+                name,
+                notation,
+                search_path,
+            };
+            Reserved::list().function(called).is_some()
+        };
+        for (schema, name, call, attribute, free_call, free_attribute) in [
+            (Some("cron"), "schedule", true, true, true, true),
+            (Some("cron"), "anything", true, true, true, true),
+            (Some("app"), "schedule", false, false, false, false),
+            (None, "schedule", true, false, true, true),
+            (None, "unschedule", true, true, true, true),
+            (Some("dbms_output"), "put", true, true, true, true),
+            (Some("dbms_whatever"), "f", true, true, true, true),
+            (None, "put_line", true, false, true, true),
+            (None, "register", false, false, true, true),
+            (Some("app"), "isn_weak", true, true, true, true),
+            (None, "anything", false, false, false, false),
+        ] {
+            let (of_operator, of_session) = (SearchPath::OfOperator, SearchPath::OfSession);
+            let found = [
+                is(schema, name, Notation::Call, of_operator),
+                is(schema, name, Notation::Attribute, of_operator),
+                is(schema, name, Notation::Call, of_session),
+                is(schema, name, Notation::Attribute, of_session),
+            ];
+            assert_eq!(
+                found,
+                [call, attribute, free_call, free_attribute],
+                "{schema:?} {name}"
+            );
+        }
+        assert!(Reserved::list().names_state("BEGIN PERFORM isn_weak(true); END"));
+        assert!(!Reserved::list().names_state("BEGIN PERFORM lower('x'); END"));
     }
 
     #[test]
     fn a_broken_list_reserves_everything() {
         assert!(Reserved::parse("group = 3").is_err());
-        assert!(Reserved::everything().function("count").is_some());
+        assert!(Reserved::everything().is_anywhere("count"));
     }
 }

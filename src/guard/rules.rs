@@ -1,6 +1,6 @@
 //! The rules for one statement.
 
-use super::bare::{Qualified, only_sets, reads_sequences, seeds_random};
+use super::bare::{Qualified, leaves_state, only_sets, reads_sequences};
 use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility};
 use super::denial::Denial;
@@ -84,7 +84,7 @@ impl Rules<'_> {
             class,
             action,
             edits,
-            marks_connection: makes_temporary || seeds_random(statement),
+            marks_connection: makes_temporary || (self.policy.is_trusted() && leaves_state(statement)),
             only_sets: only_sets(statement),
             reads_sequences: reads_sequences(statement),
         })
@@ -124,7 +124,10 @@ impl Rules<'_> {
             }
             C::Unlisten => return Err(malformed()),
             C::Close if statement.len() == 2 && statement.kw(1) == Kw::All => Action::CloseAll,
-            C::Call => return Ok((Action::Call, self.names(statement, &[])?)),
+            C::Call => {
+                self.relations().judge_within(&statement.from(1))?;
+                return Ok((Action::Call, self.names(statement, &[])?));
+            }
             C::Do => Action::Call,
             C::CopyFrom | C::CopyTo => return self.copy(statement),
             C::Declare => return Ok((Action::Query, self.declare(statement)?)),
@@ -196,7 +199,7 @@ impl Rules<'_> {
         self.names(whole, &relations)
     }
 
-    fn relations(&self) -> Relations<'_> {
+    pub(super) fn relations(&self) -> Relations<'_> {
         Relations { policy: self.policy }
     }
 
@@ -317,6 +320,9 @@ impl Rules<'_> {
                         self.target(statement, table)?;
                     }
                     relations.push(statement.after_name(table).saturating_sub(1));
+                }
+                if let Some(condition) = copy.condition {
+                    self.relations().judge_within(&statement.from(condition))?;
                 }
                 self.names(statement, &relations)?
             }

@@ -14,7 +14,7 @@ use crate::wire::encode::TransactionStatus;
 use crate::wire::frame::{HEAD_BYTES, Head};
 use crate::wire::tag::server as tag;
 
-/// Rows that the client was given of the statement that runs now.
+/// What the client was given in the transaction that runs now.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
     rows: u64,
@@ -24,21 +24,22 @@ pub(super) struct Tally {
 impl Tally {
     /// Takes note of a message for the client. Returns whether it goes beyond the ceilings.
     ///
-    /// A portal that is read in pieces is one statement; with its completion the next one begins.
+    /// All that can carry what tables hold counts, by bytes: rows, copy data, and the text of notices and errors. A
+    /// notice counts as a row as well, since a loop can raise one for each; an error is the last of its statement.
     pub(super) fn exceeds(&mut self, ceilings: Ceilings, head: Head) -> bool {
-        match head.tag {
-            tag::DATA_ROW | tag::COPY_DATA => {
-                self.rows += 1;
-                self.bytes += (HEAD_BYTES + head.body_len) as u64;
-                ceilings.rows.is_some_and(|most| self.rows > most)
-                    || ceilings.bytes.is_some_and(|most| self.bytes > most)
-            }
-            tag::COMMAND_COMPLETE | tag::READY => {
-                *self = Self::default();
-                false
-            }
-            _ => false,
-        }
+        self.rows += match head.tag {
+            tag::DATA_ROW | tag::COPY_DATA | tag::NOTICE => 1,
+            tag::ERROR => 0,
+            _ => return false,
+        };
+        self.bytes += (HEAD_BYTES + head.body_len) as u64;
+        ceilings.rows.is_some_and(|most| self.rows > most)
+            || ceilings.bytes.is_some_and(|most| self.bytes > most)
+    }
+
+    /// The transaction is over, and with it the count.
+    pub(super) fn settle(&mut self) {
+        *self = Self::default();
     }
 }
 
@@ -49,7 +50,7 @@ impl Session {
     pub(super) fn cut_answer(&mut self) -> Option<ClientEnd> {
         let link = self.link.take()?;
         self.ticket.slot().end();
-        self.tally = Tally::default();
+        self.tally.settle();
         self.names.clear();
         self.captured = None;
         self.settings.rollback();
@@ -124,8 +125,7 @@ impl Session {
     }
 }
 
-const HINT: &str =
-    "Ask for fewer rows, with LIMIT or in pages. If the statement wrote, look whether it took effect.";
+const HINT: &str = "Ask for fewer rows, with LIMIT or in transactions of their own. If the statement wrote, look whether it took effect.";
 
 fn too_much(policy: &Policy) -> (SqlState, String) {
     let Ceilings { rows, bytes } = policy.ceilings();
@@ -135,7 +135,7 @@ fn too_much(policy: &Policy) -> (SqlState, String) {
     ];
     let most: Vec<String> = parts.into_iter().flatten().collect();
     let message = format!(
-        "a statement may return at most {} under the policy \"{}\"",
+        "a transaction may return at most {} under the policy \"{}\"",
         most.join(" or "),
         policy.name()
     );
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_and_bytes_are_counted_by_statement() {
+    fn what_carries_data_is_counted_until_the_transaction_ends() {
         let ceilings = Ceilings {
             rows: Some(2),
             bytes: Some(40),
@@ -167,13 +167,13 @@ mod tests {
         let mut tally = Tally::default();
         let mut exceeds = |tag, body_len| tally.exceeds(ceilings, Head { tag, body_len });
         assert!(!exceeds(tag::DATA_ROW, 5) && !exceeds(tag::COPY_DATA, 5));
-        assert!(exceeds(tag::DATA_ROW, 5));
-        assert!(
-            !exceeds(tag::PORTAL_SUSPENDED, 0) && exceeds(tag::DATA_ROW, 5),
-            "one statement in pieces"
-        );
-        assert!(!exceeds(tag::COMMAND_COMPLETE, 9));
-        assert!(!exceeds(tag::DATA_ROW, 35) && exceeds(tag::DATA_ROW, 0));
+        for neutral in [tag::PORTAL_SUSPENDED, tag::COMMAND_COMPLETE, tag::READY] {
+            assert!(!exceeds(neutral, 1_000));
+        }
+        assert!(!exceeds(tag::ERROR, 9) && exceeds(tag::NOTICE, 1));
+        tally.settle();
+        let mut exceeds = |tag, body_len| tally.exceeds(ceilings, Head { tag, body_len });
+        assert!(!exceeds(tag::DATA_ROW, 20) && exceeds(tag::ERROR, 20));
     }
 
     #[test]

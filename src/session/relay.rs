@@ -74,6 +74,8 @@ enum Trouble {
     BadLength(BadLength),
     Malformed(&'static str),
     PinnedSetting,
+    /// More than the policy lets a transaction return.
+    BeyondCeiling,
 }
 
 /// Bytes read from the server, and the range of them that goes to the client as it is.
@@ -183,13 +185,9 @@ impl Session {
                     continue;
                 }
                 match self.begin_frame(rest, passing) {
-                    Ok(Some(frame)) => {
-                        self.relay = frame;
-                        if self.is_beyond_ceiling(frame.goes, rest) {
-                            return self.cut(passing);
-                        }
-                    }
+                    Ok(Some(frame)) => self.relay = frame,
                     Ok(None) => break,
+                    Err(Trouble::BeyondCeiling) => return self.cut(passing),
                     Err(trouble) => return Err(self.server_broke(trouble, passing)),
                 }
             }
@@ -214,16 +212,25 @@ impl Session {
         Ok(at)
     }
 
-    /// Whether the frame that `rest` begins with takes an answer beyond what the policy lets it be.
-    fn is_beyond_ceiling(&mut self, goes: Goes, rest: &[u8]) -> bool {
+    /// Whether a message that is to be judged now takes the transaction beyond what the policy lets it return. An error
+    /// counts whoever it goes to, as it may be told in other words, unless it was asked for.
+    fn is_beyond_ceiling(&mut self, head: Head) -> bool {
         let ceilings = self.policy.ceilings();
-        if ceilings.is_empty() || goes != Goes::ToClient {
+        if ceilings.is_empty() {
             return false;
         }
-        match frame::head(rest) {
-            Ok(Some(head)) => self.tally.exceeds(ceilings, head),
-            _ => false,
-        }
+        let Some(next) = self.link.as_ref().and_then(|link| link.replies.front()) else {
+            return false;
+        };
+        let is_the_clients = match head.tag {
+            tag::ERROR => !matches!(next.effect, Effect::WholeRead),
+            tag::NOTICE => !matches!(next.delivery, Delivery::Hide | Delivery::Capture),
+            _ => !matches!(
+                next.delivery,
+                Delivery::Hide | Delivery::Capture | Delivery::NoticesOnly
+            ),
+        };
+        is_the_clients && self.tally.exceeds(ceilings, head)
     }
 
     /// Leaves the rest of an answer out, and gives up the server connection that it comes from.
@@ -274,6 +281,9 @@ impl Session {
         }
         if body.len() < head.body_len.min(self.needed(head)) {
             return Ok(None);
+        }
+        if self.is_beyond_ceiling(head) {
+            return Err(Trouble::BeyondCeiling);
         }
         if !self.held.0.is_empty() && !matches!(head.tag, tag::NOTICE | tag::ERROR) {
             self.held.give(head.tag, passing, &mut self.client.outbox);
@@ -417,6 +427,7 @@ impl Session {
             Trouble::Unexpected(unexpected) => (DiscardReason::ProtocolViolation, unexpected.to_string()),
             Trouble::BadLength(bad) => (DiscardReason::ProtocolViolation, bad.to_string()),
             Trouble::Malformed(what) => (DiscardReason::ProtocolViolation, format!("malformed {what}")),
+            Trouble::BeyondCeiling => (DiscardReason::Ceiling, "its answer is too large".to_owned()),
             Trouble::PinnedSetting => (
                 DiscardReason::PinnedSetting,
                 "a setting that decides how text is read was changed".to_owned(),

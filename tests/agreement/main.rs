@@ -14,6 +14,7 @@ mod support;
 mod functions;
 mod lexer;
 mod pieces;
+mod subqueries;
 
 use std::sync::Arc;
 

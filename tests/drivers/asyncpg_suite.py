@@ -216,7 +216,7 @@ async def session_settings():
                 equal(await alice.fetchval("SHOW application_name"), "suite")
                 if await bob.fetchval("SHOW TimeZone") == "Asia/Tokyo":
                     raise AssertionError("a setting crossed to another client")
-                equal(await bob.fetchval("SHOW statement_timeout"), "0")
+                equal(await bob.fetchval("SHOW statement_timeout"), "1min")
             equal(alice.get_settings().TimeZone, "Asia/Tokyo")
             # The text that asyncpg's own pool sends when a connection is given back.
             await alice.reset()

@@ -267,10 +267,10 @@ async def session_settings():
             equal(await value(alice, "SELECT current_setting('statement_timeout')"), "54321ms")
             if await value(bob, "SHOW TimeZone") == "Asia/Tokyo":
                 raise AssertionError("a setting crossed to another client")
-            equal(await value(bob, "SELECT current_setting('statement_timeout')"), "0")
+            equal(await value(bob, "SELECT current_setting('statement_timeout')"), "1min")
         equal(alice.info.parameter_status("TimeZone"), "Asia/Tokyo")
         await alice.execute("RESET statement_timeout")
-        equal(await value(alice, "SELECT current_setting('statement_timeout')"), "0")
+        equal(await value(alice, "SELECT current_setting('statement_timeout')"), "1min")
     async with await connect(ALICE, autocommit=True, options="-c statement_timeout=12s", application_name="suite") as alice:
         equal(await value(alice, "SHOW statement_timeout"), "12s")
         equal(await value(alice, "SHOW application_name"), "suite")

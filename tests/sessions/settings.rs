@@ -66,7 +66,7 @@ fn savepoints_take_settings_back() {
         B ReadyForQuery T
         F Query "SHOW statement_timeout"
         B RowDescription statement_timeout
-        B DataRow 0
+        B DataRow 1min
         B CommandComplete SHOW
         B ReadyForQuery T
         F Query "SAVEPOINT b; SET statement_timeout = '8s'; RELEASE b; COMMIT"
@@ -85,7 +85,7 @@ fn savepoints_take_settings_back() {
         B ReadyForQuery I
         F Query "SHOW statement_timeout"
         B RowDescription statement_timeout
-        B DataRow 0
+        B DataRow 1min
         B CommandComplete SHOW
         B ReadyForQuery I
         "#,
@@ -131,7 +131,7 @@ fn wrong_values_are_told() {
         F Query "SET TimeZone TO 'Mars/Olympus'"
         B ErrorResponse ERROR 22023
         B ReadyForQuery I
-        F Query "SET statement_timeout TO 'soon'"
+        F Query "SET lock_timeout TO 'soon'"
         B ErrorResponse ERROR 22023
         B ReadyForQuery I
         F Query "SHOW no_such_setting"
@@ -139,7 +139,7 @@ fn wrong_values_are_told() {
         B ReadyForQuery I
         F Query "SHOW statement_timeout"
         B RowDescription statement_timeout
-        B DataRow 0
+        B DataRow 1min
         B CommandComplete SHOW
         B ReadyForQuery I
         "#,
@@ -160,7 +160,7 @@ fn reset_all_resets_the_session_and_not_the_identity() {
         B ReadyForQuery I
         F Query "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), who()"
         B RowDescription current_setting current_setting who
-        B DataRow 0 0 authenticated|alice|acme
+        B DataRow 1min 0 authenticated|alice|acme
         B CommandComplete "SELECT 1"
         B ReadyForQuery I
         F Query "BEGIN"
@@ -565,7 +565,7 @@ fn a_savepoint_takes_back_only_what_is_the_sessions() {
         B ReadyForQuery I
         F Query "SHOW statement_timeout"
         B RowDescription statement_timeout
-        B DataRow 0
+        B DataRow 1min
         B CommandComplete SHOW
         B ReadyForQuery I
         F Query "BEGIN; SET statement_timeout = '1s'; SAVEPOINT a; SET statement_timeout = '2s'; SAVEPOINT b; SET statement_timeout = '3s'; SET lock_timeout = '3s'; ROLLBACK TO b; RELEASE a"
@@ -605,7 +605,7 @@ fn a_savepoint_takes_back_only_what_is_the_sessions() {
         B CommandComplete ROLLBACK
         B CommandComplete COMMIT
         B RowDescription statement_timeout
-        B DataRow 0
+        B DataRow 1min
         B CommandComplete SHOW
         B ReadyForQuery I
         "#,
@@ -792,7 +792,7 @@ fn a_wrong_value_ahead_of_the_sync() {
         B ReadyForQuery I
         F Query "SHOW statement_timeout"
         B RowDescription statement_timeout
-        B DataRow 0
+        B DataRow 1min
         B CommandComplete SHOW
         B ReadyForQuery I
         "#,

@@ -37,7 +37,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 const SETTINGS: &str = "\
     listen_addresses = '127.0.0.1'\nmax_connections = 500\nshared_buffers = '64MB'\nfsync = off\n\
     synchronous_commit = off\nfull_page_writes = off\nautovacuum = off\njit = off\n\
-    password_encryption = 'scram-sha-256'\n";
+    password_encryption = 'scram-sha-256'\nstatement_timeout = '1min'\n";
 
 const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::super::class::{ClassSet, Grant};
 use super::super::names::NameSet;
 use super::super::registry::Registered;
+use super::super::reserved::Reserved;
 use super::super::timeouts::{self, Timeouts};
 use super::{Ceilings, Lists, Policy, PolicyMistake, ReadFile, RequireWhere};
 use crate::guard::StatementClass;
@@ -28,6 +29,8 @@ struct File {
     allowed_functions: Option<Vec<String>>,
     #[serde(default)]
     denied_functions: Vec<String>,
+    #[serde(default)]
+    own_functions: Vec<String>,
     allowed_relations: Option<Vec<String>>,
     #[serde(default)]
     denied_relations: Vec<String>,
@@ -90,6 +93,7 @@ pub(super) fn parse(source: &str, read: ReadFile<'_>) -> Result<Policy, Vec<Poli
             allowed: allowed("allowed_schemas", file.allowed_schemas.as_deref(), &mut mistakes),
             denied: names("denied_schemas", &file.denied_schemas, &mut mistakes),
         },
+        own_functions: own_functions(&file.own_functions, &mut mistakes),
         settable: settable(&file.settable, &mut mistakes),
         require_where: require_where(file.require_where.as_ref(), &mut mistakes),
         ceilings: Ceilings {
@@ -190,6 +194,29 @@ fn names(key: &str, texts: &[String], mistakes: &mut Mistakes) -> NameSet {
 
 fn allowed(key: &str, texts: Option<&[String]>, mistakes: &mut Mistakes) -> Option<NameSet> {
     texts.map(|texts| names(key, texts, mistakes))
+}
+
+/// Names of functions that are the application's own although they are reserved: each a whole name, and with its schema
+/// unless the name alone cannot mean a function of PostgreSQL's or of an extension's.
+fn own_functions(texts: &[String], mistakes: &mut Mistakes) -> NameSet {
+    for text in texts {
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) => (Some(schema), name),
+            None => (None, text.as_str()),
+        };
+        let is_schema = name == "*" && schema.is_some_and(|schema| Reserved::list().is_schema(schema));
+        let message = if name.ends_with('*') && !is_schema {
+            format!("{text:?} is a prefix: name each function")
+        } else if schema.is_some_and(|schema| schema == "pg_catalog" || schema == "information_schema") {
+            format!("{text:?} is PostgreSQL's own")
+        } else if schema.is_none() && (name == "set_config" || Reserved::list().is_anywhere(name)) {
+            format!("{text:?} needs its schema, in calls as well: without one, it may be another function")
+        } else {
+            continue;
+        };
+        mistakes.add("own_functions", message);
+    }
+    names("own_functions", texts, mistakes)
 }
 
 fn require_where(value: Option<&toml::Value>, mistakes: &mut Mistakes) -> RequireWhere {

@@ -33,6 +33,46 @@ const READ_WRITE: &str = "statements = ['SELECT', 'INSERT', 'UPDATE', 'DELETE', 
                           'EXPLAIN', 'DECLARE CURSOR', 'CALL', 'LOCK', 'TRUNCATE', 'SET', 'RESET', 'FETCH']";
 
 #[test]
+fn functions_of_reserved_names_can_be_the_applications_own() {
+    let guard = restricted(&format!(
+        "{READ_WRITE}\nown_functions = ['app.crosstab', 'app.lo_get', 'schedule', 'net.*', 'app.register']"
+    ));
+    each(
+        &guard,
+        "ok",
+        r#"
+        SELECT app.crosstab('x')
+        SELECT "app" . "crosstab" ('x')
+        SELECT shop.app.lo_get(1)
+        SELECT schedule('* * * * *', 'x')
+        SELECT net.anything(1), register(2), app.register(3)
+        SELECT t.schedule, (t).schedule FROM t
+        "#,
+    );
+    each(
+        &guard,
+        "reserved.sql_text",
+        "SELECT crosstab('x')\nSELECT public.crosstab('x')\nSELECT app.crosstab2('x')\nSELECT ('x'::text).crosstab",
+    );
+    each(
+        &guard,
+        "reserved.large_object",
+        "SELECT lo_get(1)\nSELECT pg_catalog.lo_get(1)\nSELECT (1).lo_get",
+    );
+    each(
+        &guard,
+        "reserved.jobs",
+        "SELECT cron.schedule('a', 'b')\nCALL cron.schedule('a', 'b')",
+    );
+    let mistakes = Policy::parse(
+        "name = 'p'\nown_functions = ['lo_get', 'app.*', 'a*', 'pg_catalog.lo_get', 'set_config', 'app.lo_*', 'app.fine', 'cron.*']",
+    )
+    .unwrap_err();
+    assert!(mistakes.iter().all(|mistake| mistake.key == "own_functions"));
+    assert_eq!(mistakes.len(), 6, "{mistakes:?}");
+}
+
+#[test]
 fn update_and_delete_can_need_a_where() {
     let guard = restricted(&format!("{READ_WRITE}\nrequire_where = true"));
     each(
@@ -55,6 +95,50 @@ fn update_and_delete_can_need_a_where() {
         COPY (DELETE FROM t RETURNING a) TO STDOUT
         UPDATE t SET "where" = 1
         UPDATE t SET a = 1 FROM (SELECT 1 WHERE true) where_
+        DELETE FROM t WHERE true
+        DELETE FROM t WHERE 1 = 1
+        DELETE FROM t WHERE (((NOT false)))
+        DELETE FROM t WHERE 1 = 0
+        DELETE FROM t WHERE 1 = 2
+        DELETE FROM t WHERE false IS NOT NULL
+        DELETE FROM t WHERE 0 = 1 - 1
+        DELETE FROM t WHERE false OR true
+        DELETE FROM t WHERE a = 1 OR true
+        DELETE FROM t WHERE true OR a = 1
+        DELETE FROM t WHERE b = 1 AND (a = 1) OR (1 < 2)
+        DELETE FROM t WHERE (a = 1 OR 'x' = 'x') AND now() > '2000-01-01'
+        DELETE FROM t WHERE $1
+        DELETE FROM t WHERE $1 = 1 RETURNING a
+        DELETE FROM t WHERE coalesce(NULL, true)
+        DELETE FROM t WHERE date '2000-01-01' < current_date
+        DELETE FROM t WHERE now()::date IS NOT NULL
+        DELETE FROM t WHERE now() AT TIME ZONE 'UTC' IS NOT NULL
+        DELETE FROM t WHERE true IS NOT UNKNOWN
+        DELETE FROM t WHERE 2 BETWEEN 1 AND 3
+        DELETE FROM t WHERE CASE WHEN true OR false THEN true END
+        DELETE FROM t WHERE EXISTS (SELECT 1)
+        DELETE FROM t WHERE EXISTS (SELECT FROM u)
+        DELETE FROM t WHERE EXISTS (SELECT x FROM u, v WHERE 1 = 1)
+        DELETE FROM t WHERE (SELECT true)
+        DELETE FROM t USING u WHERE u.a = 1
+        DELETE FROM t AS x USING t WHERE t.a = 1
+        DELETE FROM ONLY (s.t) x USING u WHERE u.a = 1
+        DELETE FROM t USING u WHERE true RETURNING a AS where
+        UPDATE t SET a = 1 WHERE true
+        UPDATE t * SET a = 1 WHERE 1 IN (1, 2)
+        UPDATE t x SET a = 1 FROM u WHERE u.* IS NOT NULL
+        WITH x AS (DELETE FROM t WHERE true RETURNING *) SELECT * FROM x WHERE x.a = 1
+        MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE
+        MERGE INTO t USING u ON true WHEN MATCHED AND true THEN UPDATE SET a = 1
+        MERGE INTO t USING u ON 1 = 1 WHEN NOT MATCHED THEN INSERT VALUES (1) WHEN MATCHED THEN DELETE
+        MERGE INTO t USING u ON u.a = 1 WHEN MATCHED THEN DELETE
+        MERGE INTO t USING u ON t.a = u.a OR true WHEN MATCHED THEN DELETE
+        MERGE INTO t AS x USING u JOIN v ON u.a = v.a ON true WHEN MATCHED THEN DELETE
+        MERGE INTO t x USING (SELECT 1 AS a) AS u ON (true) WHEN MATCHED AND u.a = 1 THEN DELETE
+        MERGE INTO t USING u ON t.a = u.a WHEN NOT MATCHED BY SOURCE THEN DELETE
+        MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED BY SOURCE AND true THEN UPDATE SET a = 1
+        MERGE INTO t USING u ON CASE WHEN true THEN true END WHEN MATCHED THEN DELETE
+        WITH x AS (MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE RETURNING 1) SELECT 1 FROM x
         "#,
     );
     each(
@@ -62,12 +146,35 @@ fn update_and_delete_can_need_a_where() {
         "ok",
         r#"
         DELETE FROM t WHERE a = 1
-        DELETE FROM t USING u WHERE true RETURNING a AS where
+        DELETE FROM t WHERE a
+        DELETE FROM t WHERE a AND true
+        DELETE FROM t WHERE false
+        DELETE FROM t WHERE (false) OR a = 2 RETURNING *
+        DELETE FROM t WHERE (a = 1 OR b = 2) AND 1 = 1
+        DELETE FROM t WHERE NOT (a OR "true")
+        DELETE FROM t WHERE id BETWEEN 1 AND 5 OR lower(name) LIKE 'x%' ESCAPE '!'
+        DELETE FROM t WHERE ((a)::int + 1) * 2 > 3 OR ((a)) = ANY ($1)
+        DELETE FROM t WHERE $1 = a RETURNING a
+        DELETE FROM t WHERE EXISTS (SELECT FROM u WHERE u.a = t.a)
+        DELETE FROM t WHERE EXISTS (SELECT FROM u WHERE u.a = a)
+        DELETE FROM t WHERE (a, b) IN (SELECT a, b FROM u)
+        DELETE FROM s.t USING u WHERE u.a = t.a
+        DELETE FROM s.t WHERE s.t.a = 1
+        DELETE FROM t x WHERE x.* IS NOT NULL
+        DELETE FROM t WHERE date < now() AND time IS NOT NULL
+        DELETE FROM t WHERE CASE WHEN a THEN b ELSE false END
+        DELETE FROM t USING u WHERE t.a = 1 OR u.a = t.b RETURNING a AS where
         UPDATE t SET a[1] = 1 WHERE CURRENT OF c
         UPDATE t SET a = 1 FROM u WHERE u.a = t.a
         WITH x AS (DELETE FROM t WHERE b RETURNING *) SELECT * FROM x
         INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 2
-        MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE
+        MERGE INTO t USING u ON t.a = u.a WHEN MATCHED THEN DELETE
+        MERGE INTO t USING u ON a = b WHEN MATCHED AND u.c THEN UPDATE SET a = 1 WHEN NOT MATCHED THEN INSERT VALUES (1)
+        MERGE INTO t USING u ON true WHEN NOT MATCHED THEN INSERT VALUES (1)
+        MERGE INTO t USING u ON true WHEN MATCHED AND t.a = 1 THEN DELETE WHEN MATCHED THEN DO NOTHING
+        MERGE INTO s.t USING u JOIN v ON true ON t.a = u.a WHEN MATCHED THEN DELETE
+        MERGE INTO t USING u ON t.a = u.a WHEN NOT MATCHED BY TARGET THEN INSERT VALUES (1) WHEN NOT MATCHED BY SOURCE AND t.a > 1 THEN DELETE
+        MERGE INTO t USING u ON CASE WHEN t.a = u.a THEN true END WHEN MATCHED THEN DELETE
         SELECT a FROM t
         SELECT delete, update FROM t
         "#,

@@ -42,6 +42,7 @@ impl Session {
                 }
             }
             Effect::TransactionEnded(next) => {
+                self.tally.settle();
                 if let Some(link) = &mut self.link {
                     link.block = next;
                     link.changes.settle();
@@ -210,6 +211,7 @@ impl Session {
                 return Ok(Goes::Nowhere);
             }
             TransactionStatus::Idle => {
+                self.tally.settle();
                 if link.settle_standing(errored).is_err() {
                     return Err(Trouble::Malformed("answer to SET ROLE NONE"));
                 }
