@@ -42,6 +42,7 @@ mod transactions;
 mod two_phase;
 mod unnamed;
 mod vanishing;
+mod waits;
 
 use support::people::alice;
 use support::postgres::{Version, cluster};

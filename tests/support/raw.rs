@@ -282,6 +282,11 @@ impl RawClient {
         }
     }
 
+    /// Takes one byte of what there is to read.
+    pub(crate) fn sip(&mut self) {
+        let _ = self.socket.read(&mut [0]);
+    }
+
     /// Vanishes: no Terminate, the socket just closes.
     pub(crate) fn vanish(self) {
         match &self.socket {

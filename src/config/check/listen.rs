@@ -20,6 +20,9 @@ pub(super) struct Listen {
 /// up a thread.
 const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
 
+/// Bytes per second that a client has to read or send at least, unless configured: what the thinnest line carries.
+const PROGRESS_RATE: usize = 1024;
+
 pub(super) fn listen(top: &Section<'_>) -> Listen {
     let listen = top.section("listen");
     let address = listen.or("address", ([127, 0, 0, 1], 6432).into(), socket_address);
@@ -58,11 +61,23 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
         session: session::Settings {
             expiry_grace: listen.time_or_zero("expiry_grace", 10),
             idle_transaction_timeout: listen.limit("idle_transaction_timeout", 60),
+            pace: pace(&listen),
             client_idle_timeout: listen.limit("client_idle_timeout", 0),
             max_statement_bytes,
             application_name: session::ApplicationName::default(),
         },
     }
+}
+
+/// How slow a client may be while a server connection waits for it.
+fn pace(listen: &Section<'_>) -> Option<session::Pace> {
+    let rate = listen.count("client_progress_rate", PROGRESS_RATE, 0, limits::MESSAGE_BYTES);
+    let window = listen.limit("client_progress_timeout", 60)?;
+    let bytes = u128::try_from(rate).unwrap_or_default() * window.as_millis() / 1000;
+    Some(session::Pace {
+        window,
+        bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+    })
 }
 
 pub(super) fn admin(top: &Section<'_>) -> Option<admin::Settings> {
