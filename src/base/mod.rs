@@ -13,4 +13,6 @@ pub use event::{
 };
 pub use fault::{Fault, Severity};
 pub use sqlstate::SqlState;
-pub use types::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, Secret, ServerName, TenantName};
+pub use types::{
+    DatabaseName, LoginName, PlanName, PoolMode, RoleName, Secret, ServerName, Tenancy, TenantName,
+};

@@ -31,6 +31,7 @@ fn options(postgres: Version) -> StackOptions {
 
 /// What a client says and then goes on to do, time and again.
 struct Way {
+    #[allow(dead_code, reason = "tells the ways apart for people")]
     name: &'static str,
     /// Statements that end before the rest is sent.
     first: &'static [&'static str],

@@ -20,6 +20,10 @@ pub(super) struct Listen {
 /// up a thread.
 const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
 
+/// Clients that have not logged in, unless configured: more than come at once when a fleet of applications starts anew,
+/// some 5 kB each.
+const PENDING_LOGINS: usize = 5_000;
+
 /// Bytes per second that a client has to read or send at least, unless configured: what the thinnest line carries.
 const PROGRESS_RATE: usize = 1024;
 
@@ -52,6 +56,7 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
                 client::Plaintext::LoopbackOnly
             },
             max_client_conn: listen.count("max_client_conn", 10_000, 1, 1_000_000),
+            pending: pending(&listen),
             max_tenant_client_conn: (max_tenant_client_conn > 0).then_some(max_tenant_client_conn),
             client_login_timeout: listen.time("client_login_timeout", 15),
             // Until `auth` and `roles` are known.
@@ -66,6 +71,17 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             max_statement_bytes,
             application_name: session::ApplicationName::default(),
         },
+    }
+}
+
+/// How many clients may be there that have not logged in. One address does not have all of it, so that others are not
+/// kept waiting by it for as long as it takes to send one of its clients away.
+fn pending(listen: &Section<'_>) -> client::RoomLimits {
+    let total = listen.count("max_pending_logins", PENDING_LOGINS, 1, 1_000_000);
+    let most = total - total / 5;
+    client::RoomLimits {
+        total,
+        of_address: listen.count("max_address_pending_logins", most, 1, 1_000_000),
     }
 }
 
