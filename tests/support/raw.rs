@@ -224,6 +224,13 @@ impl RawClient {
         frames
     }
 
+    /// The first error of what comes up to the next ReadyForQuery.
+    pub(crate) fn read_error(&mut self) -> Frame {
+        let frames = self.until_ready();
+        let error = frames.iter().find(|frame| frame.tag == b'E');
+        error.unwrap_or_else(|| panic!("{frames:?}")).clone()
+    }
+
     /// Whether the server has closed the connection, after whatever it still says.
     pub(crate) fn is_closed(&mut self) -> bool {
         loop {
