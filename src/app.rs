@@ -9,12 +9,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 
 use crate::admin::{self, Readiness};
 use crate::auth::{AuthSetupError, Authenticator};
-use crate::base::{Drain, DrainHandle, Events, LoginName, Phase};
+use crate::base::{Drain, DrainHandle, Events, LoginName, Phase, limits};
 use crate::client::{Gateway, GatewayParts};
 use crate::config::Config;
 use crate::guard::Guard;
@@ -51,9 +51,9 @@ const ADMIN_LIMIT: Duration = Duration::from_secs(2);
 ///
 /// Dropped, it cuts off everybody.
 pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
-    let listener = listen(config.client.address).await?;
+    let listener = listen(config.client.address)?;
     let admin_listener = match &config.admin {
-        Some(settings) => Some(listen(settings.address).await?),
+        Some(settings) => Some(listen(settings.address)?),
         None => None,
     };
     let pools_seen = Arc::new(OnceLock::new());
@@ -135,10 +135,17 @@ async fn ended(admin: tokio::task::JoinHandle<io::Result<()>>) {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| AppError::Listen { address, source })
+fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let listener = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(limits::LISTEN_BACKLOG)
+    });
+    listener.map_err(|source| AppError::Listen { address, source })
 }
 
 /// The logins that serve end users.

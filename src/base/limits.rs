@@ -94,8 +94,9 @@ pub const BULK_BUFFER_BYTES: usize = 64 * 1024;
 /// to move the others to another thread takes a fraction of that.
 pub const LONG_TEXT_BYTES: usize = 16 * 1024;
 
-/// Clients that have not logged in yet and are served at one time on top of `max_client_conn`.
-pub const PENDING_LOGINS: usize = 1_000;
+/// Connections that the kernel has taken for us and we have not: what comes in a tenth of a second of a storm of logins.
+/// The kernel has a limit of its own (`net.core.somaxconn`, 4,096 on Linux).
+pub const LISTEN_BACKLOG: u32 = 4_096;
 
 /// How long a CancelRequest may take to reach the server.
 pub const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);

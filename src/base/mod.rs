@@ -14,5 +14,7 @@ pub use event::{
 };
 pub use fault::{Fault, Severity};
 pub use sqlstate::SqlState;
-pub use types::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, Secret, ServerName, TenantName};
+pub use types::{
+    DatabaseName, LoginName, PlanName, PoolMode, RoleName, Secret, ServerName, Tenancy, TenantName,
+};
 pub use watched::{Seen, Stamp, Told, Watched};

@@ -99,6 +99,15 @@ impl PoolMode {
     }
 }
 
+/// Whether the sessions of several tenants use one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenancy {
+    /// It is one tenant's own, or nothing is told apart by tenant.
+    Sole,
+    /// Tenants share it.
+    Shared,
+}
+
 /// A value that is never printed: passwords and keys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<[u8]>);

@@ -5,8 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
@@ -19,9 +18,10 @@ use super::census::Census;
 use super::login::{Admitted, Desk, Visit};
 use super::packets::Packets;
 use super::replication::Streaming;
+use super::waiting_room::{Place, WaitingRoom};
 use super::{LoginError, Settings};
 use crate::auth::{AuthError, Authenticator};
-use crate::base::{ClientEnd, Drain, Event, Events, Phase, limits};
+use crate::base::{ClientEnd, Drain, Event, Events, Phase};
 use crate::identity;
 use crate::net::Stream;
 use crate::pool::Pools;
@@ -34,9 +34,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a client that is refused may take to read why.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long a client may take to be told that too many log in at this time.
-const TURN_AWAY_LIMIT: Duration = Duration::from_millis(100);
 
 /// How long what a refused client still sends is read and dropped.
 const LINGER: Duration = Duration::from_secs(1);
@@ -73,8 +70,8 @@ pub struct GatewayParts {
 /// Accepts clients and serves them.
 pub struct Gateway {
     desk: Desk,
-    /// Sockets that have not logged in.
-    pending: AtomicUsize,
+    /// Clients that have not logged in.
+    room: Arc<WaitingRoom>,
 }
 
 impl Gateway {
@@ -82,6 +79,7 @@ impl Gateway {
     pub fn new(parts: GatewayParts) -> Arc<Self> {
         let settings = &parts.settings;
         let census = Census::new(settings.max_client_conn, settings.max_tenant_client_conn);
+        let room = WaitingRoom::new(settings.pending);
         Arc::new(Self {
             desk: Desk {
                 settings: parts.settings,
@@ -97,7 +95,7 @@ impl Gateway {
                 anonymous_role: parts.anonymous_role,
                 events: parts.events,
             },
-            pending: AtomicUsize::new(0),
+            room,
         })
     }
 
@@ -117,12 +115,17 @@ impl Gateway {
         loop {
             tokio::select! {
                 accepted = poll_fn(|cx| listener.poll_accept(cx)) => match accepted {
-                    Ok((socket, address)) => {
+                    Ok((socket, address)) => match self.room.enter(address) {
                         // Boxed, for a task is moved several times before it runs.
-                        clients.spawn(Box::pin(Arc::clone(&self).client(socket, address, drain.clone())));
-                    }
+                        Some(place) => drop(clients.spawn(Box::pin(
+                            Arc::clone(&self).client(socket, address, place, drain.clone()),
+                        ))),
+                        None => self.turn_away(Stream::accepted(socket)),
+                    },
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a client");
+                        // Out of files, most likely: somebody who has not logged in has one.
+                        self.room.make_room();
                         sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -146,25 +149,20 @@ impl Gateway {
     }
 
     /// What few clients come to is boxed, so that it does not make the task of every session larger.
-    async fn client(self: Arc<Self>, socket: TcpStream, address: SocketAddr, drain: Drain) {
-        let pending = Pending::new(&self.pending);
-        if pending.is_over_limit() {
-            return Box::pin(self.turn_away(socket)).await;
-        }
+    async fn client(self: Arc<Self>, socket: TcpStream, address: SocketAddr, place: Place, drain: Drain) {
         let Ok(stream) = Stream::accepted(socket) else {
             return;
         };
         self.desk.events.emit(&Event::ClientAccepted);
-        let mut packets = Packets::new(stream, address);
+        let mut packets = Packets::new(stream, address, place);
         let mut timer = Timer::default();
         let (end, authenticated) = match self.log_in(&mut packets, &mut timer).await {
             Ok(Visit::Cancel(request)) => {
-                drop(pending);
                 Box::pin(self.desk.cancels.cancel(&request)).await;
                 (ClientEnd::CancelRequest, false)
             }
             Ok(Visit::Session(admitted)) => {
-                drop(pending);
+                let (stream, inbox) = packets.into_parts();
                 let Admitted {
                     identity,
                     ticket,
@@ -173,13 +171,7 @@ impl Gateway {
                 let shared = Arc::clone(&self.desk.sessions);
                 // Boxed, and run in place: a future that takes it by value holds it several times over.
                 let mut session = Box::new(Session::new(
-                    shared,
-                    packets.stream,
-                    packets.inbox,
-                    identity,
-                    ticket,
-                    timer,
-                    drain,
+                    shared, stream, inbox, identity, ticket, timer, drain,
                 ));
                 let end = session.run().await;
                 drop(session);
@@ -187,33 +179,60 @@ impl Gateway {
                 (end, true)
             }
             Ok(Visit::Replication(streaming)) => {
-                drop(pending);
+                let (stream, inbox) = packets.into_parts();
                 let Streaming { walsender, seat } = *streaming;
-                let end = Box::pin(walsender.serve(packets.stream, packets.inbox, drain)).await;
+                let end = Box::pin(walsender.serve(stream, inbox, drain)).await;
                 drop(seat);
                 (end, true)
+            }
+            Err(LoginError::Displaced) => {
+                self.turn_out(&mut packets.stream, &LoginError::Displaced);
+                (ClientEnd::Refused, false)
             }
             Err(error) => (Box::pin(self.refuse(&mut packets, error)).await, false),
         };
         self.desk.events.emit(&Event::ClientClosed { end, authenticated });
     }
 
-    /// Serves a client up to its greeting, for as long as a login may take. The timer goes on as the session's.
+    /// Serves a client up to its greeting, for as long as a login may take and the client has its place. The timer goes
+    /// on as the session's.
     async fn log_in(&self, client: &mut Packets, timer: &mut Timer) -> Result<Visit, LoginError> {
         // A moment that the clock cannot hold is as good as never.
         let deadline = Instant::now().checked_add(self.desk.settings.client_login_timeout);
+        let place = Arc::clone(client.place());
+        let mut over = |cx: &mut Context<'_>| {
+            if place.poll_lost(cx).is_ready() {
+                return Poll::Ready(LoginError::Displaced);
+            }
+            match deadline {
+                Some(deadline) => timer.poll(deadline, cx).map(|()| LoginError::Timeout),
+                None => Poll::Pending,
+            }
+        };
+        // A client that says nothing needs no more than its socket.
+        poll_fn(|cx| match client.stream.poll_arrival(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => over(cx).map(Err),
+        })
+        .await?;
         // Boxed, so that what a login needs is given back when it is over.
         let mut visit = Box::pin(self.desk.serve(client));
-        poll_fn(|cx| match (visit.as_mut().poll(cx), deadline) {
-            (Poll::Pending, Some(deadline)) => timer.poll(deadline, cx).map(|()| Err(LoginError::Timeout)),
-            (outcome, _) => outcome,
+        poll_fn(|cx| match visit.as_mut().poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(outcome),
+            Poll::Pending => over(cx).map(Err),
         })
         .await
     }
 
-    /// Tells a client that it has come at a bad time. Nothing is read from it, so it may not come to know.
-    async fn turn_away(&self, mut socket: TcpStream) {
-        let error = LoginError::TooManyLogins;
+    /// Tells a client that it has come at a bad time.
+    fn turn_away(&self, stream: io::Result<Stream>) {
+        if let Ok(mut stream) = stream {
+            self.turn_out(&mut stream, &LoginError::TooManyLogins);
+        }
+    }
+
+    /// Tells a client to go as far as that takes no time. Nothing more is read from it, so it may not come to know.
+    fn turn_out(&self, stream: &mut Stream, error: &LoginError) {
         let Some(fault) = error.to_fault() else {
             return;
         };
@@ -223,7 +242,7 @@ impl Gateway {
         });
         let mut out = Vec::new();
         notice::error(&mut out, &fault);
-        let _ = timeout(TURN_AWAY_LIMIT, socket.write_all(&out)).await;
+        let _ = stream.write_unasked(&out);
     }
 
     /// Tells a client why it gets no session.
@@ -250,17 +269,21 @@ impl Gateway {
         }
         let mut out = Vec::new();
         notice::error(&mut out, &fault);
+        let place = Arc::clone(client.place());
+        place.dismiss();
         let told = async {
             client.stream.write_all(&out).await?;
-            client.stream.shutdown().await
+            client.stream.shutdown().await?;
+            let _ = timeout(LINGER, client.drop_rest()).await;
+            Ok(ClientEnd::Refused)
         };
-        match timeout(REFUSAL_LIMIT, told).await {
-            Ok(Ok(())) => {
-                let _ = timeout(LINGER, client.drop_rest()).await;
-                ClientEnd::Refused
-            }
-            Ok(Err(error)) => gone(&error),
-            Err(_) => ClientEnd::Vanished,
+        tokio::select! {
+            told = timeout(REFUSAL_LIMIT, told) => match told {
+                Ok(Ok(end)) => end,
+                Ok(Err(error)) => gone(&error),
+                Err(_) => ClientEnd::Vanished,
+            },
+            () = poll_fn(|cx| place.poll_lost(cx)) => ClientEnd::Refused,
         }
     }
 }
@@ -268,29 +291,4 @@ impl Gateway {
 fn gone(error: &io::Error) -> ClientEnd {
     tracing::debug!(%error, "a refused client left before it was told why");
     ClientEnd::Vanished
-}
-
-/// Counts a socket until it has logged in.
-struct Pending<'a> {
-    count: &'a AtomicUsize,
-    before: usize,
-}
-
-impl<'a> Pending<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        Self {
-            before: count.fetch_add(1, Ordering::Relaxed),
-            count,
-        }
-    }
-
-    fn is_over_limit(&self) -> bool {
-        self.before >= limits::PENDING_LOGINS
-    }
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -90,6 +90,9 @@ pub enum LoginError {
     /// More clients are logging in than are served at one time.
     #[error("too many logins are under way")]
     TooManyLogins,
+    /// Others needed its place more than one that has not logged in.
+    #[error("too many logins are under way, and this one was the slowest of its address")]
+    Displaced,
     /// All places are taken.
     #[error("no more connections allowed (max_client_conn = {0})")]
     TooManyClients(usize),
@@ -202,9 +205,10 @@ impl LoginError {
             Self::NoUser | Self::Certificate(_) | Self::Plaintext | Self::TlsRequired => {
                 SqlState::INVALID_AUTHORIZATION
             }
-            Self::TooManyLogins | Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => {
-                SqlState::TOO_MANY_CONNECTIONS
-            }
+            Self::TooManyLogins
+            | Self::Displaced
+            | Self::TooManyClients(_)
+            | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
         };
         let fault = Fault::fatal(sqlstate, self.to_string());
         Some(match self.hint() {
@@ -229,7 +233,9 @@ impl LoginError {
                 "This can be a client's software bug or an attack by somebody on the network."
             }
             Self::Replication(unfit) => unfit.hint(),
-            Self::TooManyLogins => "Try again in a moment.",
+            Self::TooManyLogins | Self::Displaced => {
+                "Try again in a moment. The limits are max_pending_logins and max_address_pending_logins."
+            }
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
             Self::TooManyOfTenant { .. } => {
                 "Close connections that are not needed, or raise max_tenant_client_conn."

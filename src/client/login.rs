@@ -64,7 +64,10 @@ impl Desk {
     pub(super) async fn serve(&self, client: &mut Packets) -> Result<Visit, LoginError> {
         let mut startup = match self.first_packet(client).await? {
             FirstPacket::Startup(startup) => startup,
-            FirstPacket::Cancel(request) => return Ok(Visit::Cancel(request)),
+            FirstPacket::Cancel(request) => {
+                client.place().keep();
+                return Ok(Visit::Cancel(request));
+            }
             FirstPacket::SslRequest | FirstPacket::GssEncRequest => return Err(LoginError::EncryptionLoop),
         };
         self.check_encryption(client)?;
@@ -78,6 +81,7 @@ impl Desk {
         };
         let principal = self.authenticate(client, &startup, &own, &wanted).await?;
         // Not before: who has proved nothing yet must not keep others out.
+        client.place().keep();
         let seat = self.census.sit()?;
         if let Some(kind) = startup::replication(&startup)? {
             // Boxed: rarely needed, and larger than the rest.
@@ -179,7 +183,8 @@ impl Desk {
             mode: route.mode,
         };
         let plan = route.plan.clone().or_else(|| self.claimed_plan(principal));
-        Ok(self.pools.enter(&key, route.tenant.as_ref(), plan.as_ref())?)
+        let tenant = route.tenant.as_ref();
+        Ok(self.pools.enter(&key, tenant, plan.as_ref(), route.tenancy)?)
     }
 
     /// The plan that a token names. Only one that is for a single tenant speaks for that tenant: among several it

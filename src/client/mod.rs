@@ -14,6 +14,7 @@ mod own_options;
 mod packets;
 mod replication;
 mod startup;
+mod waiting_room;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use accept::{Gateway, GatewayParts};
 pub use error::{LoginError, Unfit};
+pub use waiting_room::RoomLimits;
 
 use crate::auth::ClaimPath;
 use crate::base::RoleName;
@@ -40,6 +42,8 @@ pub struct Settings {
     pub max_client_conn: usize,
     /// Most sessions of one tenant at one time; `None` for no limit of its own.
     pub max_tenant_client_conn: Option<usize>,
+    /// Most clients that have not logged in yet, on top of them.
+    pub pending: RoomLimits,
     /// How long a login may take, from the first byte to the greeting.
     pub client_login_timeout: Duration,
     /// The claim that names the plan of the token's tenant, where the directory names none.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::LoginError;
+use super::waiting_room::Place;
 use crate::base::limits;
 use crate::net::tls::{ALPN, Accepted, Acceptor};
 use crate::net::{Inbox, Stream};
@@ -28,17 +29,29 @@ pub(super) struct Packets {
     /// What a login over this channel is bound to, where it can be.
     pub(super) end_point: Option<Arc<[u8]>>,
     heard: bool,
+    place: Arc<Place>,
 }
 
 impl Packets {
-    pub(super) fn new(stream: Stream, address: SocketAddr) -> Self {
+    pub(super) fn new(stream: Stream, address: SocketAddr, place: Place) -> Self {
         Self {
             stream,
             address,
             inbox: Inbox::default(),
             end_point: None,
             heard: false,
+            place: Arc::new(place),
         }
+    }
+
+    /// Its place among those who have not logged in.
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    /// The login is over: its place is free, and here is what goes on.
+    pub(super) fn into_parts(self) -> (Stream, Inbox) {
+        (self.stream, self.inbox)
     }
 
     /// The next packet without a type byte. Cancel safe: what has come stays in the inbox.
@@ -49,6 +62,7 @@ impl Packets {
             {
                 let decoded = startup::decode(packet)?;
                 self.inbox.consume(len);
+                self.place.get_on();
                 return Ok(decoded);
             }
             self.fill().await?;
@@ -109,6 +123,7 @@ impl Packets {
                 self.fill().await?;
             }
         }
+        self.place.get_on();
         Ok(body)
     }
 
@@ -165,6 +180,7 @@ impl Packets {
         } = accepted;
         self.stream = stream;
         self.end_point = end_point;
+        self.place.get_on();
         match objection {
             None => Ok(()),
             Some(error) => Err(LoginError::Certificate(error.to_string())),
@@ -176,7 +192,9 @@ impl Packets {
             0 if self.heard => Err(LoginError::Gone),
             0 => Err(LoginError::NothingSaid),
             _ => {
-                self.heard = true;
+                if !std::mem::replace(&mut self.heard, true) {
+                    self.place.get_on();
+                }
                 Ok(())
             }
         }

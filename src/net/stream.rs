@@ -202,6 +202,32 @@ impl Stream {
             Self::Closed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
+
+    /// Writes to a client what the kernel takes at this moment, whether or not it has said that there is room again;
+    /// [`io::ErrorKind::WouldBlock`] if that is nothing. With TLS, what has been encrypted before goes first.
+    pub fn write_unasked(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => SockRef::from(&*socket).send(bytes),
+            Self::Unix(socket) => SockRef::from(&*socket).send(bytes),
+            Self::Resting(socket) => socket.write(bytes),
+            Self::Tls(tls) => match &mut **tls {
+                TlsStream::Server(tls) => {
+                    let (socket, session) = tls.get_mut();
+                    let socket = SockRef::from(&*socket);
+                    let mut socket = &*socket;
+                    while session.wants_write() {
+                        session.write_tls(&mut socket)?;
+                    }
+                    let taken = session.writer().write(bytes)?;
+                    // What does not leave now has been taken all the same.
+                    while session.wants_write() && session.write_tls(&mut socket).is_ok() {}
+                    Ok(taken)
+                }
+                TlsStream::Client(_) => Err(io::ErrorKind::WouldBlock.into()),
+            },
+            Self::Closed => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
 }
 
 fn set_options(socket: &SockRef<'_>) -> io::Result<()> {

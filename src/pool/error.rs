@@ -80,8 +80,8 @@ fn timed_out(limit: Duration, reason: WaitReason) -> Fault {
         ),
         WaitReason::Cap => (
             "all server connections that this tenant may have are in use",
-            "The limit is the tenant's own: cap and burst of its plan, or max_tenant_server_conn. Use fewer \
-             connections at one time, or keep transactions short.",
+            "The limit is the tenant's own: cap and burst of its plan, or max_tenant_server_conn (three quarters of a \
+             pool that tenants share, unless it is set). Use fewer connections at one time, or keep transactions short.",
         ),
         WaitReason::Floor => (
             "no server connection became free",

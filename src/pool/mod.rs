@@ -17,7 +17,7 @@ mod pools;
 mod settings;
 mod waiting;
 
-pub use accounting::{Access, Share};
+pub use accounting::{Access, PoolPart, Share};
 pub use customer::Customer;
 pub use error::PoolError;
 pub use lease::Lease;

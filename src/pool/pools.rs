@@ -9,13 +9,18 @@ use parking_lot::RwLock;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::base::limits::{POOLS, WARM_POOLS};
-use crate::base::{DatabaseName, DiscardReason, Drain, Events, Phase, PlanName, ServerName, TenantName};
+use crate::base::{
+    DatabaseName, DiscardReason, Drain, Events, Phase, PlanName, ServerName, Tenancy, TenantName,
+};
 use crate::server::Target;
 
 use super::accounting::{PoolLimits, ServerLimits};
 use super::host::Host;
 use super::pool::{Held, Keep, Plan};
-use super::{Customer, LoginSettings, Pool, PoolError, PoolKey, PoolSnapshot, ServerSettings, Settings};
+use super::{
+    Customer, LoginSettings, Pool, PoolError, PoolKey, PoolPart, PoolSnapshot, ServerSettings, Settings,
+    Share,
+};
 
 /// Every pool by its key. Pools are made when first asked for and dropped when empty and forgotten.
 #[derive(Debug)]
@@ -77,7 +82,8 @@ impl Pools {
         self.get_or_make(key, Keep::InUse)
     }
 
-    /// A session's hold on the pool for a key, on the account of its tenant, which has such a plan.
+    /// A session's hold on the pool for a key, on the account of its tenant, which has such a plan and lives there
+    /// like that.
     ///
     /// # Errors
     /// As [`Self::get`].
@@ -86,11 +92,18 @@ impl Pools {
         key: &PoolKey,
         tenant: Option<&TenantName>,
         plan: Option<&PlanName>,
+        tenancy: Tenancy,
     ) -> Result<Customer, PoolError> {
-        let share = match tenant {
+        let mut share = match tenant {
             Some(_) => self.settings.share(plan),
-            None => Default::default(),
+            None => Share {
+                of_pool: self.settings.default_share.of_pool,
+                ..Share::default()
+            },
         };
+        if tenancy == Tenancy::Sole {
+            share.of_pool = PoolPart::All;
+        }
         Ok(self.get(key)?.customer(tenant, share))
     }
 

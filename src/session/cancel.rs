@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use foldhash::fast::RandomState;
@@ -19,6 +20,8 @@ const LONG_SECRET_BYTES: usize = 32;
 #[derive(Debug, Default)]
 pub(crate) struct CancelSlot {
     running: Mutex<Running>,
+    /// Requests that have come since the one that is on its way to the server was sent, that one included.
+    asked: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -66,13 +69,13 @@ impl CancelSlot {
     }
 
     /// Cancels what the session does. Returns the server's key if a server takes part.
-    fn cancel(&self) -> Cancelled {
+    fn cancel(self: &Arc<Self>) -> Cancelled {
         let mut running = self.running.lock();
         match std::mem::take(&mut *running) {
             // One transaction may have several statements to cancel.
             Running::On(key) | Running::Cancelled(key) => {
                 *running = Running::Cancelled(Arc::clone(&key));
-                Cancelled::OnServer(key)
+                Cancelled::OnServer(key, Arc::clone(self))
             }
             Running::Waiting(waker) => {
                 *running = Running::WaitCancelled;
@@ -98,8 +101,8 @@ enum Cancelled {
     Nothing,
     /// The wait for a server connection.
     Wait,
-    /// Whatever the server does under this key.
-    OnServer(Arc<CancelKey>),
+    /// Whatever the server does under this key for this session.
+    OnServer(Arc<CancelKey>, Arc<CancelSlot>),
 }
 
 /// The key a client was given at login. Forgotten when dropped.
@@ -184,10 +187,8 @@ impl CancelRegistry {
         self.events.emit(&Event::CancelRequested {
             matched: !matches!(cancelled, Cancelled::Nothing),
         });
-        if let Cancelled::OnServer(key) = cancelled
-            && let Err(error) = key.send().await
-        {
-            tracing::warn!(%error, "cancel request did not reach the server");
+        if let Cancelled::OnServer(key, slot) = cancelled {
+            slot.send(key).await;
         }
     }
 
@@ -197,6 +198,32 @@ impl CancelRegistry {
             Some(_) | None => return Cancelled::Nothing,
         };
         slot.cancel()
+    }
+}
+
+impl CancelSlot {
+    /// Sends a request to the server, and another one if more have come meanwhile. Each costs the server a process: one
+    /// session has no more than one of them at a time, however often it asks.
+    async fn send(self: Arc<Self>, mut key: Arc<CancelKey>) {
+        if self.asked.fetch_add(1, Ordering::Relaxed) > 0 {
+            return;
+        }
+        loop {
+            let asked = self.asked.load(Ordering::Relaxed);
+            if let Err(error) = key.send().await {
+                tracing::warn!(%error, "cancel request did not reach the server");
+            }
+            let done = self
+                .asked
+                .compare_exchange(asked, 0, Ordering::Relaxed, Ordering::Relaxed);
+            if done.is_ok() {
+                return;
+            }
+            match self.cancel() {
+                Cancelled::OnServer(next, _) => key = next,
+                Cancelled::Nothing | Cancelled::Wait => return self.asked.store(0, Ordering::Relaxed),
+            }
+        }
     }
 }
 
@@ -231,10 +258,10 @@ mod tests {
         let nothing = |found| matches!(found, Cancelled::Nothing);
         assert!(nothing(registry.find(&request)), "nothing runs yet");
         ticket.slot().begin(key());
-        assert!(matches!(registry.find(&request), Cancelled::OnServer(_)));
+        assert!(matches!(registry.find(&request), Cancelled::OnServer(..)));
         let again = registry.find(&request);
         assert!(
-            matches!(again, Cancelled::OnServer(_)),
+            matches!(again, Cancelled::OnServer(..)),
             "a transaction has several queries"
         );
         assert!(ticket.slot().end(), "the connection is tainted");
@@ -258,6 +285,39 @@ mod tests {
         let ((), found) = tokio::join!(cancelled, async { registry.find(&request) });
         assert!(matches!(found, Cancelled::Wait));
         assert!(!ticket.slot().end());
+    }
+
+    #[tokio::test]
+    async fn one_request_of_a_session_is_on_its_way_at_a_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint::Tcp {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+        };
+        let registry = CancelRegistry::new(Events::none());
+        let ticket = registry.register(0);
+        let request = CancelRequest {
+            pid: ticket.pid(),
+            secret: ticket.secret().to_vec(),
+        };
+        let secret = bytes::Bytes::from_static(b"abcd");
+        ticket.slot().begin(Arc::new(CancelKey::new(endpoint, 1, secret)));
+        let first = async {
+            // Nine more come while it is on its way, and are one more.
+            let (held, _) = listener.accept().await.unwrap();
+            for _ in 0..9 {
+                registry.cancel(&request).await;
+            }
+            drop(held);
+            drop(listener.accept().await.unwrap());
+        };
+        tokio::join!(registry.cancel(&request), first);
+        assert_eq!(ticket.slot().asked.load(Ordering::Relaxed), 0);
+        assert!(
+            poll_fn(|cx| Poll::Ready(listener.poll_accept(cx)))
+                .await
+                .is_pending()
+        );
     }
 
     #[test]

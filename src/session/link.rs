@@ -390,6 +390,16 @@ impl Link {
         }
     }
 
+    /// Whether replies are outstanding that the server may keep back, as it has been sent neither Sync nor Flush.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.batch == Batch::Open && self.answers == Answers::KeptBack && !self.replies.is_empty()
+    }
+
+    /// Whether all of a batch has been answered but for the Sync that the client has not sent.
+    pub(crate) fn awaits_sync(&self) -> bool {
+        self.batch == Batch::Open && self.replies.is_empty()
+    }
+
     /// Asks for replies when so many are outstanding that nothing more is sent: the server may keep them back
     /// until it is asked.
     pub(crate) fn make_room(&mut self) {

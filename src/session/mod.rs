@@ -19,6 +19,7 @@ mod kept;
 mod link;
 mod names;
 mod opening;
+mod patience;
 mod pending;
 mod portals;
 mod probe;
@@ -48,6 +49,7 @@ use tokio::time::Instant;
 
 pub use application_name::ApplicationName;
 pub use cancel::{CancelRegistry, CancelTicket};
+pub use patience::Pace;
 pub use probe::{ProbeError, canonical_settings, is_superuser};
 pub use replication::{ReplicationKind, Walsender, WalsenderError, WalsenderParts};
 pub use timer::Timer;
@@ -68,6 +70,7 @@ use kept::Kept;
 use link::{Link, Traces};
 use names::NameChange;
 use opening::Opening;
+use patience::Watch;
 use pump::Wake;
 use settings::{Place, SessionSettings};
 use statement::{Statement, StatementCache};
@@ -82,6 +85,8 @@ pub struct Settings {
     pub expiry_grace: Duration,
     /// How long a client may leave a transaction idle (25P03); `None` for ever.
     pub idle_transaction_timeout: Option<Duration>,
+    /// How slow a client may be while its server connection waits for it (25P03); `None` for any.
+    pub pace: Option<Pace>,
     /// How long a client may be idle between transactions (57P05); `None` for ever.
     pub client_idle_timeout: Option<Duration>,
     /// Largest Query or Parse in bytes; longer ones are refused with 54000.
@@ -152,6 +157,8 @@ struct Client {
     /// Bytes for the client that could not be written at once, and how many of them it has.
     outbox: Vec<u8>,
     written: usize,
+    /// Bytes that have come from it and gone to it.
+    moved: u64,
     /// Set once its socket has closed behind a Terminate: until then what it has asked for is done.
     leaves_by: Option<Instant>,
 }
@@ -190,7 +197,8 @@ pub struct Session {
     ending: Option<ClientEnd>,
     ticket: CancelTicket,
     timer: Timer,
-    /// When the client or its transaction was last heard of.
+    watch: Watch,
+    /// When the client was last heard of; in a transaction, when the server last had something to do.
     idle_since: Instant,
     /// When the token or certificate stops being valid.
     expires_at: Option<Instant>,
@@ -275,6 +283,7 @@ impl Session {
             ending: None,
             ticket,
             timer,
+            watch: Watch::default(),
             idle_since: Instant::now(),
             expires_at: expiry_of(&identity.principal),
             lease_fault: None,
@@ -313,7 +322,7 @@ impl Session {
                         }
                     }
                     Wake::Drained => {
-                        self.say(&Fault::fatal(
+                        self.say_last(&Fault::fatal(
                             SqlState::ADMIN_SHUTDOWN,
                             "terminating connection because Portcullis is shutting down",
                         ));
@@ -387,7 +396,7 @@ impl Session {
     }
 
     fn server_gone(&mut self) -> ClientEnd {
-        self.say(
+        self.say_last(
             &Fault::fatal(
                 SqlState::CONNECTION_FAILURE,
                 "the server closed the connection unexpectedly",

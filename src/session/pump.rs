@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, timeout};
 
-use super::link::{Batch, CopyIn, Link, UPSTREAM_BYTES};
+use super::link::{CopyIn, Link, UPSTREAM_BYTES};
+use super::patience::waits_for_client;
 use super::{Client, Session, reached};
 use crate::auth::Credential;
-use crate::base::{ClientEnd, Fault, Phase, SqlState, limits};
+use crate::base::{Fault, Phase, SqlState, limits};
 use crate::net::{Inbox, Stream};
-use crate::wire::encode::TransactionStatus;
 
 /// Terminate, the last message of a client that leaves (PostgreSQL manual, 54.7).
 const GOODBYE: [u8; 5] = [b'X', 0, 0, 0, 4];
@@ -42,11 +42,10 @@ pub(super) enum Wake {
 impl Session {
     /// Waits until something moves. Cancel safe: bytes are in the buffers or still in the sockets.
     pub(super) async fn pump(&mut self) -> Wake {
-        let deadline = self.next_deadline();
-        poll_fn(|cx| self.poll_pump(deadline, cx)).await
+        poll_fn(|cx| self.poll_pump(cx)).await
     }
 
-    fn poll_pump(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> Poll<Wake> {
+    fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         // Bytes that leave make room; bytes that come are worth a turn in any case.
         let mut made_room = false;
         let mut progress = false;
@@ -81,8 +80,12 @@ impl Session {
         }
         if self.client.leaves_by.is_none() && self.client.inbox.has_room() {
             match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
-                Poll::Ready(Ok(1..)) => {
-                    self.idle_since = Instant::now();
+                Poll::Ready(Ok(count @ 1..)) => {
+                    self.client.moved += count as u64;
+                    // In a transaction it is idle until the server has something to do.
+                    if self.link.is_none() || self.shared.settings.pace.is_none() {
+                        self.idle_since = Instant::now();
+                    }
                     progress = true;
                 }
                 Poll::Ready(_) if self.client.has_taken_leave() => progress = true,
@@ -105,7 +108,8 @@ impl Session {
             link.push = true;
             return Poll::Ready(Wake::Progress);
         }
-        if let Some(deadline) = deadline
+        // Now that all has moved that can: who is to make the next move may have changed.
+        if let Some(deadline) = self.next_deadline()
             && self.timer.poll(deadline, cx).is_ready()
         {
             return Poll::Ready(Wake::Deadline);
@@ -134,65 +138,6 @@ impl Session {
             Phase::Stopping => true,
         }
     }
-
-    /// The earliest moment at which a time limit could be reached.
-    fn next_deadline(&self) -> Option<Instant> {
-        let settings = &self.shared.settings;
-        let idle_limit = match &self.link {
-            None => settings.client_idle_timeout,
-            Some(link) if waits_for_client(link) => settings.idle_transaction_timeout,
-            Some(_) => None,
-        };
-        if let Some(by) = self.client.leaves_by {
-            return Some(by);
-        }
-        let idle = idle_limit.and_then(|limit| self.idle_since.checked_add(limit));
-        let grace = match &self.link {
-            None => Duration::ZERO,
-            Some(_) => settings.expiry_grace,
-        };
-        let expiry = self.expires_at.and_then(|at| at.checked_add(grace));
-        match (idle, expiry) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
-    }
-
-    /// A deadline has passed: says what ends the session, if something does.
-    pub(super) fn deadline(&mut self) -> Option<ClientEnd> {
-        if self.client.leaves_by.is_some_and(|by| by <= Instant::now()) {
-            return Some(ClientEnd::Vanished);
-        }
-        if let Some(since) = self.expired_since(Instant::now().into_std()) {
-            let over = self.link.is_none() || since >= self.shared.settings.expiry_grace;
-            if over {
-                self.say(&expired(self.identity.principal.credential()));
-                return Some(ClientEnd::Expired);
-            }
-        }
-        let idle = self.idle_since.elapsed();
-        let settings = &self.shared.settings;
-        let fault = match &self.link {
-            None if settings.client_idle_timeout.is_some_and(|limit| idle >= limit) => Fault::fatal(
-                SqlState::IDLE_SESSION_TIMEOUT,
-                "terminating connection due to client_idle_timeout",
-            ),
-            Some(link)
-                if waits_for_client(link)
-                    && settings
-                        .idle_transaction_timeout
-                        .is_some_and(|limit| idle >= limit) =>
-            {
-                Fault::fatal(
-                    SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-                    "terminating connection due to idle_transaction_timeout",
-                )
-            }
-            _ => return None,
-        };
-        self.say(&fault);
-        Some(ClientEnd::Timeout)
-    }
 }
 
 /// The error of a session whose token or certificate is no longer valid.
@@ -210,13 +155,6 @@ pub(super) fn expired(credential: Credential) -> Fault {
     Fault::fatal(SqlState::ADMIN_SHUTDOWN, message).with_hint(hint)
 }
 
-/// Whether the server has nothing to do until the client speaks.
-fn waits_for_client(link: &Link) -> bool {
-    link.replies.is_empty()
-        && link.upstream.is_empty()
-        && (link.batch != Batch::Synced || link.status != TransactionStatus::Idle)
-}
-
 impl Client {
     /// A client that has been told all it is to be told so far. `inbox` holds what it has sent and nobody has read.
     pub(super) fn new(stream: Stream, inbox: Inbox) -> Self {
@@ -225,6 +163,7 @@ impl Client {
             inbox,
             outbox: Vec::new(),
             written: 0,
+            moved: 0,
             leaves_by: None,
         }
     }
@@ -246,7 +185,7 @@ impl Client {
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.leaves_by.is_none() && self.inbox.has_room() && self.stream.poll_arrival(cx).is_ready() {
             match self.inbox.poll_fill(&mut self.stream, cx) {
-                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(count @ 1..)) => self.moved += count as u64,
                 Poll::Ready(_) if self.has_taken_leave() => {}
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => break,
@@ -266,10 +205,24 @@ impl Client {
         if self.outbox.is_empty() && !self.stream.is_encrypted() {
             return Ok(false);
         }
+        let before = self.written;
         let moved = write_some(&mut self.stream, &self.outbox, &mut self.written, cx)?;
+        self.moved += (self.written - before) as u64;
         flush(&mut self.stream, cx)?;
         release(&mut self.outbox, &mut self.written, 0);
         Ok(moved)
+    }
+
+    /// Writes what the kernel takes although it has not said that it would: it says so only once a good part of the
+    /// socket's buffer is free, which may take a client behind a thin line minutes. What is wrong with the socket is
+    /// found out when it is used next.
+    pub(super) fn push_out(&mut self) {
+        let rest = self.outbox.get(self.written..).unwrap_or_default();
+        if let Ok(count) = self.stream.write_unasked(rest) {
+            self.written += count;
+            self.moved += count as u64;
+            release(&mut self.outbox, &mut self.written, 0);
+        }
     }
 
     /// Writes bytes that need no copy if they leave at once; what does not leave is kept.
@@ -282,6 +235,7 @@ impl Client {
                 Err(_) if self.has_taken_leave() => {}
                 wrote => wrote?,
             }
+            self.moved += written as u64;
         }
         if self.leaves_by.is_some() {
             return Ok(());

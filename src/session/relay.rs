@@ -8,6 +8,8 @@ mod outcome;
 
 use std::ops::Range;
 
+use tokio::time::Instant;
+
 use super::Session;
 use super::effect::Effect;
 use super::link::{Batch, CopyIn};
@@ -141,6 +143,7 @@ impl Session {
         let bytes = inbox.bytes();
         let mut passing = Passing { bytes, pass: 0..0 };
         let outcome = self.pass_on(&mut passing);
+        self.watch.server_has_spoken();
         let pass = passing.pass;
         let consumed = *outcome.as_ref().unwrap_or(&bytes.len());
         if let Some(link) = &mut self.link {
@@ -150,6 +153,9 @@ impl Session {
         // which a session that keeps its connection gets later.
         if outcome.is_ok() && (consumed == bytes.len() || self.keeps()) {
             self.check_in_if_done();
+        }
+        if self.link.as_ref().is_some_and(|link| link.awaits_sync()) {
+            self.idle_since = Instant::now();
         }
         let written = self
             .client

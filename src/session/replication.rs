@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::bounds::bounded;
 use super::inbound::Inbound;
+use super::patience::{Owes, Pace, Progress, Watch, too_slow};
 use super::pump::{expired, flush, release, write_some};
 use super::timer::Timer;
 use super::{CancelTicket, Client, Pairs, PhaseReached, ProbeError, Shared, canonical_settings, reached};
@@ -141,6 +142,7 @@ impl Walsender {
             refused: None,
             last_words: false,
             timer: Timer::default(),
+            watch: Watch::default(),
             idle_since: Instant::now(),
             next_phase: reached(&drain, Phase::Draining),
             phase: Phase::Running,
@@ -174,6 +176,7 @@ struct Replication {
     /// Whether the server has said why it closes.
     last_words: bool,
     timer: Timer,
+    watch: Watch,
     idle_since: Instant,
     expires_at: Option<Instant>,
     next_phase: PhaseReached,
@@ -244,7 +247,8 @@ impl Replication {
         }
         if self.upstream.is_empty() && self.client.inbox.has_room() {
             match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
-                Poll::Ready(Ok(1..)) => {
+                Poll::Ready(Ok(count @ 1..)) => {
+                    self.client.moved += count as u64;
                     self.idle_since = Instant::now();
                     moved = true;
                 }
@@ -292,6 +296,32 @@ impl Replication {
         idle.then_some(self.status)
     }
 
+    /// What the client owes before the server can go on, and how slow it may be.
+    ///
+    /// A standby that has nothing to say but takes what it is sent, or the other way round, is well: the server has a
+    /// limit of its own for one that does not answer (`wal_sender_timeout`).
+    fn owes(&self) -> Option<(Owes, Pace)> {
+        let pace = self.parts.shared.settings.pace?;
+        if !self.client.outbox.is_empty() {
+            let bytes = match self.copying {
+                Copying::Both => 0,
+                Copying::No | Copying::In => pace.bytes,
+            };
+            return Some((Owes::Reading, Pace { bytes, ..pace }));
+        }
+        if !self.upstream.is_empty() {
+            return None;
+        }
+        let has_begun = !matches!(self.inbound, Inbound::Head) || !self.client.inbox.is_empty();
+        let in_block = self
+            .idles()
+            .is_some_and(|status| status != TransactionStatus::Idle);
+        let sends = self.copying == Copying::In
+            || matches!(self.inbound, Inbound::Forward(1..))
+            || (has_begun && in_block);
+        sends.then_some((Owes::Sending, pace))
+    }
+
     /// How long the client may be silent now. Never limited while it has something under way.
     fn idle_limit(&self) -> Option<Duration> {
         let settings = &self.parts.shared.settings;
@@ -310,11 +340,16 @@ impl Replication {
         self.expires_at?.checked_add(grace)
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
-        let idle = self
-            .idle_limit()
-            .and_then(|limit| self.idle_since.checked_add(limit));
-        idle.into_iter().chain(self.expiry()).min()
+    fn next_deadline(&mut self) -> Option<Instant> {
+        let limit = match self.owes() {
+            Some((owes, pace)) => self.watch.due(owes, self.client.moved, pace),
+            None => {
+                self.watch.lapse();
+                let limit = self.idle_limit();
+                limit.and_then(|limit| self.idle_since.checked_add(limit))
+            }
+        };
+        limit.into_iter().chain(self.expiry()).min()
     }
 
     /// A deadline may have passed: says what ends the connection, if something does.
@@ -323,6 +358,16 @@ impl Replication {
         if self.expiry().is_some_and(|expiry| expiry <= now) {
             self.say_last(&expired(self.parts.principal.credential()));
             return Some(ClientEnd::Expired);
+        }
+        if let Some((owes, pace)) = self.owes() {
+            if owes == Owes::Reading {
+                self.client.push_out();
+            }
+            if self.watch.look(self.client.moved, pace, now) != Progress::TooLittle {
+                return None;
+            }
+            self.say_last(&too_slow(pace));
+            return Some(ClientEnd::Timeout);
         }
         if self
             .idle_limit()

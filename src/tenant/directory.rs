@@ -9,10 +9,11 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::auth::Principal;
-use crate::base::{DatabaseName, PlanName, PoolMode, RoleName, TenantName};
+use crate::base::{DatabaseName, PlanName, PoolMode, RoleName, Tenancy, TenantName};
 
 use super::{
-    Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, Spot, TenantChoice, TenantNeed,
+    Placement, RoleSettings, Route, RouteError, Separation, Settings, SharedDatabase, Spot, TenantChoice,
+    TenantNeed,
 };
 
 /// Routes kept at one time. Tenants in use at once stay well below it; a route costs some 300 bytes.
@@ -190,6 +191,10 @@ impl Directory {
                 })?;
                 Ok(Route {
                     search_path: placement.separation.search_path(),
+                    tenancy: match placement.separation {
+                        Separation::Database => Tenancy::Sole,
+                        Separation::Schema { .. } | Separation::Shared => Tenancy::Shared,
+                    },
                     server: placement.server,
                     database: placement.database,
                     login: role.login.clone(),
@@ -211,6 +216,10 @@ impl Directory {
                     login: role.login.clone(),
                     role: key.role.clone(),
                     tenant: None,
+                    tenancy: match self.has_no_tenants() {
+                        true => Tenancy::Sole,
+                        false => Tenancy::Shared,
+                    },
                     plan: None,
                     search_path: None,
                     mode: self.mode(role, shared.pool_mode),

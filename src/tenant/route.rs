@@ -1,6 +1,6 @@
 //! Where one session's transactions go.
 
-use crate::base::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, ServerName, TenantName};
+use crate::base::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, ServerName, Tenancy, TenantName};
 
 /// Where a session's transactions go, and as whom. Shared by all sessions of one role and tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Route {
     pub role: RoleName,
     /// The tenant, where there is one.
     pub tenant: Option<TenantName>,
+    /// Whether others go to the same database.
+    pub tenancy: Tenancy,
     /// The tenant's plan, where it has one.
     pub plan: Option<PlanName>,
     /// The value that `search_path` is pinned to, names already quoted; `None` leaves it to the session.

@@ -390,7 +390,12 @@ fn more_logins_than_are_served_at_a_time() {
         eprintln!("too few open files are allowed: nothing to test");
         return;
     }
-    let bed = Bed::new("", None, "listen.client_login_timeout = 10");
+    let bed = Bed::new(
+        "",
+        None,
+        "listen.client_login_timeout = 10\nlisten.max_pending_logins = 1000\n\
+         listen.max_address_pending_logins = 1000",
+    );
     let mut crowd: Vec<RawClient> = (0..1_010).map(|_| RawClient::connect(bed.port())).collect();
     wait_until("some are too many", Duration::from_secs(9), || {
         bed.refused("53300") == 10.0

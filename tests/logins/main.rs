@@ -19,6 +19,7 @@ mod support;
 
 mod bad_input;
 mod client_certificates;
+mod crowds;
 mod oauth;
 mod options;
 mod sasl;

@@ -47,6 +47,7 @@ mod transactions;
 mod two_phase;
 mod unnamed;
 mod vanishing;
+mod waits;
 
 use support::people::alice;
 use support::postgres::{Version, cluster};

@@ -224,6 +224,13 @@ impl RawClient {
         frames
     }
 
+    /// The first error of what comes up to the next ReadyForQuery.
+    pub(crate) fn read_error(&mut self) -> Frame {
+        let frames = self.until_ready();
+        let error = frames.iter().find(|frame| frame.tag == b'E');
+        error.unwrap_or_else(|| panic!("{frames:?}")).clone()
+    }
+
     /// Whether the server has closed the connection, after whatever it still says.
     pub(crate) fn is_closed(&mut self) -> bool {
         loop {
@@ -280,6 +287,11 @@ impl RawClient {
             Ok(values) => panic!("{sql}: expected an error, got {values:?}"),
             Err(error) => error.sqlstate(),
         }
+    }
+
+    /// Takes one byte of what there is to read.
+    pub(crate) fn sip(&mut self) {
+        let _ = self.socket.read(&mut [0]);
     }
 
     /// Vanishes: no Terminate, the socket just closes.

@@ -20,6 +20,13 @@ pub(super) struct Listen {
 /// up a thread.
 const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
 
+/// Clients that have not logged in, unless configured: more than come at once when a fleet of applications starts anew,
+/// some 5 kB each.
+const PENDING_LOGINS: usize = 5_000;
+
+/// Bytes per second that a client has to read or send at least, unless configured: what the thinnest line carries.
+const PROGRESS_RATE: usize = 1024;
+
 pub(super) fn listen(top: &Section<'_>) -> Listen {
     let listen = top.section("listen");
     let address = listen.or("address", ([127, 0, 0, 1], 6432).into(), socket_address);
@@ -49,6 +56,7 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
                 client::Plaintext::LoopbackOnly
             },
             max_client_conn: listen.count("max_client_conn", 10_000, 1, 1_000_000),
+            pending: pending(&listen),
             max_tenant_client_conn: (max_tenant_client_conn > 0).then_some(max_tenant_client_conn),
             client_login_timeout: listen.time("client_login_timeout", 15),
             // Until `auth` and `roles` are known.
@@ -58,11 +66,34 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
         session: session::Settings {
             expiry_grace: listen.time_or_zero("expiry_grace", 10),
             idle_transaction_timeout: listen.limit("idle_transaction_timeout", 60),
+            pace: pace(&listen),
             client_idle_timeout: listen.limit("client_idle_timeout", 0),
             max_statement_bytes,
             application_name: session::ApplicationName::default(),
         },
     }
+}
+
+/// How many clients may be there that have not logged in. One address does not have all of it, so that others are not
+/// kept waiting by it for as long as it takes to send one of its clients away.
+fn pending(listen: &Section<'_>) -> client::RoomLimits {
+    let total = listen.count("max_pending_logins", PENDING_LOGINS, 1, 1_000_000);
+    let most = total - total / 5;
+    client::RoomLimits {
+        total,
+        of_address: listen.count("max_address_pending_logins", most, 1, 1_000_000),
+    }
+}
+
+/// How slow a client may be while a server connection waits for it.
+fn pace(listen: &Section<'_>) -> Option<session::Pace> {
+    let rate = listen.count("client_progress_rate", PROGRESS_RATE, 0, limits::MESSAGE_BYTES);
+    let window = listen.limit("client_progress_timeout", 60)?;
+    let bytes = u128::try_from(rate).unwrap_or_default() * window.as_millis() / 1000;
+    Some(session::Pace {
+        window,
+        bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+    })
 }
 
 pub(super) fn admin(top: &Section<'_>) -> Option<admin::Settings> {

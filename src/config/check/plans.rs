@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::base::PlanName;
-use crate::pool::Share;
+use crate::pool::{PoolPart, Share};
 
 use super::super::raw::Section;
 use super::auth::{Auth, TenantClaim};
@@ -26,15 +26,16 @@ const CONNECTIONS: usize = 10_000;
 
 /// Reads the plans; one with a mistake keeps its name.
 pub(super) fn plans(top: &Section<'_>, pool: &Section<'_>) -> Plans {
-    let cap = some(pool.count("max_tenant_server_conn", 0, 0, CONNECTIONS));
+    let given = pool.maybe("max_tenant_server_conn", |item| item.count(0, CONNECTIONS));
     let without = Share {
-        cap,
+        cap: given.and_then(some),
+        of_pool: part(given),
         ..Share::default()
     };
     let named: HashMap<PlanName, Share> = top
         .named("plans")
         .into_iter()
-        .filter_map(|(name, item)| Some((PlanName::new(name), plan(&item.section()?, cap))))
+        .filter_map(|(name, item)| Some((PlanName::new(name), plan(&item.section()?, without))))
         .collect();
     let default = named.get(DEFAULT).copied().unwrap_or(without);
     Plans { named, default }
@@ -56,11 +57,11 @@ pub(super) fn claimed(top: &Section<'_>, auth: &Auth, plans: &HashMap<PlanName, 
     }
 }
 
-fn plan(section: &Section<'_>, default_cap: Option<usize>) -> Share {
+fn plan(section: &Section<'_>, without: Share) -> Share {
     let weight = section.count("weight", 1, 1, WEIGHT);
     let floor = section.count("floor", 0, 0, CONNECTIONS);
     let given = section.maybe("cap", |item| item.count(0, CONNECTIONS));
-    let cap = given.map_or(default_cap, some);
+    let cap = given.map_or(without.cap, some);
     let burst = section.count("burst", 0, 0, CONNECTIONS);
     if cap.is_some_and(|cap| floor > cap) {
         section.mistake(
@@ -76,6 +77,15 @@ fn plan(section: &Section<'_>, default_cap: Option<usize>) -> Share {
         floor,
         cap,
         burst,
+        of_pool: given.map_or(without.of_pool, |_| PoolPart::All),
+    }
+}
+
+/// How much of a pool a tenant may hold that others use as well: what the operator says, or not all.
+fn part(cap: Option<usize>) -> PoolPart {
+    match cap {
+        Some(_) => PoolPart::All,
+        None => PoolPart::Most,
     }
 }
 

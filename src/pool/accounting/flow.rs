@@ -21,6 +21,18 @@ pub struct Share {
     pub cap: Option<usize>,
     /// How many more while nobody else waits.
     pub burst: usize,
+    /// How much of one pool.
+    pub of_pool: PoolPart,
+}
+
+/// How much of one pool a tenant may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PoolPart {
+    /// All of it.
+    #[default]
+    All,
+    /// All but a quarter, rounded up, so that something is left for those it shares the pool with. Of a pool of one, that one.
+    Most,
 }
 
 impl Default for Share {
@@ -31,6 +43,7 @@ impl Default for Share {
             floor: 0,
             cap: None,
             burst: 0,
+            of_pool: PoolPart::All,
         }
     }
 }
@@ -209,7 +222,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     pub(super) fn standing(&self, flow: &Flow<W>) -> Standing {
         let held = self.held(flow);
         let cap = flow.share.cap.unwrap_or(usize::MAX);
-        if held >= cap.saturating_add(flow.share.burst) {
+        if held >= cap.saturating_add(flow.share.burst) || flow.leased >= self.most(flow) {
             Standing::Parked
         } else if flow.leased < flow.share.floor {
             Standing::Urgent
@@ -218,6 +231,25 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         } else {
             Standing::Line
         }
+    }
+
+    /// Most connections of its pool that a flow may hold: of those that the pool can come to, and never fewer than are
+    /// kept for it.
+    pub(super) fn most(&self, flow: &Flow<W>) -> usize {
+        match flow.share.of_pool {
+            PoolPart::All => usize::MAX,
+            PoolPart::Most => {
+                let limits = &self.pools[flow.pool].limits;
+                let size = limits.max.min(self.limit(limits.access));
+                (size - size.div_ceil(4)).max(1).max(flow.share.floor)
+            }
+        }
+    }
+
+    /// How many connections more a flow may have that may hold so many on the server.
+    pub(super) fn left(&self, flow: &Flow<W>, limit: usize) -> usize {
+        let of_pool = self.most(flow).saturating_sub(flow.leased);
+        limit.saturating_sub(self.held(flow)).min(of_pool)
     }
 
     /// Connections that a flow's tenant holds; without a tenant, the flow.

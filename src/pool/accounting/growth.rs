@@ -357,11 +357,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         }
         for id in ledger.turns.iter() {
             let flow = &self.flows[id];
-            let room = flow
-                .share
-                .cap
-                .unwrap_or(usize::MAX)
-                .saturating_sub(self.held(flow));
+            let room = self.left(flow, flow.share.cap.unwrap_or(usize::MAX));
             before += flow.queue.len().min(room);
             if before > others {
                 return class(Class::Line);
@@ -375,7 +371,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
                     .cap
                     .unwrap_or(usize::MAX)
                     .saturating_add(flow.share.burst);
-                before += flow.queue.len().min(limit.saturating_sub(self.held(flow)));
+                before += flow.queue.len().min(self.left(flow, limit));
                 if before > others {
                     return class(Class::Spare);
                 }

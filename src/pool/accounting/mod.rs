@@ -15,8 +15,8 @@ mod shelf;
 mod slots;
 mod turns;
 
-pub use flow::Share;
 pub(super) use flow::{Permit, Ticket};
+pub use flow::{PoolPart, Share};
 pub(super) use slots::{FlowId, PoolId};
 
 use std::collections::HashMap;

@@ -57,14 +57,18 @@ struct Setting {
 }
 
 fn setting() -> impl Strategy<Value = Setting> {
-    let share = (1_u32..5, 0_usize..3, prop::option::of(2_usize..5), 0_usize..3).prop_map(
-        |(weight, floor, cap, burst)| Share {
-            weight,
-            floor,
-            cap,
-            burst,
-        },
-    );
+    let cap = prop::option::of(2_usize..5);
+    let of_pool = prop_oneof![Just(PoolPart::All), Just(PoolPart::Most)];
+    let share =
+        (1_u32..5, 0_usize..3, cap, 0_usize..3, of_pool).prop_map(|(weight, floor, cap, burst, of_pool)| {
+            Share {
+                weight,
+                floor,
+                cap,
+                burst,
+                of_pool,
+            }
+        });
     (
         (1_usize..8, 0_usize..3, 1_usize..6, 1_usize..12),
         prop::collection::vec((1_usize..6, 0_usize..3, any::<bool>()), 1..5),
@@ -368,6 +372,13 @@ impl Model {
             }
             if let (Some(cap), Access::EndUser) = (flow.share.cap, ledger.limits.access) {
                 assert!(books.held(flow) <= cap + flow.share.burst, "over its cap");
+            }
+            let shares = flow.share.of_pool == PoolPart::Most && ledger.limits.access == Access::EndUser;
+            if shares && ledger.limits.max > 1 && flow.share.floor < ledger.limits.max {
+                assert!(
+                    flow.leased < ledger.limits.max,
+                    "all of a pool that others use, too"
+                );
             }
         }
         // Nobody waits whom an idle connection could serve, or a connection that could be opened.

@@ -8,6 +8,7 @@ fn share(weight: u32, floor: usize, cap: Option<usize>, burst: usize) -> Share {
         floor,
         cap,
         burst,
+        of_pool: PoolPart::All,
     }
 }
 
