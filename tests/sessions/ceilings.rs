@@ -1,6 +1,6 @@
 //! The ceilings of a policy hold for a transaction, whatever it is cut into and by whatever way its data comes.
 
-use crate::policies::{Bed, ask, beds, extended};
+use crate::policies::{Bed, ask, beds, beds_in, extended};
 use crate::support::people::{alice, bob};
 use crate::support::proxy::Stack;
 use crate::support::raw::{RawClient, bind, close, execute, parse, query, sync};
@@ -103,6 +103,24 @@ fn rows_are_counted_until_the_transaction_ends() {
     }
 }
 
+/// A session that keeps its connection keeps cursors beyond their transaction: each fetch counts where it is made.
+#[test]
+fn cursors_that_are_held_count_where_they_are_read() {
+    for Bed { mut stack, .. } in beds_in("session", "max_rows = 5") {
+        let mut client = stack.login(&alice());
+        let declare = format!("DECLARE c CURSOR WITH HOLD FOR {}", rows(99));
+        assert_eq!(ask(&mut client, &[query(&declare)]), "C ZI");
+        let fetch = [query("FETCH 3 FROM c")];
+        for _ in 0..3 {
+            assert_eq!(ask(&mut client, &fetch), "T D D D C ZI");
+        }
+        assert_eq!(ask(&mut client, &[query("BEGIN")]), "C ZT");
+        assert_eq!(ask(&mut client, &fetch), "T D D D C ZT");
+        assert_eq!(ask(&mut client, &fetch), "T D D E53400");
+        assert_next_is_well(&mut stack);
+    }
+}
+
 #[test]
 fn what_a_function_tells_by_notices_is_counted_as_rows() {
     for Bed { mut stack, .. } in telling("max_rows = 5") {
@@ -147,7 +165,8 @@ fn bytes_are_counted_by_whatever_way_they_come() {
             "SELECT tell_by_error(100000)",
             "SELECT tell_by_notices(10000)",
             "COPY (SELECT repeat('x', 100) FROM generate_series(1, 1000)) TO STDOUT",
-            "INSERT INTO todos (title) SELECT repeat('x', 100) FROM generate_series(1, 1000) RETURNING title",
+            "INSERT INTO scratch (run, n, body) SELECT gen_random_uuid(), g, repeat('x', 100) FROM generate_series(1, 1000) g \
+             RETURNING body",
         ] {
             for message in [vec![query(sql)], extended(sql)] {
                 let (bytes, last) = received(&mut client, &message);

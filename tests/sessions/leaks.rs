@@ -13,12 +13,12 @@ use crate::support::raw::{
 };
 
 /// What a session sees of its server connection: what Postgres keeps for a session, the search path, and every
-/// setting that is not as the server has it.
+/// setting that is not as the server has it, or the policy.
 pub(crate) fn look(client: &mut RawClient) -> String {
     client.value(
         "SELECT concat_ws('; ', leftovers(), current_setting('search_path'), nullif(current_setting('app.invented', true), ''), \
          (SELECT string_agg(name || '=' || setting, ' ') FROM pg_settings WHERE source = 'session' \
-         AND name <> 'application_name' AND name NOT LIKE 'transaction\\_%'))",
+         AND name <> 'application_name' AND (name, setting) <> ('statement_timeout', '60000') AND name NOT LIKE 'transaction\\_%'))",
     )
 }
 

@@ -29,14 +29,22 @@ fn policy(keys: &str) -> String {
 
 /// One for each version of Postgres.
 pub(crate) fn beds(keys: &str) -> Vec<Bed> {
+    beds_in("transaction", keys)
+}
+
+/// The same in a pool mode.
+pub(crate) fn beds_in(mode: &str, keys: &str) -> Vec<Bed> {
     let bed = |version| {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("own.toml");
         fs::write(&file, policy(keys)).unwrap();
-        let config = format!(
+        let mut config = format!(
             "[guard]\npolicies = ['{}']\ndefault_policy = 'own'",
             file.display()
         );
+        if mode == "session" {
+            config.push_str("\n[pool]\npool_mode = 'session'");
+        }
         let options = StackOptions {
             postgres: version,
             ..StackOptions::pool(1).with(&config)

@@ -628,18 +628,18 @@ fn set_config_is_kept_as_set_is() {
         B DataRow Asia/Tokyo
         B CommandComplete SHOW
         B ReadyForQuery I
-        F Query "SELECT set_config('statement_timeout', '1min', false), pg_catalog.set_config('lock_timeout', '2s', true) AS local, set_config('DateStyle', 'German', false)"
+        F Query "SELECT set_config('lock_timeout', '1min', false), pg_catalog.set_config('statement_timeout', '2s', true) AS local, set_config('DateStyle', 'German', false)"
         B RowDescription set_config local set_config
         B DataRow 1min 2s "German, DMY"
         B CommandComplete "SELECT 1"
         B ParameterStatus DateStyle "German, DMY"
         B ReadyForQuery I
-        F Query "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), current_setting('DateStyle')"
+        F Query "SELECT current_setting('lock_timeout'), current_setting('statement_timeout'), current_setting('DateStyle')"
         B RowDescription current_setting current_setting current_setting
-        B DataRow 1min 0 "German, DMY"
+        B DataRow 1min 1min "German, DMY"
         B CommandComplete "SELECT 1"
         B ReadyForQuery I
-        F Parse "" "SELECT set_config('statement_timeout', $1, false)"
+        F Parse "" "SELECT set_config('lock_timeout', $1, false)"
         F Bind "" "" 3s
         F Describe P ""
         F Execute "" 0
@@ -650,7 +650,7 @@ fn set_config_is_kept_as_set_is() {
         B DataRow 3s
         B CommandComplete "SELECT 1"
         B ReadyForQuery I
-        F Query "BEGIN; SELECT set_config('statement_timeout', '4s', false); SAVEPOINT a; SELECT set_config('statement_timeout', '5s', false); ROLLBACK TO a; SHOW statement_timeout"
+        F Query "BEGIN; SELECT set_config('lock_timeout', '4s', false); SAVEPOINT a; SELECT set_config('lock_timeout', '5s', false); ROLLBACK TO a; SHOW lock_timeout"
         B CommandComplete BEGIN
         B RowDescription set_config
         B DataRow 4s
@@ -660,13 +660,13 @@ fn set_config_is_kept_as_set_is() {
         B DataRow 5s
         B CommandComplete "SELECT 1"
         B CommandComplete ROLLBACK
-        B RowDescription statement_timeout
+        B RowDescription lock_timeout
         B DataRow 4s
         B CommandComplete SHOW
         B ReadyForQuery T
-        F Query "ROLLBACK; SHOW statement_timeout"
+        F Query "ROLLBACK; SHOW lock_timeout"
         B CommandComplete ROLLBACK
-        B RowDescription statement_timeout
+        B RowDescription lock_timeout
         B DataRow 3s
         B CommandComplete SHOW
         B ReadyForQuery I
@@ -675,11 +675,11 @@ fn set_config_is_kept_as_set_is() {
         B DataRow escape
         B CommandComplete "SELECT 1"
         B ReadyForQuery I
-        F Query "SELECT set_config('statement_timeout', 'soon', false)"
+        F Query "SELECT set_config('lock_timeout', 'soon', false)"
         B RowDescription set_config
         B ErrorResponse ERROR 22023
         B ReadyForQuery I
-        F Query "SELECT current_setting('bytea_output'), current_setting('statement_timeout')"
+        F Query "SELECT current_setting('bytea_output'), current_setting('lock_timeout')"
         B RowDescription current_setting current_setting
         B DataRow escape 3s
         B CommandComplete "SELECT 1"
@@ -781,7 +781,7 @@ fn a_wrong_value_ahead_of_the_sync() {
     same_as_postgres(
         "set-flush",
         r#"
-        F Parse "" "SET statement_timeout = 'soon'"
+        F Parse "" "SET lock_timeout = 'soon'"
         F Bind "" ""
         F Execute "" 0
         F Flush
@@ -790,9 +790,9 @@ fn a_wrong_value_ahead_of_the_sync() {
         B ErrorResponse ERROR 22023
         F Sync
         B ReadyForQuery I
-        F Query "SHOW statement_timeout"
-        B RowDescription statement_timeout
-        B DataRow 1min
+        F Query "SHOW lock_timeout"
+        B RowDescription lock_timeout
+        B DataRow 0
         B CommandComplete SHOW
         B ReadyForQuery I
         "#,
