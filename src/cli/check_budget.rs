@@ -101,7 +101,10 @@ fn pools_at_most(pools: &Settings, tenants: &tenant::Settings, server: &ServerNa
     let here = placed.chain(shared).filter(|(on, _)| *on == server);
     let databases: HashSet<&str> = here.map(|(_, database)| database.as_str()).collect();
     let own_logins = tenants.roles.values().any(|role| role.user.names_tenant());
-    let is_fleet = tenants.patterns.iter().any(|pattern| pattern.template.server == *server);
+    let is_fleet = tenants
+        .patterns
+        .iter()
+        .any(|pattern| pattern.template.server == *server);
     if databases.iter().any(|database| database.contains(TENANT_MARK)) || (own_logins && is_fleet) {
         return None;
     }
@@ -126,8 +129,8 @@ mod tests {
 
     use super::*;
     use crate::net::Endpoint;
-    use crate::server::Password;
     use crate::pool::{Access, Budget, LoginSettings, ServerSettings, Share};
+    use crate::server::Password;
     use crate::tenant::{OwnName, Pattern, Placement, RoleSettings, RunsAs, Separation, TenantChoice};
 
     type Budgets<'a> = &'a [(&'a str, u16, Option<usize>)];

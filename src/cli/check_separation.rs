@@ -39,7 +39,9 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) {
     for (server, database) in places(&config.tenants) {
         let place = format!("database {server}/{database}");
         let Some(spot) = door(&config.tenants, &server, &database) else {
-            findings.warning(&format!("{place}: no login to look with whether tenants are kept apart"));
+            findings.warning(&format!(
+                "{place}: no login to look with whether tenants are kept apart"
+            ));
             continue;
         };
         let Some(target) = target(&config.pool, &spot) else {
@@ -152,8 +154,14 @@ impl Look<'_> {
             }
         }
         if !found.iter().any(|finding| finding.kind == Kind::Mend) {
-            let tenants = residents.iter().filter(|resident| resident.roles.iter().any(ResidentRole::is_own));
-            findings.good(&format!("{}: {} tenants have roles of their own", self.place, tenants.count()));
+            let tenants = residents
+                .iter()
+                .filter(|resident| resident.roles.iter().any(ResidentRole::is_own));
+            findings.good(&format!(
+                "{}: {} tenants have roles of their own",
+                self.place,
+                tenants.count()
+            ));
         }
         Ok(())
     }
@@ -176,12 +184,16 @@ impl Look<'_> {
                 }
             }
         }
-        let (logins, whose): (Vec<&str>, Vec<&str>) = sample(logins.into_iter().collect()).into_iter().unzip();
+        let (logins, whose): (Vec<&str>, Vec<&str>) =
+            sample(logins.into_iter().collect()).into_iter().unzip();
         let (roles, theirs): (Vec<&str>, Vec<&str>) = roles.into_iter().unzip();
         if logins.is_empty() {
             return Ok(());
         }
-        let rows = self.client.query(STRAYS, &[&logins, &whose, &roles, &theirs]).await?;
+        let rows = self
+            .client
+            .query(STRAYS, &[&logins, &whose, &roles, &theirs])
+            .await?;
         for row in &rows {
             let (login, role): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
             findings.bad(&format!(
@@ -198,7 +210,10 @@ impl Look<'_> {
         residents: &[Resident],
         findings: &mut Findings,
     ) -> Result<(), tokio_postgres::Error> {
-        let housed: Vec<&Resident> = residents.iter().filter(|resident| resident.schema.is_some()).collect();
+        let housed: Vec<&Resident> = residents
+            .iter()
+            .filter(|resident| resident.schema.is_some())
+            .collect();
         if housed.is_empty() {
             return Ok(());
         }
@@ -213,7 +228,10 @@ impl Look<'_> {
         let (asked, of) = (sample(roles.clone()), roles.len());
         let number = asked.len();
         let (roles, own): (Vec<String>, Vec<Option<String>>) = asked.into_iter().unzip();
-        let schemas: Vec<&str> = housed.iter().filter_map(|resident| resident.schema.as_deref()).collect();
+        let schemas: Vec<&str> = housed
+            .iter()
+            .filter_map(|resident| resident.schema.as_deref())
+            .collect();
         let rows = self.client.query(CROSSINGS, &[&roles, &own, &schemas]).await?;
         if rows.is_empty() {
             findings.good(&format!(
@@ -250,7 +268,8 @@ impl Look<'_> {
                 }
             }
         }
-        let owned = |(role, own): (&RoleName, Option<&str>)| (role.as_str().to_owned(), own.map(str::to_owned));
+        let owned =
+            |(role, own): (&RoleName, Option<&str>)| (role.as_str().to_owned(), own.map(str::to_owned));
         roles.into_iter().map(owned).collect()
     }
 }

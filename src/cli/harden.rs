@@ -9,11 +9,11 @@ use tokio_postgres::error::SqlState;
 
 use super::check::reason;
 use super::check_tls::Encryption;
-use super::harden_tenants::{self, Tenants};
+use super::harden_tenants::Tenants;
 use super::serve;
 use crate::base::RoleName;
 use crate::config::Config;
-use crate::harden::{self, Finding, Kind, Wanted};
+use crate::harden::{self, Finding, Kind, TenantRoles, Wanted};
 use crate::net::tls;
 
 /// What the command line of `portcullis harden` says.
@@ -125,7 +125,7 @@ impl Plan {
     async fn harden(&self, client: &tokio_postgres::Client, name: &str) -> Result<(), String> {
         let failed = |error: tokio_postgres::Error| format!("database {name}: {}", reason(&error));
         let residents = self.tenants.of(client, name, &self.options.tenant).await?;
-        let needed = harden_tenants::needs(&self.config, &self.wanted, &residents);
+        let needed = TenantRoles::of(&self.config, &self.wanted, &residents);
         let mut outcome = Ok(());
         if !needed.is_empty() {
             let found = needed.findings(client).await.map_err(failed)?;
@@ -167,7 +167,10 @@ impl Plan {
         }
         // Sent as one message, it is one transaction.
         client.batch_execute(&script.join("; ")).await.map_err(|error| {
-            let detail = error.as_db_error().and_then(|error| error.detail()).unwrap_or_default();
+            let detail = error
+                .as_db_error()
+                .and_then(|error| error.detail())
+                .unwrap_or_default();
             format!("database {name}: tenant {tenant}: {} {detail}", reason(&error))
         })?;
         say(&format!(

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 use super::check::reason;
 use crate::base::{ServerName, TenantName};
 use crate::config::Config;
-use crate::harden::{TenantRoles, Wanted, farewell, schemas};
+use crate::harden::{farewell, schemas};
 use crate::tenant::{Directory, Resident};
 
 /// The tenants of a database that the configuration may mean.
@@ -44,7 +44,9 @@ impl Tenants {
             Some(server) => vec![server.clone()],
             None => self.servers(),
         };
-        let mut homes = servers.iter().map(|server| self.directory.residents(server, database, &schemas));
+        let mut homes = servers
+            .iter()
+            .map(|server| self.directory.residents(server, database, &schemas));
         let mut homes: Vec<Vec<Resident>> = homes.by_ref().filter(|home| !home.is_empty()).collect();
         if homes.len() > 1 {
             return Err(format!(
@@ -55,7 +57,9 @@ impl Tenants {
         let mut residents = homes.pop().unwrap_or_default();
         for name in named {
             if !residents.iter().any(|resident| resident.tenant.as_str() == name) {
-                return Err(format!("database {database}: tenant {name} has no place here, or its schema is not there"));
+                return Err(format!(
+                    "database {database}: tenant {name} has no place here, or its schema is not there"
+                ));
             }
         }
         if !named.is_empty() {
@@ -94,9 +98,4 @@ impl Tenants {
         let names: BTreeSet<&ServerName> = listed.chain(patterns).collect();
         names.into_iter().cloned().collect()
     }
-}
-
-/// What the residents of a database need.
-pub(super) fn needs(config: &Config, wanted: &Wanted, residents: &[Resident]) -> TenantRoles {
-    TenantRoles::of(config, wanted, residents)
 }

@@ -19,7 +19,11 @@ pub(super) fn maybe(section: &Section<'_>, key: &'static str) -> Option<Secret> 
 pub(super) fn path(section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
     let item = section.get(key)?;
     let path = item.section()?.get("file")?.path()?;
-    section.record(key, format!("<secret from file {}>", path.display()), Origin::Given);
+    section.record(
+        key,
+        format!("<secret from file {}>", path.display()),
+        Origin::Given,
+    );
     Some(path)
 }
 

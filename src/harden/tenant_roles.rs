@@ -122,7 +122,8 @@ impl Wanted {
 pub async fn farewell(client: &Client, resident: &Resident) -> Result<Vec<String>, Error> {
     let own = resident.roles.iter().flat_map(|role| {
         let made = role.is_own().then(|| role.role.as_str().to_owned());
-        made.into_iter().chain(role.has_own_login.then(|| role.user.clone()))
+        made.into_iter()
+            .chain(role.has_own_login.then(|| role.user.clone()))
     });
     let own: Vec<String> = own.collect::<BTreeSet<_>>().into_iter().collect();
     let mut script = Vec::new();
@@ -132,7 +133,9 @@ pub async fn farewell(client: &Client, resident: &Resident) -> Result<Vec<String
         match (row.try_get(1)?, row.try_get(2)?) {
             (false, _) => {}
             (true, false) => script.push(format!("GRANT {role} TO CURRENT_USER")),
-            (true, true) => script.push(format!("GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE")),
+            (true, true) => script.push(format!(
+                "GRANT {role} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE"
+            )),
         }
         script.push(format!("REASSIGN OWNED BY {role} TO CURRENT_USER"));
         script.push(format!("DROP OWNED BY {role}"));
@@ -147,7 +150,10 @@ fn privileges(config: &Config, role: &RoleName) -> String {
     let name = policies.by_role.get(role).unwrap_or(&policies.default_policy);
     let mut policies = policies.policies.iter();
     let policy = policies.find(|policy| policy.name() == name);
-    policy.map(Policy::table_privileges).unwrap_or_default().join(", ")
+    policy
+        .map(Policy::table_privileges)
+        .unwrap_or_default()
+        .join(", ")
 }
 
 fn quoted(name: &str) -> String {

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::base::limits::{SERVER_CONTROL_BYTES, SERVER_STATEMENT_BYTES};
 use crate::base::DatabaseName;
+use crate::base::limits::{SERVER_CONTROL_BYTES, SERVER_STATEMENT_BYTES};
 use crate::net::tls::{Connector, server_end_point};
 use crate::net::{Endpoint, Stream};
 
@@ -72,8 +72,8 @@ impl ServerConn {
                 }
             }
         })
-            .await
-            .unwrap_or(Err(ServerError::Timeout(target.connect_timeout)))
+        .await
+        .unwrap_or(Err(ServerError::Timeout(target.connect_timeout)))
     }
 }
 

@@ -55,7 +55,9 @@ impl Password {
 /// The text of a file without the line break that an editor or `echo` ends it with.
 fn text_of(path: &Path) -> io::Result<Secret> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(PASSWORD_BYTES + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(PASSWORD_BYTES + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.ends_with(b"\n") {
         bytes.pop();
         if bytes.ends_with(b"\r") {

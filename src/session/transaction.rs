@@ -30,11 +30,7 @@ impl Session {
             return Ok(());
         }
         self.ticket.slot().wait();
-        let (leased, now) = match self
-            .identity
-            .pool
-            .begin_checkout(&self.identity.route.role, now)
-        {
+        let (leased, now) = match self.identity.pool.begin_checkout(&self.identity.route.role, now) {
             Ok(Checkout::Lease(lease)) => (Ok(lease), now),
             Ok(Checkout::Waiting(waiting)) => (self.wait_for_turn(waiting).await?, Instant::now()),
             Err(error) => (Err(Fault::from(&error)), now),

@@ -203,7 +203,10 @@ mod tests {
             assert_eq!(tenant.fill("member", name), Err(trap), "{name:?}");
         }
         assert!(tenant.fill("member", &"é".repeat(31)).is_ok());
-        assert_eq!(OwnName::new("pg{tenant}").fill("r", "_x"), Err(NameTrap::Predefined));
+        assert_eq!(
+            OwnName::new("pg{tenant}").fill("r", "_x"),
+            Err(NameTrap::Predefined)
+        );
         // Case and quotes are the name's own.
         assert_eq!(tenant.fill("member", "A\"b'").unwrap(), "A\"b'");
     }

@@ -57,7 +57,9 @@ impl Directory {
                     schemas.iter().filter_map(of).collect()
                 }
                 Separation::Database | Separation::Shared => {
-                    solve(pattern.template.database.as_str(), database).into_iter().collect()
+                    solve(pattern.template.database.as_str(), database)
+                        .into_iter()
+                        .collect()
                 }
             };
             for tenant in guests {
@@ -88,7 +90,10 @@ impl Directory {
         let mut configured: Vec<_> = self.settings().roles.iter().collect();
         configured.sort_by_key(|(name, _)| *name);
         for (token_role, settings) in configured {
-            match self.settings().own_names(token_role, settings, &tenant, place.role.as_ref()) {
+            match self
+                .settings()
+                .own_names(token_role, settings, &tenant, place.role.as_ref())
+            {
                 Ok((role, user)) => roles.push(ResidentRole {
                     token_role: token_role.clone(),
                     role,
@@ -145,7 +150,11 @@ mod tests {
             ("shared", "shared", None),
         ];
         for (template, name, tenant) in cases {
-            assert_eq!(solve(template, name).as_ref().map(TenantName::as_str), tenant, "{template} {name}");
+            assert_eq!(
+                solve(template, name).as_ref().map(TenantName::as_str),
+                tenant,
+                "{template} {name}"
+            );
         }
     }
 }

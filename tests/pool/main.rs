@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use portcullis::base::{Events, RoleName, Secret};
 use portcullis::net::Endpoint;
-use portcullis::server::Password;
 use portcullis::pool::{
     Access, Budget, LoginSettings, Pool, PoolKey, Pools, ServerSettings, Settings, Share,
 };
+use portcullis::server::Password;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -5,7 +5,9 @@ use std::collections::hash_map::Entry;
 
 use crate::base::{LoginName, RoleName, ServerName, TenantName};
 use crate::pool;
-use crate::tenant::{OwnName, Pattern, Placement, RoleSettings, RunsAs, Settings, Shape, TENANT_MARK, is_plain_name};
+use crate::tenant::{
+    OwnName, Pattern, Placement, RoleSettings, RunsAs, Settings, Shape, TENANT_MARK, is_plain_name,
+};
 
 use super::super::raw::Section;
 
@@ -72,7 +74,11 @@ impl<'a> Names<'a> {
         }
         let shares = |place: &Placement| place.role.as_ref().is_some_and(|role| !role.names_role());
         let listed = self.settings.tenants.iter().filter(|(_, place)| shares(place));
-        let pattern = self.settings.patterns.iter().find(|pattern| shares(&pattern.template));
+        let pattern = self
+            .settings
+            .patterns
+            .iter()
+            .find(|pattern| shares(&pattern.template));
         let whose = listed
             .map(|(tenant, _)| format!("tenant {tenant}"))
             .min()
@@ -100,7 +106,10 @@ impl<'a> Names<'a> {
                 if !own_login && !own_role {
                     continue;
                 }
-                let (name, user) = match self.settings.own_names(role, settings, tenant, place.role.as_ref()) {
+                let (name, user) = match self
+                    .settings
+                    .own_names(role, settings, tenant, place.role.as_ref())
+                {
                     Ok(made) => made,
                     Err(trap) => {
                         self.mistake(format!(
@@ -149,7 +158,9 @@ impl<'a> Names<'a> {
                 (fleet.is_on(server) && self.has(fleet, &tenant, owner)).then_some((fleet, tenant))
             });
             if let Some((fleet, tenant)) = guest {
-                self.mistake(format!("{owner} would be {name:?}, as {fleet} would for tenant {tenant}"));
+                self.mistake(format!(
+                    "{owner} would be {name:?}, as {fleet} would for tenant {tenant}"
+                ));
             }
         }
     }
@@ -189,12 +200,17 @@ impl<'a> Names<'a> {
         // Roles of one login, and logins of one user: the same name for the same tenant.
         users.dedup();
         let nobody = RoleName::from("");
-        fleets.extend(users.into_iter().filter_map(|user| user.shape(&nobody)).map(|shape| Fleet {
-            shape,
-            prefix: "",
-            server: None,
-            role: None,
-        }));
+        fleets.extend(
+            users
+                .into_iter()
+                .filter_map(|user| user.shape(&nobody))
+                .map(|shape| Fleet {
+                    shape,
+                    prefix: "",
+                    server: None,
+                    role: None,
+                }),
+        );
         fleets
     }
 
@@ -207,7 +223,11 @@ impl<'a> Names<'a> {
         let Some((login, _)) = pool.logins.iter().find(in_file) else {
             return;
         };
-        let odd = self.settings.tenants.keys().filter(|tenant| !is_plain_name(tenant.as_str()));
+        let odd = self
+            .settings
+            .tenants
+            .keys()
+            .filter(|tenant| !is_plain_name(tenant.as_str()));
         if let Some(tenant) = odd.min() {
             self.mistake(format!(
                 "tenant {tenant} cannot have a password file of [logins.{login}]: only names of A-Z a-z 0-9 _ - \
@@ -254,7 +274,10 @@ impl Fleet<'_> {
         let ahead = more(&one.before, &two.before);
         let reversed = |text: &str| text.chars().rev().collect::<String>();
         let behind = more(&reversed(&one.after), &reversed(&two.after));
-        let within = |text: &str| text.bytes().all(|byte| is_plain_name(&char::from(byte).to_string()));
+        let within = |text: &str| {
+            text.bytes()
+                .all(|byte| is_plain_name(&char::from(byte).to_string()))
+        };
         within(&ahead) && within(&behind)
     }
 }
@@ -272,7 +295,11 @@ impl std::fmt::Display for Fleet<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.role {
             Some((pattern, role)) => write!(f, "role {role} of tenants \"{}*\"", pattern.prefix),
-            None => write!(f, "the login of tenants, {:?}", self.shape.before.clone() + TENANT_MARK + &self.shape.after),
+            None => write!(
+                f,
+                "the login of tenants, {:?}",
+                self.shape.before.clone() + TENANT_MARK + &self.shape.after
+            ),
         }
     }
 }

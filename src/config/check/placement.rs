@@ -88,13 +88,20 @@ fn own_role(item: &Item<'_>, kind: Kind<'_>) -> Option<OwnName> {
 /// A name in which each of these marks may stand once.
 pub(super) fn marked_name(item: &Item<'_>, marks: &[&str]) -> Option<OwnName> {
     let text = item.text()?;
-    let rest = marks.iter().fold(text.clone(), |rest, mark| rest.replacen(mark, "", 1));
+    let rest = marks
+        .iter()
+        .fold(text.clone(), |rest, mark| rest.replacen(mark, "", 1));
     if rest.contains(['{', '}']) {
-        item.mistake(format!("only {}, each once, may stand between braces", marks.join(" and ")));
+        item.mistake(format!(
+            "only {}, each once, may stand between braces",
+            marks.join(" and ")
+        ));
         return None;
     }
     if rest.len() >= NAME_BYTES {
-        item.mistake(format!("is longer than {NAME_BYTES} bytes: Postgres would cut it"));
+        item.mistake(format!(
+            "is longer than {NAME_BYTES} bytes: Postgres would cut it"
+        ));
         return None;
     }
     Some(OwnName::new(text))

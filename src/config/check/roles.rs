@@ -162,7 +162,10 @@ impl Roles {
     }
 
     /// How each role is routed.
-    pub(super) fn routes(&self, logins: &HashMap<LoginName, LoginSettings>) -> HashMap<RoleName, RoleSettings> {
+    pub(super) fn routes(
+        &self,
+        logins: &HashMap<LoginName, LoginSettings>,
+    ) -> HashMap<RoleName, RoleSettings> {
         self.0
             .iter()
             .filter_map(|(name, role)| {

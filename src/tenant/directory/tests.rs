@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::{NameTrap, OwnName, Pattern, RunsAs, Separation};
+use super::super::{OwnName, Pattern, RunsAs, Separation};
 use super::*;
 
 fn placement(database: &str, separation: Separation) -> Placement {
