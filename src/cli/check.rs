@@ -157,7 +157,7 @@ async fn check_logins(config: &Config, findings: &mut Findings) {
                 }
                 check_login_role(&client, &place, findings).await;
                 if looked_at.insert((spot.server.clone(), spot.database.clone())) {
-                    check_database(&client, &spot, &wanted, findings).await;
+                    check_database(&client, config, &spot, &wanted, findings).await;
                 }
                 drop(client);
                 driver.abort();
@@ -291,12 +291,17 @@ async fn check_login_role(client: &tokio_postgres::Client, place: &str, findings
 /// What the database lacks to hold by itself, a line for each rule. None of it is an error: the guard comes first.
 async fn check_database(
     client: &tokio_postgres::Client,
+    config: &Config,
     spot: &Spot,
     wanted: &Wanted,
     findings: &mut Findings,
 ) {
     let place = format!("database {}/{}", spot.server, spot.database);
-    match harden::findings(client, wanted).await {
+    let found = match check_separation::with_tenants(client, config, spot, wanted).await {
+        Ok(wanted) => harden::findings(client, &wanted).await,
+        Err(error) => Err(error),
+    };
+    match found {
         Ok(found) if found.is_empty() => findings.good(&format!("{place}: hardened")),
         Ok(found) => {
             for group in found.chunk_by(|a, b| a.rule == b.rule) {

@@ -66,6 +66,26 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) {
     }
 }
 
+/// What is wanted of a database, with the tenants that live there and elsewhere.
+///
+/// # Errors
+/// The server's. Cancel safe: it changes nothing.
+pub(super) async fn with_tenants(
+    client: &Client,
+    config: &Config,
+    spot: &Spot,
+    wanted: &Wanted,
+) -> Result<Wanted, tokio_postgres::Error> {
+    if places(&config.tenants).is_empty() {
+        return Ok(wanted.clone());
+    }
+    let directory = Directory::new(config.tenants.clone());
+    let schemas = harden::schemas(client).await?;
+    let residents = directory.residents(&spot.server, spot.database.as_str(), &schemas);
+    let wanted = wanted.clone().with_residents(&residents);
+    wanted.with_tenants_elsewhere(client, &directory).await
+}
+
 /// Databases in which tenants have a schema, a role or a login of their own.
 fn places(tenants: &Settings) -> BTreeSet<Place> {
     let own_logins = tenants.roles.values().any(|role| role.user.names_tenant());

@@ -146,6 +146,8 @@ impl Plan {
             return outcome;
         }
         let wanted = self.wanted.clone().with_residents(&residents);
+        let wanted = wanted.with_tenants_elsewhere(client, &self.tenants.directory);
+        let wanted = wanted.await.map_err(failed)?;
         let found = harden::findings(client, &wanted).await.map_err(failed)?;
         if self.options.dry_run {
             print_script(name, &found);

@@ -13,7 +13,7 @@ use crate::tenant::{Directory, Resident};
 /// The tenants of a database that the configuration may mean.
 #[derive(Debug)]
 pub(super) struct Tenants {
-    directory: Directory,
+    pub(super) directory: Directory,
     server: Option<ServerName>,
 }
 

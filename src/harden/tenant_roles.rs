@@ -8,7 +8,7 @@ use super::{Finding, Wanted};
 use crate::base::RoleName;
 use crate::config::Config;
 use crate::guard::Policy;
-use crate::tenant::{Resident, RunsAs};
+use crate::tenant::{Directory, Resident, RunsAs};
 
 /// The query that finds what is missing.
 const FINDINGS: &str = include_str!("../../policies/sql/tenant_roles.sql");
@@ -16,6 +16,11 @@ const FINDINGS: &str = include_str!("../../policies/sql/tenant_roles.sql");
 /// The schemas that tenants may live in.
 const SCHEMAS: &str = "SELECT nspname::text FROM pg_catalog.pg_namespace \
     WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema' ORDER BY 1";
+
+/// What logins may become.
+const MEMBERSHIPS: &str = "SELECT l.rolname::text, r.rolname::text FROM pg_catalog.pg_auth_members m \
+    JOIN pg_catalog.pg_roles l ON l.oid = m.member JOIN pg_catalog.pg_roles r ON r.oid = m.roleid \
+    WHERE l.rolname = ANY ($1::text[])";
 
 /// Which of these roles the database's server has, and which of them the one who asks may act for.
 const PRESENT: &str = "SELECT rolname::text, NOT pg_catalog.pg_has_role(oid, 'USAGE'), \
@@ -97,6 +102,25 @@ impl TenantRoles {
 }
 
 impl Wanted {
+    /// With the memberships of tenants that live elsewhere: a login is the whole cluster's.
+    ///
+    /// # Errors
+    /// The server's. Cancel safe: it changes nothing.
+    pub async fn with_tenants_elsewhere(
+        mut self,
+        client: &Client,
+        directory: &Directory,
+    ) -> Result<Self, Error> {
+        let logins: Vec<&str> = self.memberships.iter().map(|(login, _)| login.as_str()).collect();
+        let rows = client.query(MEMBERSHIPS, &[&logins]).await?;
+        let pairs: Result<Vec<(String, String)>, Error> = rows
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect();
+        self.memberships.extend(directory.asked_of_logins(pairs?));
+        Ok(self)
+    }
+
     /// With the roles and logins that these tenants have of their own.
     #[must_use]
     pub fn with_residents(mut self, residents: &[Resident]) -> Self {

@@ -1,6 +1,6 @@
 //! Which tenants live in one database, and as whom their sessions run: for what visits a database rather than a tenant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Directory, NameTrap, Placement, RunsAs, Separation, Shape, TENANT_MARK};
 use crate::base::{RoleName, ServerName, TenantName};
@@ -83,6 +83,39 @@ impl Directory {
     pub fn resident_named(&self, tenant: &TenantName) -> Option<Resident> {
         let place = self.placement(tenant)?;
         Some(self.resident(tenant.clone(), &place))
+    }
+
+    /// Of these pairs of a login's user and a role that it may become, those that some tenant's sessions need, in
+    /// whatever database it lives.
+    pub fn asked_of_logins(&self, pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+        let mut needed: HashSet<(String, String)> = HashSet::new();
+        let mut need = |tenant: &TenantName, place: &Placement| {
+            let roles = self.resident(tenant.clone(), place).roles;
+            needed.extend(
+                roles
+                    .into_iter()
+                    .map(|role| (role.user, role.role.as_str().to_owned())),
+            );
+        };
+        for (tenant, place) in &self.settings().tenants {
+            need(tenant, place);
+        }
+        let names = self
+            .settings()
+            .patterns
+            .iter()
+            .filter_map(|pattern| pattern.template.role.as_ref());
+        let shapes: Vec<Shape> = names
+            .flat_map(|name| self.settings().roles.keys().filter_map(|role| name.shape(role)))
+            .collect();
+        for (_, role) in &pairs {
+            for tenant in shapes.iter().filter_map(|shape| shape.tenant_of(role)) {
+                if let Some(place) = self.placement(&tenant) {
+                    need(&tenant, &place);
+                }
+            }
+        }
+        pairs.into_iter().filter(|pair| needed.contains(pair)).collect()
     }
 
     fn resident(&self, tenant: TenantName, place: &Placement) -> Resident {

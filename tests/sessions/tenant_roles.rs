@@ -179,10 +179,8 @@ fn text_that_a_function_runs_stays_in_its_tenant() {
                 fleet.postgres.harden(&[fleet.name], &stack.config_path(), &[]);
                 let said = fleet.postgres.harden(&[fleet.name], &stack.config_path(), &[]);
                 assert_eq!(said.matches("0 mended, 0 failed").count(), 2, "{said}");
-                assert!(
-                    !said.contains("which the configuration does not ask of it"),
-                    "{said}"
-                );
+                let odd = format!("it may become authenticated_{a}");
+                assert!(!said.contains(&odd), "{said}");
             }
             let mut client = stack.login(&fleet.who("a"));
             assert_eq!(client.value("SELECT title FROM notes"), format!("of {a}"));
@@ -526,7 +524,8 @@ fn names_that_are_traps_get_no_session() {
     for fleet in Fleet::all("trap") {
         let own = ", role = \"{tenant}\"";
         let one_role = "roles.member.policy = \"trusted\"\nroles.member.login = \"service\"\n\
-                        roles.anon.policy = \"trusted\"\nroles.anon.login = \"service\"";
+                        roles.anon.policy = \"trusted\"\nroles.anon.login = \"service\"\n\
+                        auth.anonymous_role = \"authenticated\"";
         let stack = fleet.stack_for("*", own, "transaction", one_role);
         for (tenant, why) in [
             ("none", "keyword"),
