@@ -143,7 +143,7 @@ SELECT DISTINCT 7, 'tenant.defaults', 'advice', d.stranger,
 
 -- Last, so that the tenant's own roles have what they need when the others lose it.
 UNION ALL
-SELECT DISTINCT 8, 'tenant.schema', 'mend', pg_catalog.quote_ident(h.schema), pg_catalog.format('%s may use it', s.name),
+SELECT DISTINCT 8, 'tenant.strangers', 'mend', pg_catalog.quote_ident(h.schema), pg_catalog.format('%s may use it', s.name),
     concat_ws('; ', CASE WHEN s.oid = 0 THEN (SELECT pg_catalog.format('GRANT USAGE ON SCHEMA %I TO %s', h.schema, string_agg(k.name, ', ' ORDER BY k.name))
             FROM keepers k HAVING count(*) > 0) END,
         pg_catalog.format('REVOKE USAGE ON SCHEMA %I FROM %s', h.schema, s.name))

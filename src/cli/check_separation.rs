@@ -28,6 +28,10 @@ const STRAYS: &str = "SELECT l.rolname::text, r.rolname::text \
 /// asked for the others.
 const ASKED: usize = 64;
 
+/// Memberships of one login that cost nothing that is noticed: beyond it the first transaction of a connection, and of
+/// every connection after a GRANT, waits for tens of milliseconds and more (`bench/memberships.py`).
+const MEMBERSHIPS: usize = 1_000;
+
 /// Where tenants have a schema each: a database on a server.
 type Place = (ServerName, DatabaseName);
 
@@ -172,6 +176,20 @@ impl Look<'_> {
                 true => findings.bad(&line),
                 false => findings.warning(&line),
             }
+        }
+        let mut memberships: BTreeMap<&str, usize> = BTreeMap::new();
+        for role in residents.iter().flat_map(|resident| &resident.roles) {
+            *memberships.entry(&role.user).or_default() += usize::from(role.is_own());
+        }
+        for (login, number) in memberships
+            .into_iter()
+            .filter(|(_, number)| *number > MEMBERSHIPS)
+        {
+            findings.warning(&format!(
+                "{}: login {login} is a member of {number} roles: beyond {MEMBERSHIPS} each new connection, and each one \
+                 after a GRANT, is slow at first; give tenants logins of their own (user = \"…_{TENANT_MARK}\")",
+                self.place
+            ));
         }
         if !found.iter().any(|finding| finding.kind == Kind::Mend) {
             let tenants = residents

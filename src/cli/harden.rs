@@ -35,6 +35,10 @@ pub struct HardenOptions {
     /// Only make the roles of this tenant, whose schema is there: for a new one. May be given more than once
     #[arg(long, value_name = "TENANT")]
     tenant: Vec<String>,
+    /// Make and grant tenants' roles, and take nothing from the roles that tenants share yet: before the proxies have
+    /// the configuration with `role`
+    #[arg(long)]
+    add_only: bool,
     /// Take away the roles and the login that this tenant has of its own, and do nothing else; its schema stays
     #[arg(long, value_name = "TENANT", conflicts_with = "tenant")]
     drop_tenant: Option<String>,
@@ -129,20 +133,15 @@ impl Plan {
         let mut outcome = Ok(());
         if !needed.is_empty() {
             let found = needed.findings(client).await.map_err(failed)?;
+            let (takes, gives): (Vec<_>, Vec<_>) = found.into_iter().partition(TenantRoles::takes_away);
+            let takes = if self.options.add_only { Vec::new() } else { takes };
             if self.options.dry_run {
-                print_script(name, &found);
+                print_script(name, &[gives, takes].concat());
             } else {
-                outcome = mend(client, &format!("{name}, roles of tenants"), &found).await;
-                let left = needed.findings(client).await.map_err(failed)?;
-                if let (Ok(()), Some(left)) = (&outcome, left.iter().find(|left| left.kind == Kind::Mend)) {
-                    outcome = Err(format!(
-                        "database {name}: {}: {}, still: somebody else has granted it",
-                        left.object, left.problem
-                    ));
-                }
+                outcome = self.mend_tenants(client, name, &needed, [gives, takes]).await;
             }
         }
-        if !self.options.tenant.is_empty() {
+        if !self.options.tenant.is_empty() || self.options.add_only {
             return outcome;
         }
         let wanted = self.wanted.clone().with_residents(&residents);
@@ -154,6 +153,30 @@ impl Plan {
             return Ok(());
         }
         mend(client, name, &found).await.and(outcome)
+    }
+
+    /// Gives tenants' roles what they need, and only if that has worked takes it from the others; then looks again.
+    async fn mend_tenants(
+        &self,
+        client: &tokio_postgres::Client,
+        name: &str,
+        needed: &TenantRoles,
+        [gives, takes]: [Vec<Finding>; 2],
+    ) -> Result<(), String> {
+        mend(client, &format!("{name}, roles of tenants"), &gives).await?;
+        mend(client, &format!("{name}, roles that tenants share"), &takes).await?;
+        let left = needed.findings(client).await;
+        let left = left.map_err(|error| format!("database {name}: {}", reason(&error)))?;
+        let is_left = |left: &&Finding| {
+            left.kind == Kind::Mend && !(self.options.add_only && TenantRoles::takes_away(left))
+        };
+        match left.iter().find(is_left) {
+            None => Ok(()),
+            Some(left) => Err(format!(
+                "database {name}: {}: {}, still: somebody else has granted it",
+                left.object, left.problem
+            )),
+        }
     }
 
     async fn drop_tenant(

@@ -75,6 +75,14 @@ impl TenantRoles {
         self.roles.is_empty()
     }
 
+    /// Whether a finding is about what others than the tenant's own roles have: they lose it last.
+    pub fn takes_away(finding: &Finding) -> bool {
+        matches!(
+            finding.rule.as_str(),
+            "tenant.tables" | "tenant.defaults" | "tenant.strangers"
+        )
+    }
+
     /// What is missing, in the order in which it has to be mended. Any role may look.
     ///
     /// # Errors

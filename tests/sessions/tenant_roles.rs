@@ -178,7 +178,7 @@ fn text_that_a_function_runs_stays_in_its_tenant() {
             if mode == "hardened" {
                 fleet.postgres.harden(&[fleet.name], &stack.config_path(), &[]);
                 let said = fleet.postgres.harden(&[fleet.name], &stack.config_path(), &[]);
-                assert_eq!(said.matches("0 mended, 0 failed").count(), 2, "{said}");
+                assert_eq!(said.matches("0 mended, 0 failed").count(), 3, "{said}");
                 let odd = format!("it may become authenticated_{a}");
                 assert!(!said.contains(&odd), "{said}");
             }
@@ -422,6 +422,20 @@ fn grants_of_shared_roles_become_the_tenants() {
             "GRANT USAGE ON SCHEMA s_{a} TO PUBLIC; GRANT SELECT ON s_{a}.notes TO PUBLIC"
         ));
         let stack = fleet.stack(OWN_ROLE, "transaction", "");
+        // First the tenants' roles get what they need, while sessions still run as the shared one.
+        let (said, well) = fleet.harden(&stack, &["--add-only"]);
+        assert!(well, "{said}");
+        let read = format!("of {a}");
+        assert_eq!(
+            stack.login(&fleet.who("a")).value("SELECT title FROM notes"),
+            read
+        );
+        let shared = fleet.stack("", "transaction", "");
+        assert_eq!(
+            shared.login(&fleet.who("a")).value("SELECT title FROM notes"),
+            read
+        );
+        drop(shared);
         fleet.own_roles(&stack);
         let may = |role: &str, what: &str, table: &str| {
             let ask = format!(
