@@ -166,6 +166,7 @@ fn warm_pools(directory: &Directory, logins: &[LoginName]) -> impl Iterator<Item
             server: spot.server,
             database: spot.database,
             login: spot.login,
+            login_tenant: spot.login_tenant,
             mode: spot.mode,
         })
 }

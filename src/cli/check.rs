@@ -9,10 +9,11 @@ use std::sync::Arc;
 use tokio_postgres::config::SslMode;
 
 use super::check_budget::{self, Seats};
+use super::check_separation;
 use super::check_tls::Encryption;
 use super::serve;
 use crate::auth::Authenticator;
-use crate::base::{DatabaseName, Events, LoginName, RoleName, ServerName};
+use crate::base::{DatabaseName, Events, LoginName, RoleName, ServerName, TenantName};
 use crate::config::Config;
 use crate::harden::{self, Finding, Kind, Wanted};
 use crate::net::Endpoint;
@@ -58,6 +59,7 @@ pub async fn run(options: CheckOptions) -> ExitCode {
     }
     if !options.offline {
         check_logins(&config, &mut findings).await;
+        check_separation::check(&config, &mut findings).await;
         check_keys(config, &mut findings).await;
     }
     findings.exit_code()
@@ -65,20 +67,20 @@ pub async fn run(options: CheckOptions) -> ExitCode {
 
 /// What was found, written down as it is found.
 #[derive(Default)]
-struct Findings {
+pub(super) struct Findings {
     bad: usize,
 }
 
 impl Findings {
-    fn good(&self, what: &str) {
+    pub(super) fn good(&self, what: &str) {
         let _ = writeln!(io::stdout(), "ok       {what}");
     }
 
-    fn warning(&self, what: &str) {
+    pub(super) fn warning(&self, what: &str) {
         let _ = writeln!(io::stdout(), "warning  {what}");
     }
 
-    fn bad(&mut self, what: &str) {
+    pub(super) fn bad(&mut self, what: &str) {
         self.bad += 1;
         let _ = writeln!(io::stdout(), "failed   {what}");
     }
@@ -111,17 +113,29 @@ async fn check_keys(config: Config, findings: &mut Findings) {
 
 /// Where a login is used: every placement that the configuration names outright.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Spot {
-    server: ServerName,
-    database: DatabaseName,
-    login: LoginName,
+pub(super) struct Spot {
+    pub(super) server: ServerName,
+    pub(super) database: DatabaseName,
+    pub(super) login: LoginName,
+    /// Whose login it is, where each tenant has one.
+    pub(super) tenant: Option<TenantName>,
+}
+
+impl std::fmt::Display for Spot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "login {}", self.login)?;
+        if let Some(tenant) = &self.tenant {
+            write!(f, " of tenant {tenant}")?;
+        }
+        write!(f, " on {}/{}", self.server, self.database)
+    }
 }
 
 async fn check_logins(config: &Config, findings: &mut Findings) {
     let wanted = Wanted::of(config);
     let (mut looked_at, mut counted) = (BTreeSet::new(), BTreeSet::new());
     for spot in spots(&config.tenants) {
-        let place = format!("login {} on {}/{}", spot.login, spot.server, spot.database);
+        let place = spot.to_string();
         let Some(target) = target(&config.pool, &spot) else {
             continue;
         };
@@ -134,15 +148,16 @@ async fn check_logins(config: &Config, findings: &mut Findings) {
                     check_seats(&client, config, &spot.server, findings).await;
                 }
                 let roles = config.tenants.roles.iter();
+                // Roles of a tenant's own are looked at with the tenant.
                 let roles = roles
-                    .filter(|(_, role)| role.login == spot.login)
+                    .filter(|(_, role)| role.login == spot.login && spot.tenant.is_none())
                     .map(|(name, _)| name);
                 for role in roles {
                     check_role(&client, &place, role, findings).await;
                 }
                 check_login_role(&client, &place, findings).await;
                 if looked_at.insert((spot.server.clone(), spot.database.clone())) {
-                    check_database(&client, &spot, &wanted, findings).await;
+                    check_database(&client, config, &spot, &wanted, findings).await;
                 }
                 drop(client);
                 driver.abort();
@@ -153,23 +168,30 @@ async fn check_logins(config: &Config, findings: &mut Findings) {
 }
 
 fn spots(tenants: &tenant::Settings) -> BTreeSet<Spot> {
-    let placed = tenants.tenants.values().map(|p| (&p.server, &p.database));
-    let shared = tenants.databases.values().map(|d| (&d.server, &d.database));
+    let placed = tenants.tenants.iter();
+    let placed = placed.map(|(tenant, place)| (&place.server, &place.database, Some(tenant)));
+    let shared = tenants.databases.values().map(|d| (&d.server, &d.database, None));
     placed
         .chain(shared)
-        .flat_map(|(server, database)| {
-            tenants.roles.values().map(|role| Spot {
-                server: server.clone(),
-                database: database.clone(),
-                login: role.login.clone(),
-            })
+        .flat_map(|(server, database, tenant)| {
+            let entered = move |role: &tenant::RoleSettings| {
+                let tenant = tenant.filter(|_| role.user.names_tenant());
+                (tenant.is_some() || !role.user.names_tenant()).then(|| Spot {
+                    server: server.clone(),
+                    database: database.clone(),
+                    login: role.login.clone(),
+                    tenant: tenant.cloned(),
+                })
+            };
+            tenants.roles.values().filter_map(entered)
         })
         .collect()
 }
 
-fn target(pool: &pool::Settings, spot: &Spot) -> Option<tokio_postgres::Config> {
+/// How to log in there; `None` where the configuration does not say it.
+pub(super) fn target(pool: &pool::Settings, spot: &Spot) -> Option<tokio_postgres::Config> {
     let server = pool.servers.get(&spot.server)?;
-    let login = pool.logins.get(&spot.login)?;
+    let (user, password) = pool.logins.get(&spot.login)?.of(spot.tenant.as_ref())?;
     let mut target = tokio_postgres::Config::new();
     match &server.endpoint {
         Endpoint::Tcp { host, port } => target.host(host).port(*port),
@@ -184,11 +206,12 @@ fn target(pool: &pool::Settings, spot: &Spot) -> Option<tokio_postgres::Config> 
             Some(tls) if tls.allows_plaintext() => SslMode::Prefer,
             Some(_) => SslMode::Require,
         })
-        .user(&login.user)
+        .user(&user)
         .dbname(spot.database.as_str())
         .application_name("portcullis check")
         .connect_timeout(pool.server_connect_timeout);
-    if let Some(password) = &login.password {
+    // Without one that cannot be read the server says what it misses.
+    if let Ok(Some(password)) = password.look_up() {
         target.password(password.expose());
     }
     Some(target)
@@ -268,12 +291,17 @@ async fn check_login_role(client: &tokio_postgres::Client, place: &str, findings
 /// What the database lacks to hold by itself, a line for each rule. None of it is an error: the guard comes first.
 async fn check_database(
     client: &tokio_postgres::Client,
+    config: &Config,
     spot: &Spot,
     wanted: &Wanted,
     findings: &mut Findings,
 ) {
     let place = format!("database {}/{}", spot.server, spot.database);
-    match harden::findings(client, wanted).await {
+    let found = match check_separation::with_tenants(client, config, spot, wanted).await {
+        Ok(wanted) => harden::findings(client, &wanted).await,
+        Err(error) => Err(error),
+    };
+    match found {
         Ok(found) if found.is_empty() => findings.good(&format!("{place}: hardened")),
         Ok(found) => {
             for group in found.chunk_by(|a, b| a.rule == b.rule) {
@@ -285,7 +313,7 @@ async fn check_database(
 }
 
 /// Findings of one rule: the first few, and what to do about them.
-fn in_one_line(group: &[Finding]) -> String {
+pub(super) fn in_one_line(group: &[Finding]) -> String {
     /// Named one by one; a database without hardening has scores of them.
     const NAMED: usize = 3;
     let named: Vec<String> = group

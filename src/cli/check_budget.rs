@@ -100,13 +100,26 @@ fn pools_at_most(pools: &Settings, tenants: &tenant::Settings, server: &ServerNa
         .map(|shared| (&shared.server, &shared.database));
     let here = placed.chain(shared).filter(|(on, _)| *on == server);
     let databases: HashSet<&str> = here.map(|(_, database)| database.as_str()).collect();
-    if databases.iter().any(|database| database.contains(TENANT_MARK)) {
+    let own_logins = tenants.roles.values().any(|role| role.user.names_tenant());
+    let is_fleet = tenants
+        .patterns
+        .iter()
+        .any(|pattern| pattern.template.server == *server);
+    if databases.iter().any(|database| database.contains(TENANT_MARK)) || (own_logins && is_fleet) {
         return None;
     }
+    let listed = tenants.tenants.values().filter(|place| place.server == *server);
+    let listed = listed.count();
     let logins: HashSet<&LoginName> = tenants.roles.values().map(|role| &role.login).collect();
     let logins = logins.into_iter().filter_map(|login| pools.logins.get(login));
-    let each: usize = logins.map(|login| pools.max_size(login)).sum();
-    Some(databases.len() * each)
+    let most = logins.map(|login| {
+        let times = match login.user.contains(TENANT_MARK) {
+            true => listed,
+            false => databases.len(),
+        };
+        times * pools.max_size(login)
+    });
+    Some(most.sum())
 }
 
 #[cfg(test)]
@@ -117,7 +130,8 @@ mod tests {
     use super::*;
     use crate::net::Endpoint;
     use crate::pool::{Access, Budget, LoginSettings, ServerSettings, Share};
-    use crate::tenant::{Pattern, Placement, RoleSettings, Separation, TenantChoice};
+    use crate::server::Password;
+    use crate::tenant::{OwnName, Pattern, Placement, RoleSettings, RunsAs, Separation, TenantChoice};
 
     type Budgets<'a> = &'a [(&'a str, u16, Option<usize>)];
 
@@ -135,7 +149,7 @@ mod tests {
         };
         let login = |size| LoginSettings {
             user: "u".into(),
-            password: None,
+            password: Password::Absent,
             default_pool_size: size,
             min_pool_size: None,
             access: Access::EndUser,
@@ -165,6 +179,7 @@ mod tests {
             database: database.into(),
             separation: Separation::Shared,
             pool_mode: None,
+            role: None,
         }
     }
 
@@ -172,6 +187,8 @@ mod tests {
     fn tenants(databases: &[&str]) -> tenant::Settings {
         let role = |login: &str| RoleSettings {
             login: login.into(),
+            user: OwnName::new(login),
+            runs_as: RunsAs::TenantsRole,
             choice: TenantChoice::FromToken,
             pool_mode: None,
         };

@@ -9,9 +9,11 @@ use tokio_postgres::error::SqlState;
 
 use super::check::reason;
 use super::check_tls::Encryption;
+use super::harden_tenants::Tenants;
 use super::serve;
 use crate::base::RoleName;
-use crate::harden::{self, Finding, Kind, Wanted};
+use crate::config::Config;
+use crate::harden::{self, Finding, Kind, TenantRoles, Wanted};
 use crate::net::tls;
 
 /// What the command line of `portcullis harden` says.
@@ -30,6 +32,19 @@ pub struct HardenOptions {
     /// A role that keeps the functions that PUBLIC loses, beside trusted roles: for migrations, monitoring, backups
     #[arg(long, value_name = "ROLE")]
     keep: Vec<String>,
+    /// Only make the roles of this tenant, whose schema is there: for a new one. May be given more than once
+    #[arg(long, value_name = "TENANT")]
+    tenant: Vec<String>,
+    /// Make and grant tenants' roles, and take nothing from the roles that tenants share yet: before the proxies have
+    /// the configuration with `role`
+    #[arg(long)]
+    add_only: bool,
+    /// Take away the roles and the login that this tenant has of its own, and do nothing else; its schema stays
+    #[arg(long, value_name = "TENANT", conflicts_with = "tenant")]
+    drop_tenant: Option<String>,
+    /// The name under [servers] of the database's server, where tenants live in several databases of one name
+    #[arg(long, value_name = "SERVER")]
+    server: Option<String>,
     /// PEM file of authorities: the server's certificate is verified, and its name
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -57,9 +72,22 @@ pub async fn run(options: HardenOptions) -> ExitCode {
     for role in &options.keep {
         wanted = wanted.keeping(RoleName::new(role.as_str()));
     }
+    let tenants = match Tenants::new(&config, options.server.as_deref()) {
+        Ok(tenants) => tenants,
+        Err(why) => {
+            let _ = writeln!(io::stderr(), "portcullis harden: {why}");
+            return ExitCode::from(2);
+        }
+    };
+    let plan = Plan {
+        options,
+        config,
+        wanted,
+        tenants,
+    };
     let mut code = ExitCode::SUCCESS;
-    for url in &options.database {
-        if let Err(why) = harden_database(url, &options, &wanted).await {
+    for url in &plan.options.database {
+        if let Err(why) = plan.carry_out(url).await {
             let _ = writeln!(io::stderr(), "portcullis harden: {why}");
             code = ExitCode::FAILURE;
         }
@@ -67,29 +95,115 @@ pub async fn run(options: HardenOptions) -> ExitCode {
     code
 }
 
-async fn harden_database(url: &str, options: &HardenOptions, wanted: &Wanted) -> Result<(), String> {
-    let target = target(url)?;
-    let name = target
-        .get_dbname()
-        .or(target.get_user())
-        .unwrap_or("?")
-        .to_owned();
-    let failed = |error: tokio_postgres::Error| format!("database {name}: {}", reason(&error));
-    let (client, connection) = target
-        .connect(encryption(&target, options)?)
-        .await
-        .map_err(failed)?;
-    let driver = tokio::spawn(connection);
-    let found = harden::findings(&client, wanted).await.map_err(failed)?;
-    let outcome = if options.dry_run {
-        print_script(&name, &found);
+/// What is to be done to each database.
+struct Plan {
+    options: HardenOptions,
+    config: Config,
+    wanted: Wanted,
+    tenants: Tenants,
+}
+
+impl Plan {
+    async fn carry_out(&self, url: &str) -> Result<(), String> {
+        let target = target(url)?;
+        let name = target
+            .get_dbname()
+            .or(target.get_user())
+            .unwrap_or("?")
+            .to_owned();
+        let (client, connection) = target
+            .connect(encryption(&target, &self.options)?)
+            .await
+            .map_err(|error| format!("database {name}: {}", reason(&error)))?;
+        let driver = tokio::spawn(connection);
+        let outcome = match &self.options.drop_tenant {
+            Some(tenant) => self.drop_tenant(&client, &name, tenant).await,
+            None => self.harden(&client, &name).await,
+        };
+        drop(client);
+        driver.abort();
+        outcome
+    }
+
+    /// Tenants' own roles first, so that all the rest is looked at with them.
+    async fn harden(&self, client: &tokio_postgres::Client, name: &str) -> Result<(), String> {
+        let failed = |error: tokio_postgres::Error| format!("database {name}: {}", reason(&error));
+        let residents = self.tenants.of(client, name, &self.options.tenant).await?;
+        let needed = TenantRoles::of(&self.config, &self.wanted, &residents);
+        let mut outcome = Ok(());
+        if !needed.is_empty() {
+            let found = needed.findings(client).await.map_err(failed)?;
+            let (takes, gives): (Vec<_>, Vec<_>) = found.into_iter().partition(TenantRoles::takes_away);
+            let takes = if self.options.add_only { Vec::new() } else { takes };
+            if self.options.dry_run {
+                print_script(name, &[gives, takes].concat());
+            } else {
+                outcome = self.mend_tenants(client, name, &needed, [gives, takes]).await;
+            }
+        }
+        if !self.options.tenant.is_empty() || self.options.add_only {
+            return outcome;
+        }
+        let wanted = self.wanted.clone().with_residents(&residents);
+        let wanted = wanted.with_tenants_elsewhere(client, &self.tenants.directory);
+        let wanted = wanted.await.map_err(failed)?;
+        let found = harden::findings(client, &wanted).await.map_err(failed)?;
+        if self.options.dry_run {
+            print_script(name, &found);
+            return Ok(());
+        }
+        mend(client, name, &found).await.and(outcome)
+    }
+
+    /// Gives tenants' roles what they need, and only if that has worked takes it from the others; then looks again.
+    async fn mend_tenants(
+        &self,
+        client: &tokio_postgres::Client,
+        name: &str,
+        needed: &TenantRoles,
+        [gives, takes]: [Vec<Finding>; 2],
+    ) -> Result<(), String> {
+        mend(client, &format!("{name}, roles of tenants"), &gives).await?;
+        mend(client, &format!("{name}, roles that tenants share"), &takes).await?;
+        let left = needed.findings(client).await;
+        let left = left.map_err(|error| format!("database {name}: {}", reason(&error)))?;
+        let is_left = |left: &&Finding| {
+            left.kind == Kind::Mend && !(self.options.add_only && TenantRoles::takes_away(left))
+        };
+        match left.iter().find(is_left) {
+            None => Ok(()),
+            Some(left) => Err(format!(
+                "database {name}: {}: {}, still: somebody else has granted it",
+                left.object, left.problem
+            )),
+        }
+    }
+
+    async fn drop_tenant(
+        &self,
+        client: &tokio_postgres::Client,
+        name: &str,
+        tenant: &str,
+    ) -> Result<(), String> {
+        let script = self.tenants.farewell(client, name, tenant).await?;
+        if self.options.dry_run {
+            script.iter().for_each(|statement| say(&format!("{statement};")));
+            return Ok(());
+        }
+        // Sent as one message, it is one transaction.
+        client.batch_execute(&script.join("; ")).await.map_err(|error| {
+            let detail = error
+                .as_db_error()
+                .and_then(|error| error.detail())
+                .unwrap_or_default();
+            format!("database {name}: tenant {tenant}: {} {detail}", reason(&error))
+        })?;
+        say(&format!(
+            "done     database {name}: tenant {tenant} has no roles of its own any more; its schema and tables are \
+             where they were"
+        ));
         Ok(())
-    } else {
-        mend(&client, &name, &found).await
-    };
-    drop(client);
-    driver.abort();
-    outcome
+    }
 }
 
 /// Mends what can be mended and says how each went.
@@ -202,7 +316,7 @@ fn encryption(target: &tokio_postgres::Config, options: &HardenOptions) -> Resul
     Ok(Encryption::by(connector))
 }
 
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 

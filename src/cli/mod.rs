@@ -2,10 +2,12 @@
 
 pub mod check;
 mod check_budget;
+mod check_separation;
 mod check_tls;
 pub mod dev;
 pub mod guard;
 pub mod harden;
+mod harden_tenants;
 pub mod scram_secret;
 pub mod serve;
 pub mod token;

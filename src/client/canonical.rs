@@ -87,6 +87,7 @@ mod tests {
             server: "main".into(),
             database: database.into(),
             login: "app".into(),
+            login_tenant: None,
             mode: PoolMode::Transaction,
         };
         let asked = |value: &str| vec![("datestyle".to_owned(), value.to_owned())];

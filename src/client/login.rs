@@ -138,7 +138,7 @@ impl Desk {
         let policy = guard.policy_in(route.mode, principal.role());
         let settings = startup::settings(startup, guard, &policy)?;
         let notice = startup::truncation(&settings);
-        let settings = self.canonicalise(&pool, &principal, settings).await?;
+        let settings = self.canonicalise(&pool, &route.role, settings).await?;
         let rank = self.rank(&pool, &principal, &policy).await?;
         let shown = self.sessions.as_shown(&principal, &settings);
         let told = greeting::differences(&parameters, &route, rank, &shown);
@@ -180,6 +180,7 @@ impl Desk {
             server: route.server.clone(),
             database: route.database.clone(),
             login: route.login.clone(),
+            login_tenant: route.login_tenant.clone(),
             mode: route.mode,
         };
         let plan = route.plan.clone().or_else(|| self.claimed_plan(principal));
@@ -224,7 +225,7 @@ impl Desk {
     async fn canonicalise(
         &self,
         pool: &Customer,
-        principal: &Principal,
+        role: &RoleName,
         settings: Vec<(String, String)>,
     ) -> Result<Pairs, LoginError> {
         // A client without a name has nothing to ask, and waits for no server connection.
@@ -237,7 +238,7 @@ impl Desk {
         if let Some(shown) = self.canonical.get(pool.key(), &settings) {
             return Ok(shown);
         }
-        let lease = pool.checkout(principal.role()).await?;
+        let lease = pool.checkout(role).await?;
         let values = canonical_settings(lease, &settings).await?;
         let mut shown = settings.clone();
         for (pair, value) in shown.iter_mut().zip(values) {

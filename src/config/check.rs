@@ -5,6 +5,7 @@ mod guard;
 mod identity;
 mod listen;
 mod overlap;
+mod own_names;
 mod placement;
 mod plans;
 mod roles;
@@ -54,6 +55,12 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     let directory = tenants::directory(top, &pool, auth.tenant_claim);
     tenants::reachable(top, &directory, auth.tenant_claim, &roles);
     tenants::shared_is_told_apart(top, &directory, &identity);
+    let directory = tenant::Settings {
+        roles: roles.routes(&pool.logins),
+        pool_mode: transactions.mode,
+        ..directory
+    };
+    let directory = own_names::told_apart(top, directory, &pool);
     let policy_files = std::mem::take(&mut policies.files);
     let guard = guard::settings(
         policies,
@@ -79,11 +86,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
         identity,
         guard,
         policy_files,
-        tenants: tenant::Settings {
-            roles: roles.routes(),
-            pool_mode: transactions.mode,
-            ..directory
-        },
+        tenants: directory,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Secrets: `{ file = "…" }`, `{ env = "NAME" }`, or the secret itself. None is ever printed.
 
+use std::path::PathBuf;
+
 use crate::base::Secret;
 
 use super::files;
@@ -11,6 +13,18 @@ pub(super) fn maybe(section: &Section<'_>, key: &'static str) -> Option<Secret> 
     let (secret, source) = read(&item)?;
     section.record(key, source, Origin::Given);
     Some(secret)
+}
+
+/// Where a secret is that is in a file, without reading it.
+pub(super) fn path(section: &Section<'_>, key: &'static str) -> Option<PathBuf> {
+    let item = section.get(key)?;
+    let path = item.section()?.get("file")?.path()?;
+    section.record(
+        key,
+        format!("<secret from file {}>", path.display()),
+        Origin::Given,
+    );
+    Some(path)
 }
 
 /// A secret, and where it comes from.

@@ -5,6 +5,7 @@ mod entries;
 mod examples;
 mod hostile;
 mod mistakes;
+mod own_names;
 mod pieces;
 mod tls;
 mod ways;

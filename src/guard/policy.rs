@@ -187,6 +187,18 @@ impl Policy {
         self.statements.contains(class) && (class.grant() != Grant::Session || self.mode == PoolMode::Session)
     }
 
+    /// What a role under this policy needs of a table, as GRANT spells it: what its statements do.
+    pub fn table_privileges(&self) -> Vec<&'static str> {
+        let classes = [
+            StatementClass::Select,
+            StatementClass::Insert,
+            StatementClass::Update,
+            StatementClass::Delete,
+        ];
+        let allowed = classes.into_iter().filter(|class| self.allows(*class));
+        allowed.map(StatementClass::as_str).collect()
+    }
+
     pub(super) fn denies_function(&self, schema: Option<&str>, name: &str) -> bool {
         self.functions.denied.has(schema, name)
     }

@@ -3,8 +3,10 @@
 //! One query, `policies/sql/harden.sql`, says what is missing, each with the statement that mends it. So looking,
 //! mending and looking again are the same thing, and nothing is done twice.
 
+mod tenant_roles;
 mod wanted;
 
+pub use tenant_roles::{TenantRoles, farewell, schemas};
 pub use wanted::Wanted;
 
 use tokio_postgres::{Client, Row};

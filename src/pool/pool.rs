@@ -30,6 +30,8 @@ pub struct PoolKey {
     pub database: DatabaseName,
     /// The login.
     pub login: LoginName,
+    /// The tenant whose own user it logs in as, where the login has one for each.
+    pub login_tenant: Option<TenantName>,
     /// How long its clients keep a connection. Each mode has a pool of its own: sessions that keep theirs
     /// cannot starve those that share, and what they leave never meets them.
     pub mode: PoolMode,
@@ -38,6 +40,9 @@ pub struct PoolKey {
 impl fmt::Display for PoolKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.server, self.database, self.login)?;
+        if let Some(tenant) = &self.login_tenant {
+            write!(f, " of {tenant}")?;
+        }
         match self.mode {
             PoolMode::Transaction => Ok(()),
             PoolMode::Session => f.write_str("/session"),
@@ -388,6 +393,7 @@ impl Pool {
             server: name,
             database,
             login,
+            login_tenant: _,
             mode: _,
         } = &self.key;
         self.events.emit(&Event::ServerOpened {
@@ -454,6 +460,7 @@ fn blame(error: &ServerError) -> Blame {
         | ServerError::Tls(_)
         | ServerError::NoTls
         | ServerError::Auth(_)
+        | ServerError::PasswordFile { .. }
         | ServerError::Setting { .. }
         | ServerError::Protocol(_) => Blame::Pool,
     }

@@ -12,7 +12,7 @@ use crate::base::limits::{POOLS, WARM_POOLS};
 use crate::base::{
     DatabaseName, DiscardReason, Drain, Events, Phase, PlanName, ServerName, Tenancy, TenantName,
 };
-use crate::server::Target;
+use crate::server::{Password, Target};
 
 use super::accounting::{PoolLimits, ServerLimits};
 use super::host::Host;
@@ -144,6 +144,8 @@ impl Pools {
         let host = self.hosts.get(&key.server).ok_or_else(unknown)?;
         let login = self.settings.logins.get(&key.login);
         let login = login.ok_or_else(|| PoolError::UnknownLogin(key.login.clone()))?;
+        let own = login.of(key.login_tenant.as_ref());
+        let own = own.ok_or_else(|| PoolError::UnknownLogin(key.login.clone()))?;
         let Table::Open(pools) = &mut *self.pools.write() else {
             return Err(PoolError::Closed);
         };
@@ -152,7 +154,7 @@ impl Pools {
             return Err(PoolError::TooManyPools);
         }
         let make = || {
-            let plan = self.plan(server, login, key, keep);
+            let plan = self.plan(server, login, own, key, keep);
             Pool::new(key.clone(), plan, Arc::clone(host), self.events.clone())
         };
         Ok(Arc::clone(pools.entry(key.clone()).or_insert_with(make)))
@@ -223,7 +225,14 @@ impl Pools {
             .collect()
     }
 
-    fn plan(&self, server: &ServerSettings, login: &LoginSettings, key: &PoolKey, keep: Keep) -> Plan {
+    fn plan(
+        &self,
+        server: &ServerSettings,
+        login: &LoginSettings,
+        (user, password): (String, Password),
+        key: &PoolKey,
+        keep: Keep,
+    ) -> Plan {
         let settings = &self.settings;
         let min = match keep {
             Keep::InUse => settings.min_size(login),
@@ -233,8 +242,8 @@ impl Pools {
             target: Target {
                 endpoint: server.endpoint.clone(),
                 tls: server.tls.clone(),
-                user: login.user.clone(),
-                password: login.password.clone(),
+                user,
+                password,
                 database: key.database.clone(),
                 connect_timeout: settings.server_connect_timeout,
                 prepared_statements: settings.server_prepared_statements,
@@ -284,7 +293,7 @@ mod tests {
         let endpoint = Endpoint::Unix("/nonexistent/.s.PGSQL.1".into());
         let login = LoginSettings {
             user: "app".into(),
-            password: None,
+            password: Password::Absent,
             default_pool_size: Some(3),
             min_pool_size: None,
             access: Access::EndUser,
@@ -318,6 +327,7 @@ mod tests {
             server: "main".into(),
             database: database.into(),
             login: "app".into(),
+            login_tenant: None,
             mode: PoolMode::Transaction,
         }
     }

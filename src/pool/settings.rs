@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{LoginName, PlanName, Secret, ServerName};
+use crate::base::{LoginName, PlanName, ServerName, TenantName};
 use crate::net::Endpoint;
 use crate::net::tls::Connector;
+use crate::server::Password;
+use crate::tenant::{OwnName, TENANT_MARK, is_plain_name};
 
 use super::{Access, Share};
 
@@ -79,16 +81,37 @@ impl Default for Budget {
 /// One login.
 #[derive(Clone, Debug)]
 pub struct LoginSettings {
-    /// The Postgres role that logs in.
+    /// The Postgres role that logs in. With [`TENANT_MARK`] in it each tenant has one of its own.
     pub user: String,
-    /// Its password; `None` where the server trusts us.
-    pub password: Option<Secret>,
+    /// Its password. The path of a file may have [`TENANT_MARK`] in it, if the user has.
+    pub password: Password,
     /// `default_pool_size` for pools of this login.
     pub default_pool_size: Option<usize>,
     /// `min_pool_size` for pools of this login.
     pub min_pool_size: Option<usize>,
     /// Whom it serves.
     pub access: Access,
+}
+
+impl LoginSettings {
+    /// The user and password of a session's tenant; `None` where they cannot be had, which the tenant directory
+    /// finds out first.
+    pub fn of(&self, tenant: Option<&TenantName>) -> Option<(String, Password)> {
+        let own = OwnName::new(self.user.as_str());
+        let Some(tenant) = tenant.filter(|_| own.names_tenant()) else {
+            return (!own.names_tenant()).then(|| (self.user.clone(), self.password.clone()));
+        };
+        let user = own.fill("", tenant.as_str()).ok()?;
+        let password = match &self.password {
+            Password::InFile(path) => {
+                // A name of slashes and dots would lead anywhere.
+                let path = path.to_str().filter(|_| is_plain_name(tenant.as_str()))?;
+                Password::InFile(path.replace(TENANT_MARK, tenant.as_str()).into())
+            }
+            other => other.clone(),
+        };
+        Some((user, password))
+    }
 }
 
 impl Settings {

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use crate::base::DatabaseName;
 use crate::base::limits::{SERVER_CONTROL_BYTES, SERVER_STATEMENT_BYTES};
-use crate::base::{DatabaseName, Secret};
 use crate::net::tls::{Connector, server_end_point};
 use crate::net::{Endpoint, Stream};
 
@@ -16,7 +16,8 @@ use super::encrypt::encrypt;
 use super::frame::FrameReader;
 use super::login::{LoggedIn, Login, Step};
 use super::message::Message;
-use super::{CancelKey, PreparedSet, ServerConn, ServerError};
+use super::password;
+use super::{CancelKey, Password, PreparedSet, ServerConn, ServerError};
 
 /// Where to connect and as whom.
 #[derive(Clone, Debug)]
@@ -27,8 +28,8 @@ pub struct Target {
     pub tls: Option<Arc<Connector>>,
     /// The login role.
     pub user: String,
-    /// Its password; `None` where the server trusts us.
-    pub password: Option<Secret>,
+    /// Its password.
+    pub password: Password,
     /// The database.
     pub database: DatabaseName,
     /// The time for connecting and logging in together.
@@ -58,9 +59,21 @@ impl ServerConn {
     /// # Cancel safety
     /// As [`ServerConn::connect`].
     pub async fn connect_with(target: &Target, more: &[(String, String)]) -> Result<Self, ServerError> {
-        timeout(target.connect_timeout, open(target, more))
-            .await
-            .unwrap_or(Err(ServerError::Timeout(target.connect_timeout)))
+        timeout(target.connect_timeout, async {
+            match &target.password {
+                Password::Absent | Password::Known(_) => open(target, more).await,
+                Password::InFile(path) => {
+                    let password = Password::Known(password::read(path).await?);
+                    let target = Target {
+                        password,
+                        ..target.clone()
+                    };
+                    open(&target, more).await
+                }
+            }
+        })
+        .await
+        .unwrap_or(Err(ServerError::Timeout(target.connect_timeout)))
     }
 }
 

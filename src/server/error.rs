@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -37,6 +38,15 @@ pub enum ServerError {
     /// The server asks for proof we cannot give, or cannot prove itself.
     #[error("authentication to the server: {0}")]
     Auth(Cow<'static, str>),
+    /// The login's password is in a file that cannot be used.
+    #[error("the login's password file {path}: {cause}", path = .path.display())]
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: io::Error,
+    },
     /// A setting the gateway relies on has another value.
     #[error("the server reports {name} = {found:?}, but {wanted:?} is required")]
     Setting {
@@ -75,7 +85,7 @@ impl From<&ServerError> for Fault {
                     .with_hint("Try again later; the limit is server_connect_timeout.")
             }
             ServerError::Refused { sqlstate, message } => refused(*sqlstate, message),
-            ServerError::Auth(_) => login_failed(),
+            ServerError::Auth(_) | ServerError::PasswordFile { .. } => login_failed(),
             ServerError::Setting { name, wanted, .. } => {
                 lost(format!("the database server is not usable: {name} must be {wanted}").into())
             }

@@ -8,7 +8,7 @@ use postgres_protocol::authentication::sasl::{
 use postgres_protocol::message::frontend;
 
 use super::message::Message;
-use super::{Parameters, ServerError, Target};
+use super::{Parameters, Password, ServerError, Target};
 
 /// A login under way.
 pub(super) struct Login<'a> {
@@ -151,8 +151,8 @@ fn asked(
     out: &mut BytesMut,
 ) -> Result<State, ServerError> {
     let password = || match &target.password {
-        Some(password) => Ok(password.expose()),
-        None => Err(ServerError::Auth(
+        Password::Known(password) => Ok(password.expose()),
+        Password::Absent | Password::InFile(_) => Err(ServerError::Auth(
             "the server asks for a password, but the login has none".into(),
         )),
     };

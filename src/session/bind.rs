@@ -117,7 +117,7 @@ impl Session {
             match values.filter(|_| as_login) {
                 Some(values) => {
                     link.upstream.extend_from_slice(values);
-                    link.return_to_role(self.identity.principal.role());
+                    link.return_to_role(&self.identity.route.role);
                 }
                 None => self.inbound = Inbound::Forward(tail),
             }

@@ -256,7 +256,7 @@ impl Session {
                 link.run_internal(
                     &internal.write_setting,
                     WRITE_SETTING_AND_RETURN,
-                    &[name, &value, self.identity.principal.role().as_str()],
+                    &[name, &value, self.identity.route.role.as_str()],
                     Delivery::Hide,
                     effect,
                 );

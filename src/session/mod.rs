@@ -428,7 +428,7 @@ fn opening_of(identity: &Identity, settings: &SessionSettings, statements: &Stat
         session: &settings.in_force(),
         search_path: identity.route.search_path.as_deref(),
         identity: &identity.values,
-        role: identity.principal.role(),
+        role: &identity.route.role,
     };
     Opening::new(&parts, statements)
 }
@@ -439,7 +439,7 @@ fn context_of(identity: &Identity, settings: &SessionSettings) -> u64 {
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     let in_force = settings.in_force();
     KEYS.hash_one((
-        identity.principal.role(),
+        &identity.route.role,
         identity.route.search_path.as_deref(),
         in_force
             .iter()

@@ -145,7 +145,7 @@ impl Session {
         };
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             if let Some(qualified) = cleared.only_sets() {
-                link.run_setting(qualified, self.identity.principal.role(), effect, warrant);
+                link.run_setting(qualified, &self.identity.route.role, effect, warrant);
             } else if let Some(repeated) = &repeated {
                 link.run_prepared(repeated, cleared, effect, warrant);
             } else {

@@ -43,7 +43,7 @@ impl Session {
         if link.standing != Standing::Login || !is_first {
             return Stand::Taken;
         }
-        link.become_role(self.identity.principal.role());
+        link.become_role(&self.identity.route.role);
         Stand::Awaited
     }
 

@@ -30,11 +30,7 @@ impl Session {
             return Ok(());
         }
         self.ticket.slot().wait();
-        let (leased, now) = match self
-            .identity
-            .pool
-            .begin_checkout(self.identity.principal.role(), now)
-        {
+        let (leased, now) = match self.identity.pool.begin_checkout(&self.identity.route.role, now) {
             Ok(Checkout::Lease(lease)) => (Ok(lease), now),
             Ok(Checkout::Waiting(waiting)) => (self.wait_for_turn(waiting).await?, Instant::now()),
             Err(error) => (Err(Fault::from(&error)), now),
@@ -60,7 +56,7 @@ impl Session {
     /// Waits for a server connection, until the client cancels or leaves, or its time is up. Cancel safe: see
     /// [`Waiting`].
     async fn wait_for_turn(&mut self, mut waiting: Waiting) -> Result<Result<Lease, Fault>, ClientEnd> {
-        let role = self.identity.principal.role();
+        let role = &self.identity.route.role;
         let deadline = waiting.deadline().map(tokio::time::Instant::from_std);
         let turn = poll_fn(|cx| {
             if let Poll::Ready(leased) = waiting.poll_turn(role, cx) {

@@ -114,6 +114,7 @@ impl Directory {
                     server: placement.server.clone(),
                     database: placement.database.clone(),
                     login: role.login.clone(),
+                    login_tenant: role.user.names_tenant().then(|| tenant.clone()),
                     mode: self.mode(role, placement.pool_mode),
                 })
                 .filter(|spot| seen.insert(spot.clone()))
@@ -189,6 +190,12 @@ impl Directory {
                         RouteError::UnknownTenant(tenant.clone())
                     }
                 })?;
+                let placed = placement.role.as_ref();
+                let own = self.settings.own_names(&key.role, role, tenant, placed);
+                let (own_role, _) = own.map_err(|trap| RouteError::Name {
+                    tenant: tenant.clone(),
+                    trap,
+                })?;
                 Ok(Route {
                     search_path: placement.separation.search_path(),
                     tenancy: match placement.separation {
@@ -198,7 +205,8 @@ impl Directory {
                     server: placement.server,
                     database: placement.database,
                     login: role.login.clone(),
-                    role: key.role.clone(),
+                    login_tenant: role.user.names_tenant().then(|| tenant.clone()),
+                    role: own_role,
                     tenant: Some(tenant.clone()),
                     plan,
                     mode: self.mode(role, placement.pool_mode),
@@ -210,10 +218,14 @@ impl Directory {
                     .databases
                     .get(name)
                     .ok_or_else(|| RouteError::UnknownDatabase(database.to_owned()))?;
+                if role.user.names_tenant() {
+                    return Err(RouteError::NoTenant(key.role.clone()));
+                }
                 Ok(Route {
                     server: shared.server.clone(),
                     database: shared.database.clone(),
                     login: role.login.clone(),
+                    login_tenant: None,
                     role: key.role.clone(),
                     tenant: None,
                     tenancy: match self.has_no_tenants() {

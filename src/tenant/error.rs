@@ -2,7 +2,7 @@
 
 use crate::base::{Fault, RoleName, SqlState, TenantName};
 
-use super::NAME_BYTES;
+use super::{NAME_BYTES, NameTrap};
 
 /// Why a session gets no route.
 ///
@@ -28,6 +28,14 @@ pub enum RouteError {
     /// The role has no login.
     #[error("role {0:?} is not configured")]
     UnknownRole(RoleName),
+    /// A role or login that is named after the tenant must not have that name.
+    #[error("tenant {tenant:?} cannot have a role or login of its own: {trap}")]
+    Name {
+        /// The tenant.
+        tenant: TenantName,
+        /// What is wrong with the name.
+        trap: NameTrap,
+    },
 }
 
 impl From<&RouteError> for Fault {
@@ -68,6 +76,14 @@ impl From<&RouteError> for Fault {
                 format!("role \"{}\" is not configured", shown(role.as_str())),
             )
             .with_hint("Ask the operator to list the role under [roles]."),
+            RouteError::Name { tenant, trap } => Fault::fatal(
+                SqlState::INVALID_AUTHORIZATION,
+                format!(
+                    "tenant \"{}\" cannot have a role or login of its own: {trap}",
+                    shown(tenant.as_str())
+                ),
+            )
+            .with_hint("Ask the operator to list the tenant with a role of another name."),
         }
     }
 }
@@ -98,6 +114,13 @@ mod tests {
             (RouteError::NoTenant("x".into()), "28000"),
             (RouteError::Ambiguous(2), "28000"),
             (RouteError::UnknownRole("x".into()), "28000"),
+            (
+                RouteError::Name {
+                    tenant: "x".into(),
+                    trap: NameTrap::TooLong,
+                },
+                "28000",
+            ),
         ];
         for (error, sqlstate) in cases {
             let fault = Fault::from(&error);

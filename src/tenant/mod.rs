@@ -5,17 +5,21 @@
 
 mod directory;
 mod error;
+mod own_name;
 mod placement;
+mod residents;
 mod route;
 
 pub use directory::Directory;
 pub use error::RouteError;
+pub use own_name::{NameTrap, OwnName, ROLE_MARK, Shape};
 pub use placement::{
     NAME_BYTES, PATTERN_NAME_BYTES, Pattern, Placement, Separation, TENANT_MARK, is_plain_name,
 };
+pub use residents::{Resident, ResidentRole};
 pub use route::{Route, Spot};
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, ServerName, TenantName};
 
@@ -37,6 +41,8 @@ pub struct Settings {
     pub ranked: Vec<TenantName>,
     /// The mode of sessions for which neither role nor place states one.
     pub pool_mode: PoolMode,
+    /// Names of configured roles and of logins' users: no name that is made for a tenant may be one of them.
+    pub taken: HashSet<Box<str>>,
 }
 
 impl Settings {
@@ -78,10 +84,23 @@ pub enum TenantNeed {
 pub struct RoleSettings {
     /// The credentials its server connections log in with.
     pub login: LoginName,
+    /// The user of that login; where it names the tenant, each tenant has a login of its own.
+    pub user: OwnName,
+    /// What its transactions run as where a placement names a role.
+    pub runs_as: RunsAs,
     /// Which tenants it may enter when its token names none.
     pub choice: TenantChoice,
     /// The mode of its sessions, wherever they go.
     pub pool_mode: Option<PoolMode>,
+}
+
+/// What the transactions of a role run as in the place of a tenant that has roles of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunsAs {
+    /// The role itself: trusted roles, which are meant to reach every tenant.
+    Itself,
+    /// The role that the placement names: end users.
+    TenantsRole,
 }
 
 /// Which tenants a session may enter when its token names none. A token that does name tenants is held to them.

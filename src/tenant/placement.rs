@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::base::{DatabaseName, PlanName, PoolMode, ServerName};
 
+use super::OwnName;
+
 /// Longest name Postgres keeps, in bytes (`NAMEDATALEN - 1`, pg_config_manual.h). It cuts longer ones
 /// silently, and two tenants whose names share the first 63 bytes would then share a database.
 pub const NAME_BYTES: usize = 63;
@@ -25,6 +27,8 @@ pub struct Placement {
     pub separation: Separation,
     /// The mode of sessions there, where their role states none.
     pub pool_mode: Option<PoolMode>,
+    /// The Postgres role that end users' transactions run as there, in the place of their token's role.
+    pub role: Option<OwnName>,
 }
 
 /// What keeps a tenant's rows apart from other tenants'.
@@ -91,6 +95,7 @@ impl Pattern {
             database: DatabaseName::new(database),
             separation,
             pool_mode: self.template.pool_mode,
+            role: self.template.role.clone(),
         })
     }
 }
@@ -134,6 +139,7 @@ mod tests {
                 database: database.into(),
                 separation,
                 pool_mode: None,
+                role: None,
             },
             plan: None,
         }

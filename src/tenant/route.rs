@@ -11,7 +11,9 @@ pub struct Route {
     pub database: DatabaseName,
     /// The credentials of the server connections.
     pub login: LoginName,
-    /// The role that transactions run as.
+    /// The tenant whose own login it is, where each tenant has one.
+    pub login_tenant: Option<TenantName>,
+    /// The role that transactions run as: the token's, or the one that the tenant's placement names for it.
     pub role: RoleName,
     /// The tenant, where there is one.
     pub tenant: Option<TenantName>,
@@ -34,6 +36,8 @@ pub struct Spot {
     pub database: DatabaseName,
     /// The credentials of the server connections.
     pub login: LoginName,
+    /// The tenant whose own login it is, where each tenant has one.
+    pub login_tenant: Option<TenantName>,
     /// How long sessions keep a server connection.
     pub mode: PoolMode,
 }

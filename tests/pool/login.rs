@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use portcullis::base::{Events, Fault, Secret, SqlState};
 use portcullis::net::Endpoint;
 use portcullis::pool::{PoolError, Pools, Settings};
-use portcullis::server::ServerError;
+use portcullis::server::{Password, ServerError};
 use tokio::net::TcpListener;
 
 use crate::fake::{self, Fake, Then};
@@ -65,12 +65,12 @@ async fn trouble_with_our_own_login_stays_inside() {
     wrong
         .logins
         .values_mut()
-        .for_each(|login| login.password = Some(Secret::new(*b"wrong")));
+        .for_each(|login| login.password = Password::Known(Secret::new(*b"wrong")));
     let mut missing = settings(cluster::tcp(), "u_scram", 1);
     missing
         .logins
         .values_mut()
-        .for_each(|login| login.password = None);
+        .for_each(|login| login.password = Password::Absent);
     let rejected = settings(cluster::tcp(), "u_reject", 1);
     for settings in [wrong, missing, rejected] {
         let (error, fault) = refusal(settings, "postgres").await;

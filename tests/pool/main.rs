@@ -25,12 +25,16 @@ use portcullis::net::Endpoint;
 use portcullis::pool::{
     Access, Budget, LoginSettings, Pool, PoolKey, Pools, ServerSettings, Settings, Share,
 };
+use portcullis::server::Password;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Settings for one server and one login, both called `main`.
 fn settings(endpoint: Endpoint, user: &str, size: usize) -> Settings {
-    let password = (user != "u_trust").then(|| Secret::new(*b"s3cret"));
+    let password = match user {
+        "u_trust" => Password::Absent,
+        _ => Password::Known(Secret::new(*b"s3cret")),
+    };
     let login = LoginSettings {
         user: user.into(),
         password,
@@ -66,6 +70,7 @@ fn key(database: &str) -> PoolKey {
         server: "main".into(),
         database: database.into(),
         login: "main".into(),
+        login_tenant: None,
         mode: portcullis::base::PoolMode::Transaction,
     }
 }

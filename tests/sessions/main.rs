@@ -43,6 +43,7 @@ mod shutdown;
 mod sql_prepare;
 mod startup;
 mod strings;
+mod tenant_roles;
 mod transactions;
 mod two_phase;
 mod unnamed;

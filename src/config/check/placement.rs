@@ -1,7 +1,7 @@
 //! Where one tenant, or each tenant of a pattern, lives.
 
 use crate::base::{DatabaseName, ServerName};
-use crate::tenant::{NAME_BYTES, PATTERN_NAME_BYTES, Placement, Separation, TENANT_MARK};
+use crate::tenant::{NAME_BYTES, OwnName, PATTERN_NAME_BYTES, Placement, ROLE_MARK, Separation, TENANT_MARK};
 
 use super::super::raw::{Item, Section};
 use super::{pool_mode, postgres_name};
@@ -15,7 +15,7 @@ pub(super) enum Kind<'a> {
     Pattern,
 }
 
-/// Reads `database`, `schema`, `extra_search_path`, `shared` and `pool_mode` of an entry.
+/// Reads `database`, `schema`, `extra_search_path`, `shared`, `role` and `pool_mode` of an entry.
 pub(super) fn placement(
     entry: &Section<'_>,
     server: Option<ServerName>,
@@ -32,6 +32,7 @@ pub(super) fn placement(
     let shared = entry.get("shared").and_then(|item| item.flag()).unwrap_or(false);
     let extra = entry.get("extra_search_path");
     let mode = entry.get("pool_mode").and_then(|item| pool_mode(&item));
+    let role = entry.get("role").and_then(|item| own_role(&item, kind));
     if let (Some(extra), None) = (&extra, &schema_item) {
         extra.mistake("needs a schema to come after");
     }
@@ -63,11 +64,47 @@ pub(super) fn placement(
         database: DatabaseName::new(database),
         separation,
         pool_mode: mode,
+        // The token's role is what it would be anyway.
+        role: role.filter(|role| role.as_str() != ROLE_MARK),
     };
     if kind == Kind::Pattern {
         told_apart(entry, &placement);
     }
     Some(placement)
+}
+
+/// The role of an entry: a name with marks in it. What comes of it is looked at once the roles are known.
+fn own_role(item: &Item<'_>, kind: Kind<'_>) -> Option<OwnName> {
+    let role = marked_name(item, &[TENANT_MARK, ROLE_MARK])?;
+    if kind == Kind::Pattern && !role.names_tenant() && role.as_str() != ROLE_MARK {
+        item.mistake(format!(
+            "every tenant would get the same role: put {TENANT_MARK} into it, as in \"{ROLE_MARK}_{TENANT_MARK}\""
+        ));
+        return None;
+    }
+    Some(role)
+}
+
+/// A name in which each of these marks may stand once.
+pub(super) fn marked_name(item: &Item<'_>, marks: &[&str]) -> Option<OwnName> {
+    let text = item.text()?;
+    let rest = marks
+        .iter()
+        .fold(text.clone(), |rest, mark| rest.replacen(mark, "", 1));
+    if rest.contains(['{', '}']) {
+        item.mistake(format!(
+            "only {}, each once, may stand between braces",
+            marks.join(" and ")
+        ));
+        return None;
+    }
+    if rest.len() >= NAME_BYTES {
+        item.mistake(format!(
+            "is longer than {NAME_BYTES} bytes: Postgres would cut it"
+        ));
+        return None;
+    }
+    Some(OwnName::new(text))
 }
 
 /// A tenant without a database of another name has one of its own.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::base::{LoginName, PoolMode, RoleName};
 use crate::pool::{Access, LoginSettings};
-use crate::tenant::{NAME_BYTES, RoleSettings, TenantChoice};
+use crate::tenant::{NameTrap, OwnName, RoleSettings, RunsAs, TenantChoice};
 
 use super::super::raw::{Item, Section};
 use super::guard::Policies;
@@ -17,6 +17,7 @@ struct Role {
     login: Option<LoginName>,
     choice: TenantChoice,
     policy: String,
+    runs_as: RunsAs,
     certificate: Certificate,
     pool_mode: Option<PoolMode>,
     replication: Replication,
@@ -91,10 +92,15 @@ pub(super) fn roles(
         }
         let pool_mode = section.maybe("pool_mode", pool_mode);
         let replication = replication(&section, policies.is_trusted(&policy), pool_mode);
+        let runs_as = match policies.is_trusted(&policy) {
+            true => RunsAs::Itself,
+            false => RunsAs::TenantsRole,
+        };
         let role = Role {
             login,
             choice,
             policy,
+            runs_as,
             certificate,
             pool_mode,
             replication,
@@ -156,12 +162,18 @@ impl Roles {
     }
 
     /// How each role is routed.
-    pub(super) fn routes(&self) -> HashMap<RoleName, RoleSettings> {
+    pub(super) fn routes(
+        &self,
+        logins: &HashMap<LoginName, LoginSettings>,
+    ) -> HashMap<RoleName, RoleSettings> {
         self.0
             .iter()
             .filter_map(|(name, role)| {
+                let login = role.login.clone()?;
                 let settings = RoleSettings {
-                    login: role.login.clone()?,
+                    user: OwnName::new(logins.get(&login)?.user.as_str()),
+                    runs_as: role.runs_as,
+                    login,
                     choice: role.choice,
                     pool_mode: role.pool_mode,
                 };
@@ -204,27 +216,11 @@ impl Trust {
     }
 }
 
-/// Why a role must not have this name. `SET ROLE none` means the login role itself, whatever the quotes,
-/// and a session may always become its own login role again (PostgreSQL manual, SET ROLE).
+/// Why a role must not have this name: a trap of Postgres, or the login role itself, which a session may always
+/// become again (PostgreSQL manual, SET ROLE).
 fn forbidden(name: &str, logins: &HashMap<LoginName, LoginSettings>) -> Option<String> {
-    if name.is_empty() || name.chars().any(char::is_control) {
-        return Some("a role's name must not be empty or contain control characters".to_owned());
-    }
-    if name.len() > NAME_BYTES {
-        return Some(format!(
-            "a role's name must not be longer than {NAME_BYTES} bytes"
-        ));
-    }
-    if name.eq_ignore_ascii_case("none") || name.eq_ignore_ascii_case("public") {
-        return Some(format!("{name} is a keyword to Postgres and cannot be a role"));
-    }
-    if name
-        .get(..3)
-        .is_some_and(|start| start.eq_ignore_ascii_case("pg_"))
-    {
-        return Some(
-            "roles that start with pg_ are Postgres's own; grant it to a role of yours instead".to_owned(),
-        );
+    if let Some(trap) = NameTrap::of(name) {
+        return Some(format!("cannot be the name of a role: {trap}"));
     }
     logins
         .iter()

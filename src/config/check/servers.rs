@@ -7,10 +7,13 @@ use crate::base::{LoginName, PoolMode, ServerName};
 use crate::guard::RepeatedTexts;
 use crate::net::Endpoint;
 use crate::pool::{Access, Budget, LoginSettings, ServerSettings, Settings};
+use crate::server::Password;
 use crate::session::ApplicationName;
+use crate::tenant::TENANT_MARK;
 
 use super::super::raw::{Item, Section};
 use super::super::secret;
+use super::placement::marked_name;
 use super::{plans, pool_mode, postgres_name, tls};
 
 /// Longest path of a Unix socket (`sun_path` of sockaddr_un on Linux, less its terminator).
@@ -60,8 +63,9 @@ pub(super) fn logins(top: &Section<'_>) -> HashMap<LoginName, LoginSettings> {
         .into_iter()
         .filter_map(|(name, item)| {
             let section = item.section()?;
-            let user = section.required("user", postgres_name);
-            let password = secret::maybe(&section, "password");
+            let user = section.required("user", user);
+            let of_tenants = user.as_ref().is_some_and(|user| user.contains(TENANT_MARK));
+            let password = password(&section, of_tenants);
             let default_pool_size = section.maybe("default_pool_size", |item| item.count(1, POOL_SIZE));
             let min_pool_size = section.maybe("min_pool_size", |item| item.count(0, POOL_SIZE));
             Some((
@@ -77,6 +81,37 @@ pub(super) fn logins(top: &Section<'_>) -> HashMap<LoginName, LoginSettings> {
             ))
         })
         .collect()
+}
+
+/// The role of a login; with the tenant's mark in it, one for each tenant.
+fn user(item: &Item<'_>) -> Option<String> {
+    let name = postgres_name(item)?;
+    match name.contains(TENANT_MARK) {
+        true => Some(marked_name(item, &[TENANT_MARK])?.as_str().to_owned()),
+        false => Some(name),
+    }
+}
+
+/// The password of a login. That of a tenant's own login may be in a file that is named after the tenant, and is read
+/// when a connection is opened.
+fn password(section: &Section<'_>, of_tenants: bool) -> Password {
+    let file = section
+        .get("password")
+        .filter(Item::is_table)
+        .and_then(|item| item.child("file"))
+        .filter(|item| item.text().is_some_and(|path| path.contains(TENANT_MARK)));
+    let Some(file) = file else {
+        return secret::maybe(section, "password").map_or(Password::Absent, Password::Known);
+    };
+    let Some(path) = secret::path(section, "password") else {
+        return Password::Absent;
+    };
+    if !of_tenants {
+        file.mistake(format!("{TENANT_MARK} needs a user that has it as well"));
+    } else if path.to_str().is_none() {
+        file.mistake("the path is not UTF-8");
+    }
+    Password::InFile(path)
 }
 
 /// How much of a server may be used.

@@ -12,7 +12,9 @@ fn target(password: Option<&str>) -> Target {
         endpoint: Endpoint::Unix("/nowhere".into()),
         tls: None,
         user: "md5_user".into(),
-        password: password.map(|password| Secret::new(password.as_bytes())),
+        password: password.map_or(Password::Absent, |password| {
+            Password::Known(Secret::new(password.as_bytes()))
+        }),
         database: "db".into(),
         connect_timeout: Duration::from_secs(1),
         prepared_statements: 1,

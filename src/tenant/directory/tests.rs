@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::{Pattern, Separation};
+use super::super::{OwnName, Pattern, RunsAs, Separation};
 use super::*;
 
 fn placement(database: &str, separation: Separation) -> Placement {
@@ -13,6 +13,7 @@ fn placement(database: &str, separation: Separation) -> Placement {
         database: database.into(),
         separation,
         pool_mode: None,
+        role: None,
     }
 }
 
@@ -47,6 +48,7 @@ fn directory() -> Directory {
         plans: [("acme".into(), "gold".into())].into(),
         ranked: vec!["globex".into(), "acme".into()],
         pool_mode: PoolMode::Transaction,
+        taken: HashSet::new(),
     })
 }
 
@@ -62,6 +64,8 @@ fn shared(database: &str, tenant: TenantNeed) -> SharedDatabase {
 fn role(login: &str, choice: TenantChoice) -> RoleSettings {
     RoleSettings {
         login: login.into(),
+        user: OwnName::new(login),
+        runs_as: RunsAs::TenantsRole,
         choice,
         pool_mode: None,
     }
