@@ -28,6 +28,9 @@ pub(super) struct Group {
     /// Whether it binds nobody in session mode.
     #[serde(default)]
     pub(super) transaction_mode_only: bool,
+    /// Whether it binds nobody but where other tenants' schemas are in the same database.
+    #[serde(default)]
+    pub(super) beside_tenants_only: bool,
     functions: Vec<String>,
     #[serde(default)]
     relations: Vec<String>,
@@ -53,6 +56,7 @@ pub(super) struct Reserved {
     functions: HashMap<Box<str>, usize>,
     prefixes: Vec<(Box<str>, usize)>,
     relations: HashMap<Box<str>, usize>,
+    relation_prefixes: Vec<(Box<str>, usize)>,
 }
 
 /// The names of the functions that no end user needs in this mode, `*` at the end for all that begin so: what a
@@ -61,6 +65,7 @@ pub fn reserved_functions(mode: PoolMode) -> Vec<String> {
     let groups = Reserved::list().groups.iter();
     groups
         .filter(|group| !(group.transaction_mode_only && mode == PoolMode::Session))
+        .filter(|group| !group.beside_tenants_only)
         .flat_map(|group| &group.functions)
         // Gives up what nobody has: drivers call it when they reset a session.
         .filter(|name| *name != "pg_advisory_unlock_all")
@@ -89,6 +94,7 @@ impl Reserved {
             functions: HashMap::new(),
             prefixes: Vec::new(),
             relations: HashMap::new(),
+            relation_prefixes: Vec::new(),
         };
         for (index, group) in groups.iter().enumerate() {
             for name in &group.functions {
@@ -100,7 +106,12 @@ impl Reserved {
                 }
             }
             for name in &group.relations {
-                list.relations.insert(name.as_str().into(), index);
+                match name.strip_suffix('*') {
+                    Some(prefix) => list.relation_prefixes.push((prefix.into(), index)),
+                    None => {
+                        list.relations.insert(name.as_str().into(), index);
+                    }
+                }
             }
         }
         // First match wins: the longer prefix is the more exact one.
@@ -118,6 +129,7 @@ impl Reserved {
             code: None,
             everyone: true,
             transaction_mode_only: false,
+            beside_tenants_only: false,
             functions: vec!["*".to_owned()],
             relations: Vec::new(),
         }])
@@ -142,7 +154,12 @@ impl Reserved {
         if !name.starts_with("pg_") {
             return None;
         }
-        self.groups.get(*self.relations.get(name)?)
+        let by_prefix = || {
+            let mut prefixes = self.relation_prefixes.iter();
+            let prefix = prefixes.find(|(prefix, _)| name.starts_with(&**prefix));
+            prefix.map(|(_, index)| index)
+        };
+        self.groups.get(*self.relations.get(name).or_else(by_prefix)?)
     }
 }
 

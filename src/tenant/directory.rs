@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::auth::Principal;
 use crate::base::{DatabaseName, PlanName, PoolMode, RoleName, TenantName};
 
+use super::schemas::Occupied;
 use super::{
     Placement, RoleSettings, Route, RouteError, Settings, SharedDatabase, Spot, TenantChoice, TenantNeed,
 };
@@ -21,6 +22,7 @@ const ROUTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8_191);
 /// The directory of tenants: who may go where. Immutable but for its cache of routes; shared by all sessions.
 pub struct Directory {
     settings: Settings,
+    occupied: Occupied,
     routes: Mutex<LruCache<RouteKey, Arc<Route>>>,
 }
 
@@ -43,6 +45,7 @@ impl Directory {
     /// A directory of these settings.
     pub fn new(settings: Settings) -> Self {
         Self {
+            occupied: Occupied::new(&settings),
             settings,
             routes: Mutex::new(LruCache::new(ROUTES)),
         }
@@ -190,6 +193,7 @@ impl Directory {
                 })?;
                 Ok(Route {
                     search_path: placement.separation.search_path(),
+                    schemas: self.occupied.schemas_at(&placement, &self.settings.patterns),
                     server: placement.server,
                     database: placement.database,
                     login: role.login.clone(),
@@ -213,6 +217,11 @@ impl Directory {
                     tenant: None,
                     plan: None,
                     search_path: None,
+                    schemas: self.occupied.schemas_beside(
+                        &shared.server,
+                        &shared.database,
+                        &self.settings.patterns,
+                    ),
                     mode: self.mode(role, shared.pool_mode),
                 })
             }

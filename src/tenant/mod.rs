@@ -7,6 +7,7 @@ mod directory;
 mod error;
 mod placement;
 mod route;
+mod schemas;
 
 pub use directory::Directory;
 pub use error::RouteError;
@@ -14,6 +15,7 @@ pub use placement::{
     NAME_BYTES, PATTERN_NAME_BYTES, Pattern, Placement, Separation, TENANT_MARK, is_plain_name,
 };
 pub use route::{Route, Spot};
+pub use schemas::Schemas;
 
 use std::collections::HashMap;
 
