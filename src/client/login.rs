@@ -136,7 +136,7 @@ impl Desk {
         let parameters = pool.parameters().await?;
         let guard = self.sessions.guard();
         let policy = guard.policy_in(route.mode, principal.role());
-        let settings = startup::settings(startup, guard, &policy)?;
+        let settings = startup::settings(startup, guard, &policy, route.schemas.as_ref())?;
         let notice = startup::truncation(&settings);
         let settings = self.canonicalise(&pool, &route.role, settings).await?;
         let rank = self.rank(&pool, &principal, &policy).await?;

@@ -40,7 +40,7 @@ impl Desk {
         let policy = guard.policy_in(route.mode, principal.role());
         self.check_fitness(&principal, &route, &policy)?;
         let pool = self.enter(&principal, &route, &mut seat)?;
-        let settings = startup::settings(startup, guard, &policy)?;
+        let settings = startup::settings(startup, guard, &policy, route.schemas.as_ref())?;
         let notice = startup::truncation(&settings);
         let ticket = self.cancels.register(startup.negotiated_minor());
         let walsender = Walsender::open(WalsenderParts {

@@ -4,6 +4,7 @@ use super::LoginError;
 use crate::base::{Fault, Severity, SqlState};
 use crate::guard::{self, Action, Guard, Policy};
 use crate::session::ReplicationKind;
+use crate::tenant::Schemas;
 use crate::wire::startup::Startup;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(super) fn settings(
     startup: &Startup,
     guard: &Guard,
     policy: &Arc<Policy>,
+    schemas: Option<&Schemas>,
 ) -> Result<Vec<(String, String)>, LoginError> {
     let requested = requested(startup)?;
     let mut settings: Vec<(String, String)> = Vec::with_capacity(requested.len() + 1);
@@ -28,7 +30,7 @@ pub(super) fn settings(
             check_encoding(&value)?;
             continue;
         }
-        let name = permitted(&name, &value, guard, policy)?;
+        let name = permitted(&name, &value, guard, policy, schemas)?;
         settings.retain(|(known, _)| *known != name);
         let value = guard::quieter(policy, &name, &value).map_or(value.into_owned(), str::to_owned);
         settings.push((name, value));
@@ -200,8 +202,14 @@ fn set_statement(name: &str, value: &str) -> String {
 }
 
 /// Asks the guard as if the client had sent a SET, so that startup and SET follow one list.
-fn permitted(name: &str, value: &str, guard: &Guard, policy: &Arc<Policy>) -> Result<String, LoginError> {
-    match guard.judge(policy, set_statement(name, value).as_bytes()) {
+fn permitted(
+    name: &str,
+    value: &str,
+    guard: &Guard,
+    policy: &Arc<Policy>,
+    schemas: Option<&Schemas>,
+) -> Result<String, LoginError> {
+    match guard.judge_within(policy, schemas, set_statement(name, value).as_bytes()) {
         Ok(script) => match script.statements() {
             [cleared] => match cleared.action() {
                 Action::Set(setting) => Ok((*setting.name).to_owned()),

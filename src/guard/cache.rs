@@ -1,4 +1,4 @@
-//! Verdicts by policy and statement text.
+//! Verdicts by policy, schemas and statement text.
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher as _, Hash, Hasher};
@@ -83,14 +83,23 @@ impl Seen {
     }
 }
 
+/// Whose verdicts they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Whose {
+    /// The policy's id.
+    pub(super) policy: u64,
+    /// The id of the schemas that may be named.
+    pub(super) scope: u64,
+}
+
 struct Key {
-    policy: u64,
+    whose: Whose,
     text: Box<[u8]>,
 }
 
 /// A key that borrows its text: a look-up allocates nothing.
 struct BorrowedKey<'a> {
-    policy: u64,
+    whose: Whose,
     text: &'a [u8],
 }
 
@@ -106,8 +115,8 @@ impl VerdictCache {
     }
 
     /// The verdict on a text: the one that is kept, or what `judge` says.
-    pub(super) fn get_or_judge(&self, policy: u64, text: &[u8], judge: impl Fn(&[u8]) -> Verdict) -> Verdict {
-        let key = BorrowedKey { policy, text };
+    pub(super) fn get_or_judge(&self, whose: Whose, text: &[u8], judge: impl Fn(&[u8]) -> Verdict) -> Verdict {
+        let key = BorrowedKey { whose, text };
         let Some(kept) = self
             .kept
             .as_ref()
@@ -137,7 +146,7 @@ impl VerdictCache {
                 return judge(key.text);
             }
             let of_shape = BorrowedKey {
-                policy: key.policy,
+                whose: key.whose,
                 text: &reading.shape,
             };
             if !self.seen.before(&of_shape) {
@@ -152,7 +161,7 @@ impl VerdictCache {
                     script,
                     numbers: reading.numbers.as_slice().into(),
                 });
-                let script = Script::of_one(key.policy, text.into(), range, known.lone, template);
+                let script = Script::of_one(key.whose.policy, text.into(), range, known.lone, template);
                 return Ok(Arc::new(script));
             }
             let verdict = judge(key.text);
@@ -222,7 +231,7 @@ impl Key {
 impl BorrowedKey<'_> {
     fn owned(&self) -> Key {
         Key {
-            policy: self.policy,
+            whose: self.whose,
             text: self.text.into(),
         }
     }
@@ -240,7 +249,7 @@ impl std::fmt::Debug for VerdictCache {
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         BorrowedKey {
-            policy: self.policy,
+            whose: self.whose,
             text: &self.text,
         }
         .hash(state);
@@ -249,14 +258,14 @@ impl Hash for Key {
 
 impl Hash for BorrowedKey<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.policy.hash(state);
+        self.whose.hash(state);
         self.text.hash(state);
     }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.policy == other.policy && self.text == other.text
+        self.whose == other.whose && self.text == other.text
     }
 }
 
@@ -264,6 +273,6 @@ impl Eq for Key {}
 
 impl Equivalent<Key> for BorrowedKey<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.policy == key.policy && *self.text == *key.text
+        self.whose == key.whose && *self.text == *key.text
     }
 }

@@ -14,6 +14,7 @@ use super::facts::{self, Facts};
 use super::lexer::{Kw, TokenKind};
 use super::policy::Policy;
 use super::reserved::{Called, Group, Notation, Reserved, SearchPath};
+use super::scope::{self, Scope};
 use super::settings::{Settable, is_quiet, too_long};
 use super::statement::Statement;
 use super::words;
@@ -23,6 +24,7 @@ use crate::base::PoolMode;
 pub(super) struct Names<'p> {
     pub(super) policy: &'p Policy,
     pub(super) settable: &'p Settable,
+    pub(super) scope: Scope<'p>,
 }
 
 /// A change to the text that does not change its length: a `false` becomes `true `.
@@ -52,6 +54,7 @@ impl Names<'_> {
             let Some(name) = statement.name(at) else { continue };
             if !self.policy.is_trusted()
                 && let Some(group) = Reserved::list().relation(name)
+                && (self.scope.is_held() || !group.beside_tenants_only)
             {
                 return Err(Denial::reserved(group, "relation", name, statement.offset(at)));
             }
@@ -120,6 +123,10 @@ impl Names<'_> {
         {
             return Err(Denial::reserved(group, "function", name, statement.offset(at)));
         }
+        let called = if statement.is_punct(at + 1, b'(') { at + 1 } else { statement.len() };
+        self.scope
+            .call(statement, name, || arguments(statement, called))
+            .map_err(|denial| denial.at(statement.offset(at)))?;
         let schema = schema(statement, at);
         if let Some(schema) =
             schema.filter(|schema| *schema != "pg_catalog" && !self.policy.allows_schema(schema))
@@ -156,7 +163,9 @@ impl Names<'_> {
             notation,
             search_path,
         })?;
-        let is_reserved = (group.everyone || !trusted) && !(group.transaction_mode_only && session);
+        let is_reserved = (group.everyone || !trusted)
+            && !(group.transaction_mode_only && session)
+            && (self.scope.is_held() || !group.beside_tenants_only);
         (is_reserved && !self.policy.owns_function(schema, name)).then_some(group)
     }
 
@@ -180,6 +189,12 @@ impl Names<'_> {
             && !facts().is_some_and(|facts| is_row(before, name, facts))
         {
             return Err(Denial::reserved(group, "function", name, statement.offset(at)));
+        }
+        if self.scope.is_by_name(name)
+            && !is_written_place(statement, at)
+            && !facts().is_some_and(|facts| is_row(before, name, facts))
+        {
+            return Err(scope::unnamed_sequence(name).at(statement.offset(at)));
         }
         // Functions that a policy denies may take a row.
         if self.policy.denies_function(None, name)
@@ -221,6 +236,7 @@ impl Names<'_> {
         }
         self.settable
             .judge_name(self.policy, &name)
+            .and_then(|()| self.scope.setting(&name))
             .map_err(|denial| denial.at(offset))?;
         let value = statement.string(value_at).filter(|_| value_end == value_at + 1);
         if !is_quiet(self.policy, &name, value.as_deref()) {

@@ -20,6 +20,7 @@ mod filters;
 mod fingerprint;
 mod lexer;
 mod names;
+mod places;
 mod policy;
 mod prepare;
 mod query;
@@ -28,6 +29,7 @@ mod relations;
 mod reserved;
 mod roles;
 mod rules;
+mod scope;
 mod setting;
 mod settings;
 mod shape;
@@ -65,11 +67,13 @@ pub use verdict::{
 use parking_lot::RwLock;
 
 use crate::base::{PoolMode, RoleName};
-use cache::VerdictCache;
+use crate::tenant::Schemas;
+use cache::{VerdictCache, Whose};
 use calls::MakeLocal;
 use denial::Denial;
 use roles::Roles;
 use rules::Rules;
+use scope::Scope;
 use settings::Settable;
 use statement::Statement;
 
@@ -190,19 +194,54 @@ impl Guard {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Judges a whole simple-Query string or the text of one Parse. The text may hold several statements.
+    /// Judges a text that may name every schema: [`Guard::judge_within`] without schemas.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn judge(&self, policy: &Arc<Policy>, text: &[u8]) -> Result<Arc<Script>, Arc<Refusal>> {
+        self.judge_within(policy, None, text)
+    }
+
+    /// Judges a whole simple-Query string or the text of one Parse, which may name these schemas alone, or all for
+    /// `None`. The text may hold several statements. A trusted policy's may name all in any case.
     ///
     /// # Errors
     ///
     /// The refusal of the first statement that may not run; then none of the text may.
-    pub fn judge(&self, policy: &Arc<Policy>, text: &[u8]) -> Result<Arc<Script>, Arc<Refusal>> {
+    pub fn judge_within(
+        &self,
+        policy: &Arc<Policy>,
+        schemas: Option<&Schemas>,
+        text: &[u8],
+    ) -> Result<Arc<Script>, Arc<Refusal>> {
         if text.len() > self.limits.text_bytes.min(1 << 30) {
             return Err(Arc::new(self.too_long(text.len())));
         }
+        let Some(schemas) = schemas.filter(|_| !policy.is_trusted()) else {
+            return self.judge_in(policy, Scope::Everywhere, text);
+        };
+        // Most texts are the same to all tenants: their verdicts are kept once.
+        match self.judge_in(policy, Scope::Someones, text) {
+            Err(refusal) if refusal.rule == scope::ASKED => self.judge_in(policy, Scope::Of(schemas), text),
+            verdict => verdict,
+        }
+    }
+
+    fn judge_in(
+        &self,
+        policy: &Arc<Policy>,
+        scope: Scope<'_>,
+        text: &[u8],
+    ) -> Result<Arc<Script>, Arc<Refusal>> {
+        let whose = Whose {
+            policy: policy.id(),
+            scope: scope.id(),
+        };
         self.cache
-            .get_or_judge(policy.id(), text, |text| match read_text(text) {
+            .get_or_judge(whose, text, |text| match read_text(text) {
                 Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
-                Ok(text) => match self.judge_text(policy, text) {
+                Ok(text) => match self.judge_text(policy, scope, text) {
                     Ok(script) => Ok(Arc::new(script)),
                     Err(denial) => Err(Arc::new(denial.refusal(text))),
                 },
@@ -241,13 +280,14 @@ impl Guard {
             .refusal("")
     }
 
-    fn judge_text(&self, policy: &Policy, text: &str) -> Result<Script, Denial> {
+    fn judge_text(&self, policy: &Policy, scope: Scope<'_>, text: &str) -> Result<Script, Denial> {
         let tokens = lexer::lex(text, &self.limits)?;
         let ranges =
             split::split(&tokens, &self.limits).map_err(|error| error.denial(text, &tokens, &self.limits))?;
         let rules = Rules {
             policy,
             settable: &self.settable,
+            scope,
         };
         let mut allowed = Vec::with_capacity(ranges.len());
         let mut edits = Vec::new();

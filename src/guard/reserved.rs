@@ -34,6 +34,9 @@ pub(super) struct Group {
     /// Whether a connection on which a trusted role has called one of them serves nobody else.
     #[serde(default)]
     pub(super) leaves_state: bool,
+    /// Whether it binds nobody but where other tenants' schemas are in the same database.
+    #[serde(default)]
+    pub(super) beside_tenants_only: bool,
     functions: Vec<String>,
     /// `schema.name`s that applications have, too: without their schema they are theirs.
     #[serde(default)]
@@ -113,6 +116,7 @@ pub fn reserved_functions(mode: PoolMode) -> Vec<String> {
     let groups = Reserved::list().groups.iter();
     groups
         .filter(|group| !(group.transaction_mode_only && mode == PoolMode::Session))
+        .filter(|group| !group.beside_tenants_only)
         .flat_map(|group| group.functions.iter().chain(&group.common))
         // Gives up what nobody has: drivers call it when they reset a session.
         .filter(|name| *name != "pg_advisory_unlock_all")
@@ -177,6 +181,7 @@ impl Reserved {
             everyone: true,
             transaction_mode_only: false,
             leaves_state: false,
+            beside_tenants_only: false,
             functions: vec!["*".to_owned()],
             common: Vec::new(),
             relations: Vec::new(),

@@ -10,6 +10,7 @@ use super::policy::Policy;
 use super::prepare::deallocate;
 use super::query::{self, Query};
 use super::relations::Relations;
+use super::scope::Scope;
 use super::setting::{self, SetStatement};
 use super::settings::{SetKind, Settable};
 use super::statement::Statement;
@@ -19,6 +20,7 @@ use super::{Action, StatementClass, copy, registry, shared, temporary, transacti
 pub(super) struct Rules<'p> {
     pub(super) policy: &'p Policy,
     pub(super) settable: &'p Settable,
+    pub(super) scope: Scope<'p>,
 }
 
 /// An allowed statement.
@@ -72,6 +74,7 @@ impl Rules<'_> {
             return Err(Denial::syntax("syntax error at or near \";\"").at(statement.offset(at)));
         }
         self.registered(statement, class)?;
+        self.scope.judge(statement, class)?;
         let (action, edits) = match query {
             Some(query) => {
                 let edits = self.query(statement, query, statement)?;
@@ -260,6 +263,7 @@ impl Rules<'_> {
         let edits = Names {
             policy: self.policy,
             settable: self.settable,
+            scope: self.scope,
         }
         .judge(statement, relations)?;
         self.relations().judge_denied(statement)?;
@@ -270,6 +274,9 @@ impl Rules<'_> {
         let start = statement.offset(0);
         Ok(match setting::read(statement) {
             SetStatement::Change { setting, value, at } => {
+                self.scope
+                    .setting(&setting.name)
+                    .map_err(|denial| denial.at(statement.offset(at)))?;
                 let judged = self.settable.judge(self.policy, setting, value.as_deref());
                 match judged.map_err(|denial| denial.at(statement.offset(at)))? {
                     SetKind::Setting(setting) => Action::Set(setting),

@@ -5,6 +5,7 @@ mod legitimate;
 mod policies;
 mod properties;
 mod restrictions;
+mod schemas;
 mod session_mode;
 
 use std::sync::LazyLock;

@@ -17,6 +17,7 @@ use super::wording::Wording;
 use super::{Session, Shared};
 use crate::base::{Event, Fault, SqlState, VerdictKind, limits};
 use crate::guard::{Action, Cleared, Policy, Refusal, Script, SetScope, StatementClass};
+use crate::tenant::Schemas;
 use crate::wire::replies::Own;
 
 impl Session {
@@ -200,14 +201,20 @@ impl Session {
         {
             return Ok(script);
         }
-        self.shared.judge(&self.policy, text)
+        let schemas = self.identity.route.schemas.as_ref();
+        self.shared.judge(&self.policy, schemas, text)
     }
 }
 
 impl Shared {
     /// The guard's verdict on a text, taken note of.
-    pub(super) fn judge(&self, policy: &Arc<Policy>, text: &[u8]) -> Result<Arc<Script>, Fault> {
-        let verdict = aside(text.len(), || self.guard.judge(policy, text));
+    pub(super) fn judge(
+        &self,
+        policy: &Arc<Policy>,
+        schemas: Option<&Schemas>,
+        text: &[u8],
+    ) -> Result<Arc<Script>, Fault> {
+        let verdict = aside(text.len(), || self.guard.judge_within(policy, schemas, text));
         match verdict {
             Ok(script) => {
                 for cleared in script.statements() {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::auth::Principal;
 use crate::base::{DatabaseName, PlanName, PoolMode, RoleName, Tenancy, TenantName};
 
+use super::schemas::Occupied;
 use super::{
     Placement, RoleSettings, Route, RouteError, Separation, Settings, SharedDatabase, Spot, TenantChoice,
     TenantNeed,
@@ -22,6 +23,7 @@ const ROUTES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8_191);
 /// The directory of tenants: who may go where. Immutable but for its cache of routes; shared by all sessions.
 pub struct Directory {
     settings: Settings,
+    occupied: Occupied,
     routes: Mutex<LruCache<RouteKey, Arc<Route>>>,
 }
 
@@ -44,6 +46,7 @@ impl Directory {
     /// A directory of these settings.
     pub fn new(settings: Settings) -> Self {
         Self {
+            occupied: Occupied::new(&settings),
             settings,
             routes: Mutex::new(LruCache::new(ROUTES)),
         }
@@ -202,6 +205,7 @@ impl Directory {
                         Separation::Database => Tenancy::Sole,
                         Separation::Schema { .. } | Separation::Shared => Tenancy::Shared,
                     },
+                    schemas: self.occupied.schemas_at(&placement, &self.settings.patterns),
                     server: placement.server,
                     database: placement.database,
                     login: role.login.clone(),
@@ -234,6 +238,11 @@ impl Directory {
                     },
                     plan: None,
                     search_path: None,
+                    schemas: self.occupied.schemas_beside(
+                        &shared.server,
+                        &shared.database,
+                        &self.settings.patterns,
+                    ),
                     mode: self.mode(role, shared.pool_mode),
                 })
             }

@@ -9,6 +9,7 @@ mod own_name;
 mod placement;
 mod residents;
 mod route;
+mod schemas;
 
 pub use directory::Directory;
 pub use error::RouteError;
@@ -18,6 +19,7 @@ pub use placement::{
 };
 pub use residents::{Resident, ResidentRole};
 pub use route::{Route, Spot};
+pub use schemas::Schemas;
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,5 +1,6 @@
 //! Where one session's transactions go.
 
+use super::Schemas;
 use crate::base::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, ServerName, Tenancy, TenantName};
 
 /// Where a session's transactions go, and as whom. Shared by all sessions of one role and tenant.
@@ -23,6 +24,9 @@ pub struct Route {
     pub plan: Option<PlanName>,
     /// The value that `search_path` is pinned to, names already quoted; `None` leaves it to the session.
     pub search_path: Option<String>,
+    /// The schemas that its statements may name, where tenants are told apart by schema in that database; `None`
+    /// for all.
+    pub schemas: Option<Schemas>,
     /// How long its sessions keep a server connection.
     pub mode: PoolMode,
 }

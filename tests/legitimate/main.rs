@@ -15,6 +15,7 @@ mod support;
 
 use portcullis::base::RoleName;
 use portcullis::guard::{Guard, Settings};
+use portcullis::tenant::Schemas;
 
 use support::people::{Person, person};
 use support::postgres::{Postgres, Version, cluster};
@@ -129,6 +130,22 @@ fn the_guard_lets_all_of_them_pass() {
         .filter_map(|(name, sql)| {
             let refusal = guard.judge(&policy, sql.as_bytes()).err()?;
             Some(format!("{name}: {}: {sql:.200}", refusal.message))
+        })
+        .collect();
+    assert!(refused.is_empty(), "refused:\n  {}", refused.join("\n  "));
+}
+
+/// Where tenants are told apart by schema, as one whose schema is `shelf`, with `public` behind it.
+#[test]
+fn the_guard_lets_them_pass_where_tenants_have_schemas() {
+    let guard = Guard::new(Settings::default());
+    let policy = guard.policy_for(&RoleName::new("authenticated"));
+    let schemas = Schemas::only("shelf", &["public".into()].into());
+    let refused: Vec<String> = statements()
+        .iter()
+        .filter_map(|(name, sql)| {
+            let refusal = guard.judge_within(&policy, Some(&schemas), sql.as_bytes()).err()?;
+            Some(format!("{name}: {}: {sql:.400}", refusal.message))
         })
         .collect();
     assert!(refused.is_empty(), "refused:\n  {}", refused.join("\n  "));

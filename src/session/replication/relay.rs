@@ -331,7 +331,7 @@ impl Replication {
             }
         };
         if !is_command(text) {
-            match self.parts.shared.judge(&self.policy(), text) {
+            match self.parts.shared.judge(&self.policy(), None, text) {
                 Ok(script) => {
                     let mut actions = script.statements().iter().map(|cleared| cleared.action());
                     if actions.any(|action| matches!(action, Action::DiscardAll)) {
