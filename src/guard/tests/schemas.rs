@@ -4,7 +4,6 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
-use super::*;
 use crate::guard::{Guard, Policy, RepeatedTexts, Settings};
 use crate::tenant::Schemas;
 
@@ -297,7 +296,9 @@ fn lines(texts: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn other_tenants_schemas_are_refused_wherever_they_are_named() {
-    let allowed: Vec<&str> = lines(FOREIGN).filter(|text| rule_for(&of_a(), text).is_empty()).collect();
+    let allowed: Vec<&str> = lines(FOREIGN)
+        .filter(|text| rule_for(&of_a(), text).is_empty())
+        .collect();
     assert!(allowed.is_empty(), "allowed:\n{}", allowed.join("\n"));
 }
 
@@ -317,7 +318,10 @@ fn a_refusal_names_the_tenants_schema() {
     let refusal = guard
         .judge_within(&policy(), Some(&of_a()), b"SELECT 1 FROM s_b.notes")
         .unwrap_err();
-    assert_eq!((refusal.sqlstate.as_str(), refusal.rule), ("42501", "schema.other"));
+    assert_eq!(
+        (refusal.sqlstate.as_str(), refusal.rule),
+        ("42501", "schema.other")
+    );
     assert!(refusal.hint.as_ref().unwrap().contains("\"s_a\""), "{refusal:?}");
     assert_eq!(refusal.position, Some(15));
 }
@@ -358,8 +362,17 @@ fn a_verdict_for_one_tenant_is_none_for_another() {
 fn trusted_roles_may_name_every_schema() {
     let guard = Guard::new(Settings::default());
     let trusted = Arc::new(Policy::trusted());
-    for text in ["SELECT * FROM s_b.notes", "SET search_path = s_b", "SELECT nextval($1)"] {
-        assert!(guard.judge_within(&trusted, Some(&of_a()), text.as_bytes()).is_ok(), "{text}");
+    for text in [
+        "SELECT * FROM s_b.notes",
+        "SET search_path = s_b",
+        "SELECT nextval($1)",
+    ] {
+        assert!(
+            guard
+                .judge_within(&trusted, Some(&of_a()), text.as_bytes())
+                .is_ok(),
+            "{text}"
+        );
     }
 }
 
@@ -369,9 +382,14 @@ fn a_policy_that_lets_search_path_be_set_does_not_here() {
         Policy::parse("name = 'p'\nstatements = ['SET', 'SELECT']\nsettable = ['search_path']").unwrap(),
     );
     let guard = Guard::new(Settings::default());
-    for text in ["SET search_path = s_b", "SELECT set_config('search_path', 's_b', true)"] {
+    for text in [
+        "SET search_path = s_b",
+        "SELECT set_config('search_path', 's_b', true)",
+    ] {
         assert!(guard.judge(&policy, text.as_bytes()).is_ok());
-        let refusal = guard.judge_within(&policy, Some(&of_a()), text.as_bytes()).unwrap_err();
+        let refusal = guard
+            .judge_within(&policy, Some(&of_a()), text.as_bytes())
+            .unwrap_err();
         assert_eq!(refusal.rule, "setting.path", "{text}");
     }
 }
@@ -401,10 +419,58 @@ static A: LazyLock<Schemas> = LazyLock::new(of_a);
 
 fn piece() -> impl Strategy<Value = &'static str> {
     proptest::sample::select(vec![
-        "s_b.notes", "s_b.f(1)", "n.id", "notes", "s_a.notes n", "1", "'x'", "n.*", "*", "FROM", "FROM", "FROM notes n,",
-        "JOIN", "ON true", "ON n.id = 1", "USING (id)", ",", ",", "(", ")", "(SELECT", "FROM (", "WHERE", "GROUP BY",
-        "ORDER BY", "UNION SELECT", "AS x", "CASE WHEN true THEN", "END", "AND", "=", "IS DISTINCT FROM", "extract(year FROM",
-        "LATERAL", "ONLY", "values", "set", "by", "order", "returning", "VALUES (1),", "EXISTS (", "IN (", "LIMIT 1",
-        "FOR UPDATE", "WITHIN GROUP (ORDER BY 1)", "OVER (PARTITION BY", "ARRAY[", "]", "::", "int", "TABLE", "DISTINCT",
+        "s_b.notes",
+        "s_b.f(1)",
+        "n.id",
+        "notes",
+        "s_a.notes n",
+        "1",
+        "'x'",
+        "n.*",
+        "*",
+        "FROM",
+        "FROM",
+        "FROM notes n,",
+        "JOIN",
+        "ON true",
+        "ON n.id = 1",
+        "USING (id)",
+        ",",
+        ",",
+        "(",
+        ")",
+        "(SELECT",
+        "FROM (",
+        "WHERE",
+        "GROUP BY",
+        "ORDER BY",
+        "UNION SELECT",
+        "AS x",
+        "CASE WHEN true THEN",
+        "END",
+        "AND",
+        "=",
+        "IS DISTINCT FROM",
+        "extract(year FROM",
+        "LATERAL",
+        "ONLY",
+        "values",
+        "set",
+        "by",
+        "order",
+        "returning",
+        "VALUES (1),",
+        "EXISTS (",
+        "IN (",
+        "LIMIT 1",
+        "FOR UPDATE",
+        "WITHIN GROUP (ORDER BY 1)",
+        "OVER (PARTITION BY",
+        "ARRAY[",
+        "]",
+        "::",
+        "int",
+        "TABLE",
+        "DISTINCT",
     ])
 }
