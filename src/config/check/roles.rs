@@ -92,15 +92,11 @@ pub(super) fn roles(
         }
         let pool_mode = section.maybe("pool_mode", pool_mode);
         let replication = replication(&section, policies.is_trusted(&policy), pool_mode);
-        let runs_as = match policies.is_trusted(&policy) {
-            true => RunsAs::Itself,
-            false => RunsAs::TenantsRole,
-        };
         let role = Role {
             login,
             choice,
+            runs_as: runs_as(policies.is_trusted(&policy)),
             policy,
-            runs_as,
             certificate,
             pool_mode,
             replication,
@@ -202,6 +198,14 @@ fn replication(section: &Section<'_>, is_trusted: bool, mode: Option<PoolMode>) 
         );
     }
     Replication::Allowed
+}
+
+fn runs_as(is_trusted: bool) -> RunsAs {
+    if is_trusted {
+        RunsAs::Itself
+    } else {
+        RunsAs::TenantsRole
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
