@@ -127,10 +127,7 @@ impl Rules<'_> {
             }
             C::Unlisten => return Err(malformed()),
             C::Close if statement.len() == 2 && statement.kw(1) == Kw::All => Action::CloseAll,
-            C::Call => {
-                self.relations().judge_within(&statement.from(1))?;
-                return Ok((Action::Call, self.names(statement, &[])?));
-            }
+            C::Call => return self.call(statement),
             C::Do => Action::Call,
             C::CopyFrom | C::CopyTo => return self.copy(statement),
             C::Declare => return Ok((Action::Query, self.declare(statement)?)),
@@ -296,6 +293,11 @@ impl Rules<'_> {
             SetStatement::Characteristics(defaults) => Action::SetDefaults(defaults),
             SetStatement::Malformed => return Err(Denial::syntax("syntax error in SET or RESET").at(start)),
         })
+    }
+
+    fn call(&self, statement: &Statement<'_>) -> Result<(Action, Vec<MakeLocal>), Denial> {
+        self.relations().judge_within(&statement.from(1))?;
+        Ok((Action::Call, self.names(statement, &[])?))
     }
 
     fn copy(&self, statement: &Statement<'_>) -> Result<(Action, Vec<MakeLocal>), Denial> {

@@ -18,7 +18,7 @@ fn no_password_is_asked_for() {
         ("options", format!("--portcullis.token={token}")),
         (
             "options",
-            format!("-c TimeZone=Asia/Tokyo -cportcullis.token={token} -c geqo=off"),
+            format!("-c TimeZone=Asia/Tokyo -cportcullis.token={token} -c jit=off"),
         ),
         ("portcullis.token", token.clone()),
     ] {
