@@ -21,7 +21,7 @@ use super::replication::Streaming;
 use super::waiting_room::{Place, WaitingRoom};
 use super::{LoginError, Settings};
 use crate::auth::{AuthError, Authenticator};
-use crate::base::{ClientEnd, Drain, Event, Events, Phase};
+use crate::base::{ClientEnd, Drain, Event, Events, Phase, limits};
 use crate::identity;
 use crate::net::Stream;
 use crate::pool::Pools;
@@ -243,6 +243,7 @@ impl Gateway {
         let mut out = Vec::new();
         notice::error(&mut out, &fault);
         let _ = stream.write_unasked(&out);
+        stream.drop_arrived(limits::REFUSED_BYTES);
     }
 
     /// Tells a client why it gets no session.

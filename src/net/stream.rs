@@ -228,6 +228,24 @@ impl Stream {
             Self::Closed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
+
+    /// Drops what has arrived by now, up to so many bytes: a socket that is closed with unread bytes in it takes back what
+    /// was sent. Of TLS nothing is decrypted any more.
+    pub fn drop_arrived(&mut self, most: usize) {
+        let mut dropped = [0; 4096];
+        for _ in 0..most.div_ceil(dropped.len()) {
+            let read = match self {
+                Self::Tcp(socket) => (&*SockRef::from(&*socket)).read(&mut dropped),
+                Self::Unix(socket) => (&*SockRef::from(&*socket)).read(&mut dropped),
+                Self::Tls(tls) => (&*SockRef::from(tls.get_ref().0)).read(&mut dropped),
+                Self::Resting(socket) => socket.read(&mut dropped),
+                Self::Closed => return,
+            };
+            if !matches!(read, Ok(1..)) {
+                return;
+            }
+        }
+    }
 }
 
 fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
