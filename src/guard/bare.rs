@@ -25,7 +25,45 @@ struct Change {
     taken: usize,
 }
 
+/// What has to be put into a text so that every name carries its schema.
+#[derive(Debug, Default)]
+pub(super) struct Schemas(Vec<Insertion>);
+
+/// A text to put at a byte of the whole text, in the place of so many bytes.
+#[derive(Debug)]
+struct Insertion {
+    at: usize,
+    text: &'static str,
+    taken: usize,
+}
+
 impl Qualified {
+    /// Qualifies a statement, which begins at this byte of its whole text. It is the text as the guard has edited it: a
+    /// `set_config` for the session must not come back to life.
+    pub(super) fn new(sql: &str, start: usize, schemas: &Schemas) -> Self {
+        let (mut text, mut changes, mut written) = (String::new(), Vec::new(), 0);
+        let mut copy = |text: &mut String, to: usize| {
+            text.push_str(sql.get(written..to).unwrap_or_default());
+            written = to;
+        };
+        for insertion in &schemas.0 {
+            let at = insertion.at.saturating_sub(start);
+            copy(&mut text, at);
+            changes.push(Change {
+                at: text.chars().count() + 1,
+                added: insertion.text.len(),
+                taken: insertion.taken,
+            });
+            text.push_str(insertion.text);
+            copy(&mut String::new(), at + insertion.taken);
+        }
+        copy(&mut text, sql.len());
+        Self {
+            sql: text.into(),
+            changes: changes.into(),
+        }
+    }
+
     /// The text to send in the place of the client's.
     pub fn sql(&self) -> &str {
         &self.sql
@@ -47,96 +85,70 @@ impl Qualified {
     }
 }
 
-/// The text of a query being qualified.
-struct Writer<'s, 'a> {
-    statement: &'s Statement<'a>,
-    sql: String,
-    changes: Vec<Change>,
-    /// The byte of the whole text up to which it is written.
-    written: usize,
-}
+impl Schemas {
+    /// Sees that one of these functions, which is named at `at`, carries its schema: which it is, and the token of its own
+    /// name. `None` if it is none of them.
+    fn function(
+        &mut self,
+        statement: &Statement<'_>,
+        at: usize,
+        known: &[&'static str],
+    ) -> Option<(&'static str, usize)> {
+        let qualified = statement.name(at) == Some("pg_catalog") && statement.is_punct(at + 1, b'.');
+        let last = if qualified { at + 2 } else { at };
+        let name = statement.name(last)?;
+        let name = known.iter().find(|known| **known == name)?;
+        if !qualified {
+            self.put(statement, at, "pg_catalog.", 0);
+        }
+        Some((name, last))
+    }
 
-impl Writer<'_, '_> {
-    /// Writes the text up to a token, and this ahead of it, or in its place.
-    fn put(&mut self, token: usize, text: &str, taken: usize) {
-        let offset = self.statement.offset(token);
-        self.copy_to(offset);
-        self.changes.push(Change {
-            at: self.sql.chars().count() + 1,
-            added: text.len(),
+    fn put(&mut self, statement: &Statement<'_>, token: usize, text: &'static str, taken: usize) {
+        self.0.push(Insertion {
+            at: statement.offset(token),
+            text,
             taken,
         });
-        self.sql.push_str(text);
-        self.written = offset + taken;
-    }
-
-    fn copy_to(&mut self, offset: usize) {
-        let text = self.statement.text.get(self.written..offset);
-        self.sql.push_str(text.unwrap_or_default());
-        self.written = offset;
-    }
-
-    /// Whether the function that is named at `at` carries its schema; the token of its own name.
-    fn function(&mut self, at: usize) -> usize {
-        if self.statement.name(at) == Some("pg_catalog") && self.statement.is_punct(at + 1, b'.') {
-            return at + 2;
-        }
-        self.put(at, "pg_catalog.", 0);
-        at
     }
 }
 
 /// If the query is a list of calls of `set_config` and `current_setting` with constants and parameters for
-/// arguments, and nothing else (no relation, no other function, no operator), its text with every name qualified. Such
-/// a query may be bound as the login role, which alone may call `set_config` in a hardened database. `None` where in
+/// arguments, and nothing else (no relation, no other function, no operator), what qualifies every name in it. Such a
+/// query may be bound as the login role, which alone may call `set_config` in a hardened database. `None` where in
 /// doubt.
-pub(super) fn only_sets(statement: &Statement<'_>) -> Option<Qualified> {
+pub(super) fn only_sets(statement: &Statement<'_>) -> Option<Schemas> {
     if statement.kw(0) != Kw::Select || statement.len() > TOKENS {
         return None;
     }
-    let mut writer = Writer {
-        statement,
-        sql: String::new(),
-        changes: Vec::new(),
-        written: statement.offset(0),
-    };
+    let mut schemas = Schemas::default();
     let (mut at, mut sets) = (1, false);
     loop {
-        at = writer.function(at);
-        match statement.name(at) {
-            Some("set_config") => sets = true,
-            Some("current_setting") => {}
-            _ => return None,
-        }
-        at = behind_arguments(statement, at + 1)?;
+        let (name, last) = schemas.function(statement, at, &["set_config", "current_setting"])?;
+        sets |= name == "set_config";
+        at = behind_arguments(statement, last + 1)?;
         if statement.kw(at) == Kw::As && statement.name(at + 1).is_some() {
             at += 2;
         }
-        if at == statement.len() || is_one_setting(&mut writer, at) {
-            break;
+        if at == statement.len() || is_one_setting(statement, at, &mut schemas) {
+            return sets.then_some(schemas);
         }
         if !statement.is_punct(at, b',') {
             return None;
         }
         at += 1;
     }
-    let end = statement.get(statement.len() - 1)?.range().end;
-    writer.copy_to(end);
-    sets.then(|| Qualified {
-        sql: writer.sql.into(),
-        changes: writer.changes.into(),
-    })
 }
 
 /// `FROM pg_show_all_settings() WHERE name = 'bytea_output'`: pgAdmin sets what the server knows.
-fn is_one_setting(writer: &mut Writer<'_, '_>, from: usize) -> bool {
-    let statement = writer.statement;
+fn is_one_setting(statement: &Statement<'_>, from: usize, schemas: &mut Schemas) -> bool {
     if statement.kw(from) != Kw::From || statement.len() < from + 8 {
         return false;
     }
-    let at = writer.function(from + 1);
-    let is_so = statement.name(at) == Some("pg_show_all_settings")
-        && statement.is_punct(at + 1, b'(')
+    let Some((_, at)) = schemas.function(statement, from + 1, &["pg_show_all_settings"]) else {
+        return false;
+    };
+    let is_so = statement.is_punct(at + 1, b'(')
         && statement.is_punct(at + 2, b')')
         && statement.name(at + 3) == Some("where")
         && statement.name(at + 4) == Some("name")
@@ -144,7 +156,7 @@ fn is_one_setting(writer: &mut Writer<'_, '_>, from: usize) -> bool {
         && statement.is_string(at + 6)
         && statement.len() == at + 7;
     if is_so {
-        writer.put(at + 5, "OPERATOR(pg_catalog.=)", 1);
+        schemas.put(statement, at + 5, "OPERATOR(pg_catalog.=)", 1);
     }
     is_so
 }
@@ -210,10 +222,13 @@ mod tests {
 
     fn qualified(text: &str) -> Option<Qualified> {
         let tokens = lexer::lex(text, &Limits::default()).unwrap();
-        only_sets(&Statement {
+        let statement = Statement {
             text,
             tokens: &tokens,
-        })
+        };
+        let (first, last) = (statement.get(0)?, statement.get(statement.len() - 1)?);
+        let (start, end) = (first.range().start, last.range().end);
+        Some(Qualified::new(&text[start..end], start, &only_sets(&statement)?))
     }
 
     #[test]

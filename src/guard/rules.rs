@@ -1,6 +1,6 @@
 //! The rules for one statement.
 
-use super::bare::{Qualified, leaves_state, only_sets, reads_sequences};
+use super::bare::{Schemas, leaves_state, only_sets, reads_sequences};
 use super::calls::{self, MakeLocal, Names};
 use super::classify::{classify, is_utility};
 use super::denial::Denial;
@@ -32,7 +32,7 @@ pub(super) struct Allowed {
     /// See [`super::Cleared::marks_connection`].
     pub(super) marks_connection: bool,
     /// See [`only_sets`].
-    pub(super) only_sets: Option<Qualified>,
+    pub(super) only_sets: Option<Schemas>,
     /// See [`reads_sequences`].
     pub(super) reads_sequences: bool,
 }

@@ -184,13 +184,16 @@ pub struct PreparedQuery {
 
 impl Cleared {
     pub(super) fn new(text: Arc<str>, range: Range<usize>, allowed: Allowed) -> Self {
+        let sql = text.get(range.clone()).unwrap_or_default();
+        let only_sets = allowed.only_sets;
+        let only_sets = only_sets.map(|schemas| Arc::new(Qualified::new(sql, range.start, &schemas)));
         Self {
             text,
             range,
             action: allowed.action,
             class: allowed.class,
             marks_connection: allowed.marks_connection,
-            only_sets: allowed.only_sets.map(Arc::new),
+            only_sets,
             reads_sequences: allowed.reads_sequences,
             prepared: None,
         }
