@@ -115,7 +115,12 @@ impl VerdictCache {
     }
 
     /// The verdict on a text: the one that is kept, or what `judge` says.
-    pub(super) fn get_or_judge(&self, whose: Whose, text: &[u8], judge: impl Fn(&[u8]) -> Verdict) -> Verdict {
+    pub(super) fn get_or_judge(
+        &self,
+        whose: Whose,
+        text: &[u8],
+        judge: impl Fn(&[u8]) -> Verdict,
+    ) -> Verdict {
         let key = BorrowedKey { whose, text };
         let Some(kept) = self
             .kept

@@ -116,7 +116,11 @@ impl Names<'_> {
         {
             return Err(Denial::reserved(group, "function", name, statement.offset(at)));
         }
-        let called = if statement.is_punct(at + 1, b'(') { at + 1 } else { statement.len() };
+        let called = if statement.is_punct(at + 1, b'(') {
+            at + 1
+        } else {
+            statement.len()
+        };
         self.scope
             .call(statement, name, || arguments(statement, called))
             .map_err(|denial| denial.at(statement.offset(at)))?;

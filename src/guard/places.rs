@@ -199,7 +199,11 @@ impl<'s, 'a> Reader<'s, 'a> {
             "on" if self.bare(at.checked_sub(2)) == "distinct" => Opener::Prefix,
             "with" if self.bare(at.checked_sub(2)) == "returning" => Opener::Prefix,
             // Not where an item of a list begins: that may be a function of this name.
-            "operator" if !at.checked_sub(2).is_some_and(|before| begins_item(statement, before)) => {
+            "operator"
+                if !at
+                    .checked_sub(2)
+                    .is_some_and(|before| begins_item(statement, before)) =>
+            {
                 Opener::Prefix
             }
             _ if before.is_some_and(|before| begins_with_query(statement, before)) => Opener::With,
@@ -256,7 +260,9 @@ impl<'s, 'a> Reader<'s, 'a> {
             ("select", _) | ("where", Clause::Names) => self.turn_to(Clause::Expressions),
             ("from", Clause::Expressions) if !self.is_in_expression(at) => self.turn_to(Clause::Sources),
             // `ORDER BY a USING <`
-            ("using", Clause::Expressions) if !is_operator(statement, at + 1) => self.turn_to(Clause::Sources),
+            ("using", Clause::Expressions) if !is_operator(statement, at + 1) => {
+                self.turn_to(Clause::Sources)
+            }
             ("group" | "order", Clause::Sources) if statement.kw(at + 1) == Kw::By => {
                 self.turn_to(Clause::Expressions);
             }
@@ -338,9 +344,10 @@ impl<'s, 'a> Reader<'s, 'a> {
         let may_be_name = earlier.is_none_or(|earlier| begins_item(statement, earlier));
         match self.bare(Some(at)) {
             // Reserved: no name of anything.
-            "select" | "distinct" | "all" | "where" | "and" | "or" | "not" | "on" | "when" | "then" | "else"
-            | "case" | "having" | "like" | "ilike" | "to" | "in" | "symmetric" | "asymmetric" | "both"
-            | "leading" | "trailing" | "placing" | "variadic" | "default" | "limit" | "offset" | "for" => true,
+            "select" | "distinct" | "all" | "where" | "and" | "or" | "not" | "on" | "when" | "then"
+            | "else" | "case" | "having" | "like" | "ilike" | "to" | "in" | "symmetric" | "asymmetric"
+            | "both" | "leading" | "trailing" | "placing" | "variadic" | "default" | "limit" | "offset"
+            | "for" => true,
             "from" => self.is_in_expression(at),
             "returning" => self.may_return_rows(),
             "by" => matches!(word_before, "order" | "group" | "partition"),

@@ -111,7 +111,8 @@ impl Scope<'_> {
     fn names(self, statement: &Statement<'_>, reading: Reading) -> Result<(), Denial> {
         each_schema(statement, reading, |at| {
             let name = statement.name(at).unwrap_or("");
-            self.schema(name).map_err(|denial| denial.at(statement.offset(at)))
+            self.schema(name)
+                .map_err(|denial| denial.at(statement.offset(at)))
         })
     }
 
@@ -125,7 +126,10 @@ impl Scope<'_> {
             Self::Someones => Err(Denial::forbidden(ASKED, "a schema is named")),
             Self::Of(schemas) if schemas.has(name) => Ok(()),
             Self::Of(schemas) => {
-                let denial = Denial::forbidden("schema.other", format!("schema \"{name}\" is not open to this session"));
+                let denial = Denial::forbidden(
+                    "schema.other",
+                    format!("schema \"{name}\" is not open to this session"),
+                );
                 Err(denial.hint(match schemas.own() {
                     Some(own) => format!(
                         "Your tenant's schema is \"{own}\", where names without a schema are found. The operator can \
@@ -193,7 +197,8 @@ impl Scope<'_> {
         if !self.is_held() || !PATHS.contains(&name) {
             return Ok(());
         }
-        let message = format!("parameter \"{name}\" cannot be changed where tenants are told apart by schema");
+        let message =
+            format!("parameter \"{name}\" cannot be changed where tenants are told apart by schema");
         Err(Denial::forbidden("setting.path", message)
             .hint("Names without a schema are found in the schema of your tenant."))
     }
@@ -201,9 +206,11 @@ impl Scope<'_> {
 
 /// A sequence that is not named where it can be read.
 pub(super) fn unnamed_sequence(function: &str) -> Denial {
-    let message = format!("{function} needs the sequence's name as a literal where tenants are told apart by schema");
-    Denial::forbidden("schema.sequence", message)
-        .hint(format!("Write {function}('name'), or {function}(pg_get_serial_sequence('table', 'column'))."))
+    let message =
+        format!("{function} needs the sequence's name as a literal where tenants are told apart by schema");
+    Denial::forbidden("schema.sequence", message).hint(format!(
+        "Write {function}('name'), or {function}(pg_get_serial_sequence('table', 'column'))."
+    ))
 }
 
 /// The type of this list that the literal at `at` becomes, as far as that is written beside it.
@@ -257,7 +264,11 @@ fn sequence(statement: &Statement<'_>, from: usize, end: usize) -> Option<Option
             && statement.is_string(function + 4)
             && statement.is_punct(function + 5, b')')
             && function + 6 == end;
-        return if literals { schema_in(&statement.string(function + 2)?) } else { None };
+        return if literals {
+            schema_in(&statement.string(function + 2)?)
+        } else {
+            None
+        };
     }
     if from + 1 != end {
         return None;

@@ -18,10 +18,7 @@ pub struct Schemas {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
     /// Only the tenant's own and those that its placement lists.
-    Only {
-        own: Box<str>,
-        extra: Arc<[Box<str>]>,
-    },
+    Only { own: Box<str>, extra: Arc<[Box<str>]> },
     /// All but those of tenants: for sessions without a schema of their own in a database where tenants have some.
     AllBut(TenantSchemas),
 }
@@ -164,7 +161,10 @@ enum Names {
 
 impl Names {
     fn of(template: &str) -> Self {
-        match (template.split_once(TENANT_MARK), template.rsplit_once(TENANT_MARK)) {
+        match (
+            template.split_once(TENANT_MARK),
+            template.rsplit_once(TENANT_MARK),
+        ) {
             (Some((ahead, _)), Some((_, behind))) => Self::Around {
                 ahead: ahead.into(),
                 behind: behind.into(),
@@ -227,10 +227,7 @@ mod tests {
             plan: None,
         };
         let shared = |database: &str| {
-            occupied.schemas_at(
-                &place(database, Separation::Shared),
-                std::slice::from_ref(&fleet),
-            )
+            occupied.schemas_at(&place(database, Separation::Shared), std::slice::from_ref(&fleet))
         };
         let beside = shared("app").unwrap();
         assert!(!beside.has("s_b") && beside.has("public") && beside.own().is_none());

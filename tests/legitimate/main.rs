@@ -144,7 +144,9 @@ fn the_guard_lets_them_pass_where_tenants_have_schemas() {
     let refused: Vec<String> = statements()
         .iter()
         .filter_map(|(name, sql)| {
-            let refusal = guard.judge_within(&policy, Some(&schemas), sql.as_bytes()).err()?;
+            let refusal = guard
+                .judge_within(&policy, Some(&schemas), sql.as_bytes())
+                .err()?;
             Some(format!("{name}: {}: {sql:.400}", refusal.message))
         })
         .collect();

@@ -31,6 +31,7 @@ mod pipelines;
 mod policies;
 mod repeated;
 mod replication;
+mod schemas;
 mod server_loss;
 mod session_mode;
 mod settings;
