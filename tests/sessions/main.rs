@@ -36,6 +36,7 @@ mod policies;
 mod repeated;
 mod replication;
 mod reserved;
+mod schemas;
 mod server_loss;
 mod session_mode;
 mod settings;
