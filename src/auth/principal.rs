@@ -78,6 +78,11 @@ impl Principal {
         &self.claims
     }
 
+    /// About how much memory the claims take, in bytes.
+    pub fn claim_bytes(&self) -> usize {
+        object_bytes(&self.claims)
+    }
+
     /// When the session must end: the token's `exp` plus the issuer's leeway, or the end of the certificate that
     /// was its way in. `None`: never.
     pub fn expires_at(&self) -> Option<SystemTime> {
@@ -150,6 +155,22 @@ impl Principal {
             origin: Origin::Token,
         }
     }
+}
+
+/// A token is at most 16 KiB, and `serde_json` reads no deeper than 128 levels.
+fn value_bytes(value: &Value) -> usize {
+    let own = match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(value_bytes).sum(),
+        Value::Object(claims) => object_bytes(claims),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    own + size_of::<Value>()
+}
+
+fn object_bytes(claims: &Map<String, Value>) -> usize {
+    let claims = claims.iter();
+    claims.map(|(name, value)| name.len() + size_of::<String>() + value_bytes(value)).sum()
 }
 
 impl std::fmt::Debug for Principal {

@@ -1,9 +1,10 @@
-//! Words every part shares: names, SQLSTATEs, faults, limits, events, draining.
+//! Words every part shares: names, SQLSTATEs, faults, limits, memory, events, draining.
 
 mod drain;
 mod event;
 mod fault;
 pub mod limits;
+pub mod memory;
 mod sqlstate;
 mod types;
 

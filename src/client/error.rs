@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::auth::AuthError;
+use crate::base::memory::Full;
 use crate::base::{Fault, Severity, SqlState, TenantName};
 use crate::pool::PoolError;
 use crate::session::{ProbeError, WalsenderError};
@@ -90,6 +91,9 @@ pub enum LoginError {
     /// More clients are logging in than are served at one time.
     #[error("too many logins are under way")]
     TooManyLogins,
+    /// There is no memory for what the client sends, or for its session.
+    #[error("out of memory for another session")]
+    OutOfMemory(#[from] Full),
     /// All places are taken.
     #[error("no more connections allowed (max_client_conn = {0})")]
     TooManyClients(usize),
@@ -202,6 +206,7 @@ impl LoginError {
             Self::NoUser | Self::Certificate(_) | Self::Plaintext | Self::TlsRequired => {
                 SqlState::INVALID_AUTHORIZATION
             }
+            Self::OutOfMemory(_) => SqlState::OUT_OF_MEMORY,
             Self::TooManyLogins | Self::TooManyClients(_) | Self::TooManyOfTenant { .. } => {
                 SqlState::TOO_MANY_CONNECTIONS
             }
@@ -229,6 +234,9 @@ impl LoginError {
                 "This can be a client's software bug or an attack by somebody on the network."
             }
             Self::Replication(unfit) => unfit.hint(),
+            Self::OutOfMemory(_) => {
+                "Close connections that are not needed, or try again in a moment. The operator can raise memory_budget."
+            }
             Self::TooManyLogins => "Try again in a moment.",
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
             Self::TooManyOfTenant { .. } => {

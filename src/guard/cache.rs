@@ -13,6 +13,7 @@ use moka::sync::Cache;
 use super::shape::{Reading, Shape};
 use super::template::{self, RepeatedTexts, Template};
 use super::{Refusal, Script};
+use crate::base::SqlState;
 
 /// A verdict, as the cache keeps it.
 pub(super) type Verdict = Result<Arc<Script>, Arc<Refusal>>;
@@ -126,8 +127,18 @@ impl VerdictCache {
             return verdict;
         }
         let verdict = self.by_shape(kept, &key, judge);
-        kept.verdicts.insert(key.owned(), verdict.clone());
+        // That there is no memory now says nothing about the text.
+        if !matches!(&verdict, Err(refusal) if refusal.sqlstate == SqlState::OUT_OF_MEMORY) {
+            kept.verdicts.insert(key.owned(), verdict.clone());
+        }
         verdict
+    }
+
+    /// Whether the verdict on a text is kept.
+    pub(super) fn knows(&self, policy: u64, text: &[u8]) -> bool {
+        let kept = self.kept.as_ref();
+        let kept = kept.filter(|_| text.len() as u64 <= self.text_bytes);
+        kept.is_some_and(|kept| kept.verdicts.contains_key(&BorrowedKey { policy, text }))
     }
 
     /// The verdict on a text that nobody remembers: that of its shape, or what `judge` says.

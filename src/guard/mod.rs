@@ -26,6 +26,7 @@ mod registry;
 mod relations;
 mod reserved;
 mod roles;
+mod room;
 mod rules;
 mod setting;
 mod settings;
@@ -61,11 +62,14 @@ pub use verdict::{
 
 use parking_lot::RwLock;
 
+use crate::base::limits::LONG_TEXT_BYTES;
+use crate::base::memory::{Account, Charge};
 use crate::base::{PoolMode, RoleName};
 use cache::VerdictCache;
 use calls::MakeLocal;
 use denial::Denial;
 use roles::Roles;
+use room::Room;
 use rules::Rules;
 use settings::Settable;
 use statement::Statement;
@@ -193,13 +197,42 @@ impl Guard {
     ///
     /// The refusal of the first statement that may not run; then none of the text may.
     pub fn judge(&self, policy: &Arc<Policy>, text: &[u8]) -> Result<Arc<Script>, Arc<Refusal>> {
+        self.judge_on(None, policy, text)
+    }
+
+    /// The same for a session. The memory that a long text takes while it is judged is charged to its tenant.
+    ///
+    /// # Errors
+    ///
+    /// As [`Guard::judge`], and 53200 if there is no room for it now.
+    pub fn judge_for(
+        &self,
+        account: &Arc<Account>,
+        policy: &Arc<Policy>,
+        text: &[u8],
+    ) -> Result<Arc<Script>, Arc<Refusal>> {
+        let is_long = text.len() >= LONG_TEXT_BYTES;
+        self.judge_on(Some(account).filter(|_| is_long), policy, text)
+    }
+
+    /// Whether the verdict on a text is known without reading it.
+    pub fn knows(&self, policy: &Policy, text: &[u8]) -> bool {
+        self.cache.knows(policy.id(), text)
+    }
+
+    fn judge_on(
+        &self,
+        account: Option<&Arc<Account>>,
+        policy: &Arc<Policy>,
+        text: &[u8],
+    ) -> Result<Arc<Script>, Arc<Refusal>> {
         if text.len() > self.limits.text_bytes.min(1 << 30) {
             return Err(Arc::new(self.too_long(text.len())));
         }
         self.cache
             .get_or_judge(policy.id(), text, |text| match read_text(text) {
                 Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
-                Ok(text) => match self.judge_text(policy, text) {
+                Ok(text) => match self.judge_text(account.map(Charge::new), policy, text) {
                     Ok(script) => Ok(Arc::new(script)),
                     Err(denial) => Err(Arc::new(denial.refusal(text))),
                 },
@@ -238,8 +271,13 @@ impl Guard {
             .refusal("")
     }
 
-    fn judge_text(&self, policy: &Policy, text: &str) -> Result<Script, Denial> {
-        let tokens = lexer::lex(text, &self.limits)?;
+    fn judge_text(&self, mut charge: Option<Charge>, policy: &Policy, text: &str) -> Result<Script, Denial> {
+        let mut room = Room::charged(charge.as_mut());
+        let limits = Limits {
+            tokens: self.limits.tokens.min(policy.max_tokens()),
+            ..self.limits
+        };
+        let tokens = lexer::lex_in(&mut room, text, &limits)?;
         let ranges =
             split::split(&tokens, &self.limits).map_err(|error| error.denial(text, &tokens, &self.limits))?;
         let rules = Rules {
@@ -254,6 +292,7 @@ impl Guard {
             tokens: tokens.get(range.clone()).unwrap_or_default(),
         });
         let statements: Vec<_> = statements.collect();
+        room.parse(facts::most_parsed(&statements))?;
         for (at, statement) in statements.iter().enumerate() {
             let mut verdict = rules.judge(statement, statements.get(at + 1..).unwrap_or_default())?;
             if matches!(verdict.action, Action::Utility) && ranges.len() > 1 {

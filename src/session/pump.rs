@@ -225,6 +225,7 @@ impl Client {
             inbox,
             outbox: Vec::new(),
             written: 0,
+            charge: None,
             leaves_by: None,
         }
     }
@@ -269,6 +270,9 @@ impl Client {
         let moved = write_some(&mut self.stream, &self.outbox, &mut self.written, cx)?;
         flush(&mut self.stream, cx)?;
         release(&mut self.outbox, &mut self.written, 0);
+        if self.outbox.is_empty() {
+            self.charge = None;
+        }
         Ok(moved)
     }
 
@@ -329,6 +333,7 @@ impl Link {
             CopyIn::Running | CopyIn::Ending => 2 * limits::BULK_BUFFER_BYTES,
         };
         release(&mut self.upstream, &mut self.sent, kept);
+        self.forget_upstream();
         Ok(moved)
     }
 }

@@ -8,6 +8,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
 use super::effect::Effect;
+use super::holding::Judged;
 use super::inbound::{Inbound, Step};
 use super::link::{Batch, ScriptRest};
 use super::standing::Stand;
@@ -15,6 +16,7 @@ use super::statement;
 use super::whole::Whole;
 use super::wording::Wording;
 use super::{Session, Shared};
+use crate::base::memory::Account;
 use crate::base::{Event, Fault, SqlState, VerdictKind, limits};
 use crate::guard::{Action, Cleared, Policy, Refusal, Script, SetScope, StatementClass};
 use crate::wire::replies::Own;
@@ -40,7 +42,7 @@ impl Session {
             return match self.lease_fault.take() {
                 Some(fault) => self.fail_query(fault),
                 None => {
-                    self.judged = Some(script);
+                    self.keep_judged(script);
                     Step::Lease
                 }
             };
@@ -49,7 +51,7 @@ impl Session {
             match self.take_stand(Some(cleared.action())) {
                 Stand::Taken => {}
                 Stand::Awaited => {
-                    self.judged = Some(script);
+                    self.keep_judged(script);
                     return Step::Blocked;
                 }
                 Stand::Refused(fault) => return self.fail_query(fault),
@@ -81,14 +83,19 @@ impl Session {
             if !self.is_settled_for(Some(cleared))
                 && let Some(link) = &mut self.link
             {
-                link.script = Some(ScriptRest { script, next });
+                link.script = Some(ScriptRest::new(self.identity.stay.account(), script, next));
                 return;
+            }
+            if let Err(fault) = self.ask_to_send(cleared) {
+                self.fail(fault);
+                break;
             }
             next += 1;
             self.run_statement(&script, cleared);
+            self.settle_upstream();
             if let (Action::CopyIn, Some(link)) = (cleared.action(), &mut self.link) {
                 link.flush();
-                link.script = Some(ScriptRest { script, next });
+                link.script = Some(ScriptRest::new(self.identity.stay.account(), script, next));
                 return;
             }
         }
@@ -195,19 +202,27 @@ impl Session {
 
     /// Asks the guard about a text, once: a message that had to wait for its server connection comes again.
     pub(super) fn judge(&mut self, text: &[u8]) -> Result<Arc<Script>, Fault> {
-        if let Some(script) = self.judged.take()
-            && script.text().as_bytes() == text
-        {
+        let known = self.judged.take().map(Judged::into_script);
+        if let Some(script) = known.filter(|script| script.text().as_bytes() == text) {
             return Ok(script);
         }
-        self.shared.judge(&self.policy, text)
+        if let Some(fault) = self.turn_fault.take() {
+            return Err(*fault);
+        }
+        let _turn = self.turn.take();
+        self.shared.judge(self.account(), &self.policy, text)
     }
 }
 
 impl Shared {
     /// The guard's verdict on a text, taken note of.
-    pub(super) fn judge(&self, policy: &Arc<Policy>, text: &[u8]) -> Result<Arc<Script>, Fault> {
-        let verdict = aside(text.len(), || self.guard.judge(policy, text));
+    pub(super) fn judge(
+        &self,
+        account: &Arc<Account>,
+        policy: &Arc<Policy>,
+        text: &[u8],
+    ) -> Result<Arc<Script>, Fault> {
+        let verdict = aside(text.len(), || self.guard.judge_for(account, policy, text));
         match verdict {
             Ok(script) => {
                 for cleared in script.statements() {
