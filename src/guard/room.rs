@@ -71,7 +71,8 @@ mod tests {
         let (mut moves, all) = (0, 400_000);
         for item in 0..200_000 {
             if list.len() == list.capacity() {
-                room.grow(&mut list, 2 * list.len(), all, 1_000_000).unwrap();
+                let read = 2 * list.len();
+                room.grow(&mut list, read, all, 1_000_000).unwrap();
                 moves += 1;
             }
             list.push(item);

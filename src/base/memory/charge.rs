@@ -68,7 +68,7 @@ impl Drop for Charge {
 pub struct Stay {
     /// Of what is set apart for sessions; none where that was used up.
     reserved: Option<(Arc<Budget>, usize)>,
-    charge: Charge,
+    pub(super) charge: Charge,
 }
 
 impl Stay {
