@@ -170,7 +170,9 @@ fn value_bytes(value: &Value) -> usize {
 
 fn object_bytes(claims: &Map<String, Value>) -> usize {
     let claims = claims.iter();
-    claims.map(|(name, value)| name.len() + size_of::<String>() + value_bytes(value)).sum()
+    claims
+        .map(|(name, value)| name.len() + size_of::<String>() + value_bytes(value))
+        .sum()
 }
 
 impl std::fmt::Debug for Principal {

@@ -201,7 +201,10 @@ impl Account {
         if bytes == 0 {
             return Ok(());
         }
-        let mine = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let mine = self
+            .used
+            .fetch_add(bytes, Ordering::Relaxed)
+            .saturating_add(bytes);
         let grow = |used: usize| {
             let used = used.checked_add(bytes)?;
             (mine <= self.budget.shared.saturating_sub(used)).then_some(used)

@@ -31,7 +31,10 @@ fn memory_below(root: &Path) -> u64 {
         // Each group above holds for it as well.
         for group in Path::new(parts.next().unwrap_or("/")).ancestors() {
             let group = group.to_string_lossy();
-            limits.push(limit(&read(&format!("{folder}/{}/{file}", group.trim_matches('/')))));
+            limits.push(limit(&read(&format!(
+                "{folder}/{}/{file}",
+                group.trim_matches('/')
+            ))));
         }
     }
     let least = limits.into_iter().chain([total]).flatten().min();
@@ -71,7 +74,10 @@ mod tests {
         let meminfo = ("proc/meminfo", "MemTotal:        8388608 kB\nMemFree: 1 kB\n");
         assert_eq!(machine(&[]), UNKNOWN);
         assert_eq!(machine(&[meminfo]), 8 * GIB);
-        assert_eq!(machine(&[meminfo, ("sys/fs/cgroup/memory.max", "max\n")]), 8 * GIB);
+        assert_eq!(
+            machine(&[meminfo, ("sys/fs/cgroup/memory.max", "max\n")]),
+            8 * GIB
+        );
         assert_eq!(
             machine(&[meminfo, ("sys/fs/cgroup/memory.max", "268435456\n")]),
             GIB / 4
@@ -87,7 +93,10 @@ mod tests {
             "sys/fs/cgroup/memory/memory.limit_in_bytes",
             "9223372036854771712\n",
         );
-        let own = ("sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "536870912\n");
+        let own = (
+            "sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes",
+            "536870912\n",
+        );
         assert_eq!(machine(&[meminfo, group, none]), 8 * GIB);
         assert_eq!(machine(&[meminfo, group, none, own]), GIB / 2);
     }

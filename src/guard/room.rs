@@ -32,11 +32,22 @@ impl<'a> Room<'a> {
 
     /// Makes room for more items of a list that is full. `read` bytes of `all` have made what is there; there are never
     /// more than `most`. So that the list seldom moves, the rest is taken to be like the beginning.
-    pub(super) fn grow<T>(&mut self, list: &mut Vec<T>, read: usize, all: usize, most: usize) -> Result<(), Full> {
+    pub(super) fn grow<T>(
+        &mut self,
+        list: &mut Vec<T>,
+        read: usize,
+        all: usize,
+        most: usize,
+    ) -> Result<(), Full> {
         let like_so_far = list.len().saturating_mul(all) / read.max(1);
-        let wanted = (like_so_far + like_so_far / 16).max(list.len() + list.len() / 2).max(FIRST);
+        let wanted = (like_so_far + like_so_far / 16)
+            .max(list.len() + list.len() / 2)
+            .max(FIRST);
         // A token has at least one byte.
-        let wanted = wanted.min(list.len() + all.saturating_sub(read)).min(most).max(list.len() + 1);
+        let wanted = wanted
+            .min(list.len() + all.saturating_sub(read))
+            .min(most)
+            .max(list.len() + 1);
         if let Some(charge) = &mut self.charge {
             charge.grow_to((list.capacity() + wanted) * TOKEN_BYTES)?;
         }

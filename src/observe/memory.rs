@@ -56,7 +56,8 @@ impl Collector for MemoryCollector {
                 gauge.set(i64::try_from(bytes).unwrap_or(i64::MAX));
             }
         }
-        self.refusals.inc_by(now.refused.saturating_sub(self.refusals.get()));
+        self.refusals
+            .inc_by(now.refused.saturating_sub(self.refusals.get()));
         let mut all = self.bytes.collect();
         all.extend(self.refusals.collect());
         all

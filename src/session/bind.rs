@@ -72,7 +72,10 @@ impl Session {
         if link.portals.len() >= limits::CLIENT_STATEMENTS {
             return self.refuse(too_many("portals"));
         }
-        if let Err(full) = link.portals.ask(self.identity.stay.account(), names.portal, &statement) {
+        if let Err(full) = link
+            .portals
+            .ask(self.identity.stay.account(), names.portal, &statement)
+        {
             return self.refuse(full.into());
         }
         if statement::is_session_command(statement.action()) {

@@ -15,7 +15,7 @@ use crate::guard::{Action, Cleared, Script};
 pub(super) struct Holding {
     /// Ahead of the text that it stands for ([`Held`]).
     #[expect(dead_code, reason = "held, and given back when dropped")]
-    held: Option<Held>,
+    held: Option<Box<Held>>,
     statement: Arc<Statement>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Holding {
 #[derive(Debug)]
 pub(super) struct Judged {
     #[expect(dead_code, reason = "held, and given back when dropped")]
-    held: Option<Held>,
+    held: Option<Box<Held>>,
     script: Arc<Script>,
 }
 
@@ -42,10 +42,10 @@ impl Judged {
 }
 
 /// A hold on a text that is long enough to be counted by itself. Nobody is asked: it is counted in another way already.
-pub(super) fn hold_long(account: &Arc<Account>, script: &Arc<Script>) -> Option<Held> {
+pub(super) fn hold_long(account: &Arc<Account>, script: &Arc<Script>) -> Option<Box<Held>> {
     let bytes = script.bytes();
     let hold = || account.hold(Arc::as_ptr(script).addr(), bytes, 0, Asked::No);
-    (bytes >= limits::LONG_TEXT_BYTES).then(hold)?.ok()
+    (bytes >= limits::LONG_TEXT_BYTES).then(hold)?.ok().map(Box::new)
 }
 
 impl Session {
@@ -58,12 +58,16 @@ impl Session {
     /// # Errors
     /// There is no room for it.
     pub(super) fn hold(&self, name: &[u8], statement: Arc<Statement>) -> Result<Holding, Fault> {
-        let pending: usize = self.names.iter().map(NameChange::bytes).sum();
-        let unasked = !name.is_empty()
-            && self.statement_bytes + pending + statement.bytes() + name.len()
-                <= limits::STATEMENTS_UNASKED_BYTES;
-        self.hold_if(name, statement, if unasked { Asked::No } else { Asked::Yes })
-            .map_err(Fault::from)
+        let is_little = || {
+            let pending: usize = self.names.iter().map(NameChange::bytes).sum();
+            self.statement_bytes + pending + statement.bytes() + name.len()
+                <= limits::STATEMENTS_UNASKED_BYTES
+        };
+        let asked = match !name.is_empty() && is_little() {
+            true => Asked::No,
+            false => Asked::Yes,
+        };
+        Ok(self.hold_if(name, statement, asked)?)
     }
 
     /// The same for one that takes the place of another of its text.
@@ -86,7 +90,10 @@ impl Session {
                 Some(self.account().hold(statement.text_key(), bytes, own, asked)?)
             }
         };
-        Ok(Holding { held, statement })
+        Ok(Holding {
+            held: held.map(Box::new),
+            statement,
+        })
     }
 
     /// Keeps the verdict for when the message at hand comes again.
@@ -106,7 +113,9 @@ impl Session {
             return Ok(());
         }
         let account = self.identity.stay.account();
-        let charge = self.settings_charge.get_or_insert_with(|| Box::new(Charge::new(account)));
+        let charge = self
+            .settings_charge
+            .get_or_insert_with(|| Box::new(Charge::new(account)));
         Ok(charge.grow_to(wanted)?)
     }
 
@@ -118,7 +127,9 @@ impl Session {
             return;
         }
         let account = self.identity.stay.account();
-        let charge = self.settings_charge.get_or_insert_with(|| Box::new(Charge::new(account)));
+        let charge = self
+            .settings_charge
+            .get_or_insert_with(|| Box::new(Charge::new(account)));
         charge.set(bytes);
     }
 

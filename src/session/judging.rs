@@ -100,7 +100,9 @@ impl Place {
     /// Ready when it is this one's turn.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         // The sender is only dropped with a call, or with the queue.
-        Pin::new(&mut self.called).poll(cx).map(|_| Turn(Arc::clone(&self.turns)))
+        Pin::new(&mut self.called)
+            .poll(cx)
+            .map(|_| Turn(Arc::clone(&self.turns)))
     }
 }
 

@@ -235,7 +235,7 @@ impl Changes {
 pub(crate) struct ScriptRest {
     /// Ahead of the text that it stands for.
     #[expect(dead_code, reason = "held, and given back when dropped")]
-    held: Option<Held>,
+    held: Option<Box<Held>>,
     pub(crate) script: Arc<Script>,
     pub(crate) next: usize,
 }

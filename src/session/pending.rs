@@ -38,7 +38,10 @@ impl Pending {
     /// About how much memory it takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let value = |value: &Option<String>| value.as_ref().map_or(0, String::len);
-        let changes = self.changes.iter().map(|(name, new)| name.len() + value(new) + size_of::<Change>());
+        let changes = self
+            .changes
+            .iter()
+            .map(|(name, new)| name.len() + value(new) + size_of::<Change>());
         changes.sum::<usize>() + self.marks.len() * SAVEPOINT_BYTES
     }
 

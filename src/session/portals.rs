@@ -52,12 +52,19 @@ impl Portals {
     ///
     /// # Errors
     /// There is no room for it.
-    pub(crate) fn ask(&mut self, account: &Arc<Account>, name: &[u8], statement: &Statement) -> Result<(), Full> {
+    pub(crate) fn ask(
+        &mut self,
+        account: &Arc<Account>,
+        name: &[u8],
+        statement: &Statement,
+    ) -> Result<(), Full> {
         let wanted = self.bytes + cost(name, statement);
         if wanted <= limits::PORTALS_UNASKED_BYTES {
             return Ok(());
         }
-        self.charge.get_or_insert_with(|| Charge::new(account)).grow_to(wanted)
+        self.charge
+            .get_or_insert_with(|| Charge::new(account))
+            .grow_to(wanted)
     }
 
     /// Bytes have become less.

@@ -9,10 +9,10 @@ fn copy_data_half_sent_and_floods() {
     let siege = Siege::begin(StackOptions::pool(8));
     let mut sessions: Vec<RawClient> = (0..6).map(|_| siege.attacker()).collect();
     for (number, client) in sessions.iter_mut().enumerate() {
-        client.send(&query("COPY scratch (run, n) FROM STDIN"));
+        client.send(&query("COPY scratch_in (run, n, body) FROM STDIN"));
         let answer = client.read();
         assert_eq!(answer.tag, b'G', "{answer:?}");
-        let rows = "memory\t1\n".repeat(50_000);
+        let rows = "memory\t1\tx\n".repeat(50_000);
         if number % 2 == 0 {
             // A message that never ends.
             client.send(&head(b'd', 500 * MIB));

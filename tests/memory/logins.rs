@@ -10,7 +10,14 @@ use crate::{Siege, head};
 #[test]
 fn logins_half_sent() {
     let siege = Siege::begin(StackOptions::pool(4).with("listen.client_login_timeout = 60"));
-    let packet = startup(VERSION_3_0, &[("user", "a"), ("database", "acme"), ("options", &"x".repeat(9_000))]);
+    let packet = startup(
+        VERSION_3_0,
+        &[
+            ("user", "a"),
+            ("database", "acme"),
+            ("options", &"x".repeat(9_000)),
+        ],
+    );
     let mut sockets = Vec::new();
     for number in 0..700 {
         let mut client = RawClient::connect(siege.stack.port());

@@ -117,7 +117,12 @@ impl Siege {
             self.state("used") == 0 && self.state("sessions") <= 2 * 24 * 1024
         });
         self.over.store(true, Ordering::Relaxed);
-        let times = self.neighbour.take().unwrap().join().expect("the neighbour was served");
+        let times = self
+            .neighbour
+            .take()
+            .unwrap()
+            .join()
+            .expect("the neighbour was served");
         assert!(times.len() > 1);
         let during = p99(times);
         println!(

@@ -150,7 +150,9 @@ fn settings_of_many_sessions() {
     let login = || siege.stack.try_login(&token, "acme").expect("trusted");
     let mut sessions: Vec<RawClient> = (0..80).map(|_| login()).collect();
     let value = "x".repeat(5_900);
-    let all: String = (0..50).map(|number| format!("SET mine.v{number} = '{value}';")).collect();
+    let all: String = (0..50)
+        .map(|number| format!("SET mine.v{number} = '{value}';"))
+        .collect();
     let mut refused = 0;
     for client in &mut sessions {
         client.send(&query(&all));

@@ -24,7 +24,11 @@ fn half_sent_messages() {
         client.set_patience(Duration::from_millis(50));
         if let Ok(frame) = client.try_read() {
             assert_eq!(frame.sqlstate(), "53200");
-            assert!(frame.field('H').is_some_and(|hint| hint.contains("memory_budget")));
+            assert!(
+                frame
+                    .field('H')
+                    .is_some_and(|hint| hint.contains("memory_budget"))
+            );
             client.set_patience(Duration::from_secs(20));
             assert_eq!(client.read().tag, b'Z');
             client.send(&vec![b'-'; 1000]);
@@ -75,7 +79,10 @@ fn tokens_without_end() {
     assert_eq!(client.values(&list(198_000)), ["1"]);
     let error = client.query(&list(202_000)).unwrap_err();
     assert_eq!(error.sqlstate(), "54000", "{error:?}");
-    assert!(error.field('H').is_some_and(|hint| hint.contains("max_tokens")), "{error:?}");
+    assert!(
+        error.field('H').is_some_and(|hint| hint.contains("max_tokens")),
+        "{error:?}"
+    );
     assert_eq!(client.value("SELECT 1"), "1");
 
     let mut sessions: Vec<RawClient> = (0..24).map(|_| siege.attacker()).collect();

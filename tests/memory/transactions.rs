@@ -13,7 +13,10 @@ fn a_script_that_sends_a_long_statement_again_and_again() {
     client.send(&[parse("long", &text(1, MIB), &[]), sync()].concat());
     assert_eq!(outcome(&mut client), "ok");
     // With a time zone of its own the transaction parses each text for itself.
-    let script = format!("BEGIN; SET LOCAL timezone = 'UTC'; {}", "EXECUTE long;".repeat(900));
+    let script = format!(
+        "BEGIN; SET LOCAL timezone = 'UTC'; {}",
+        "EXECUTE long;".repeat(900)
+    );
     client.send(&query(&script));
     assert_eq!(outcome(&mut client), "53200");
     client.values("ROLLBACK");
@@ -47,7 +50,8 @@ fn savepoints_without_number() {
 fn names_in_one_pipeline() {
     let siege = Siege::begin(StackOptions::pool(4));
     let mut client = siege.attacker();
-    let name = |number: usize| format!("{}{number}", "n".repeat(1_000));
+    // The server keeps the first 63 bytes of a portal's name.
+    let name = |number: usize| format!("{number:05}{}", "n".repeat(1_000));
     let mut batch = Vec::new();
     for number in 0..20_000 {
         batch.extend(match number % 3 {

@@ -1,9 +1,10 @@
 //! Proof that memory was asked for; what it stands for goes back when it is dropped.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::super::limits;
-use super::{Account, Budget, Full};
+use super::{Account, Full};
 
 /// Bytes on a tenant's account.
 #[derive(Debug)]
@@ -66,8 +67,8 @@ impl Drop for Charge {
 /// What a session has for as long as it lasts.
 #[derive(Debug)]
 pub struct Stay {
-    /// Of what is set apart for sessions; none where that was used up.
-    reserved: Option<(Arc<Budget>, usize)>,
+    /// Bytes of what is set apart for sessions; none where that was used up.
+    reserved: usize,
     pub(super) charge: Charge,
 }
 
@@ -80,17 +81,12 @@ impl Stay {
     pub fn begin(account: &Arc<Account>, tls: usize, own: usize) -> Result<Self, Full> {
         let base = limits::SESSION_BYTES + tls;
         let own = own.saturating_sub(limits::SESSION_OWN_BYTES);
-        let budget = &account.budget;
-        let reserved = budget.reserve(base).then(|| (Arc::clone(budget), base));
+        let reserved = if account.budget.reserve(base) { base } else { 0 };
         let mut stay = Self {
             charge: Charge::new(account),
             reserved,
         };
-        let asked = match &stay.reserved {
-            Some(_) => own,
-            None => own + base,
-        };
-        stay.charge.grow_to(asked)?;
+        stay.charge.grow_to(own + base - reserved)?;
         Ok(stay)
     }
 
@@ -102,10 +98,7 @@ impl Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        if let Some((budget, bytes)) = self.reserved.take() {
-            budget
-                .reserved
-                .fetch_sub(bytes, std::sync::atomic::Ordering::Relaxed);
-        }
+        let reserved = &self.charge.account.budget.reserved;
+        reserved.fetch_sub(self.reserved, Ordering::Relaxed);
     }
 }

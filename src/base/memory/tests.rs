@@ -73,13 +73,37 @@ fn accounts_end_with_their_last_session() {
 /// What the books are told, one step at a time.
 #[derive(Clone, Debug)]
 enum Step {
-    Grow { tenant: usize, slot: usize, bytes: usize },
-    Set { tenant: usize, slot: usize, bytes: usize },
-    Shrink { tenant: usize, slot: usize, bytes: usize },
-    Hold { tenant: usize, text: usize, own: usize, asked: bool },
-    LetGo { at: usize },
-    Stay { tenant: usize, own: usize },
-    Leave { at: usize },
+    Grow {
+        tenant: usize,
+        slot: usize,
+        bytes: usize,
+    },
+    Set {
+        tenant: usize,
+        slot: usize,
+        bytes: usize,
+    },
+    Shrink {
+        tenant: usize,
+        slot: usize,
+        bytes: usize,
+    },
+    Hold {
+        tenant: usize,
+        text: usize,
+        own: usize,
+        asked: bool,
+    },
+    LetGo {
+        at: usize,
+    },
+    Stay {
+        tenant: usize,
+        own: usize,
+    },
+    Leave {
+        at: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -224,11 +224,16 @@ fn tokens(file: &File, mistakes: &mut Mistakes) -> usize {
         true => TRUSTED_TOKENS,
         false => END_USER_TOKENS,
     };
-    let Some(value) = file.max_tokens else { return default };
+    let Some(value) = file.max_tokens else {
+        return default;
+    };
     let most = usize::try_from(value).ok();
     most.filter(|most| (1..=TRUSTED_TOKENS).contains(most))
         .unwrap_or_else(|| {
-            mistakes.add("max_tokens", format!("{value}: must be from 1 to {TRUSTED_TOKENS}"));
+            mistakes.add(
+                "max_tokens",
+                format!("{value}: must be from 1 to {TRUSTED_TOKENS}"),
+            );
             default
         })
 }

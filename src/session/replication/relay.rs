@@ -336,7 +336,11 @@ impl Replication {
             }
         };
         if !is_command(text) {
-            match self.parts.shared.judge(self.parts.stay.account(), &self.policy(), text) {
+            match self
+                .parts
+                .shared
+                .judge(self.parts.stay.account(), &self.policy(), text)
+            {
                 Ok(script) => {
                     let mut actions = script.statements().iter().map(|cleared| cleared.action());
                     if actions.any(|action| matches!(action, Action::DiscardAll)) {
