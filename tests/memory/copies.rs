@@ -24,7 +24,8 @@ fn copy_data_half_sent_and_floods() {
                 client.send(&message(b'd', rows.as_bytes()));
             }
             client.send(&message(b'f', b"enough\0"));
-            assert_eq!(outcome(client), "57014");
+            // By the client, unless the same row twice was noticed first.
+            assert!(matches!(outcome(client).as_str(), "57014" | "23505"));
         }
     }
     drop(sessions);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::people::alice;
+use crate::support::people::{alice, bob};
 use crate::support::proxy::StackOptions;
 use crate::support::raw::{RawClient, VERSION_3_0, startup};
 use crate::{Siege, head};
@@ -51,8 +51,7 @@ fn sessions_without_number() {
     assert_eq!(refused, "53200", "after {}", sessions.len());
     assert!(sessions.len() > 1_000, "{}", sessions.len());
     // Another tenant has room.
-    let bob = crate::bob();
-    assert!(siege.stack.login(&bob).value("SELECT who()").contains("bob"));
+    assert!(siege.stack.login(&bob()).value("SELECT who()").contains("bob"));
     // Each of them waits with half a message.
     for client in &mut sessions {
         client.send(&head(b'Q', 16_000));
