@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Claims;
-use super::json::Json;
+use super::json::{Json, Object};
 use crate::base::{RoleName, TenantName};
 
 /// Who a session is: verified claims, a permitted role, tenants.
@@ -79,6 +79,11 @@ impl Principal {
         &self.claims
     }
 
+    /// About how much memory the claims take, in bytes.
+    pub fn claim_bytes(&self) -> usize {
+        object_bytes(self.claims.object())
+    }
+
     /// When the session must end: the token's `exp` plus the issuer's leeway, or the end of the certificate that
     /// was its way in. `None`: never.
     pub fn expires_at(&self) -> Option<SystemTime> {
@@ -151,6 +156,25 @@ impl Principal {
             origin: Origin::Token,
         }
     }
+}
+
+/// A token is at most 16 KiB, and nests no deeper than 128 levels.
+fn value_bytes(value: &Json) -> usize {
+    let own = match value {
+        Json::Text(text) => text.len(),
+        Json::Number(number) => number.as_str().len(),
+        Json::Array(values) => values.iter().map(value_bytes).sum(),
+        Json::Object(claims) => object_bytes(claims),
+        Json::Null | Json::Bool(_) => 0,
+    };
+    own + size_of::<Json>()
+}
+
+fn object_bytes(claims: &Object) -> usize {
+    let claims = claims.iter();
+    claims
+        .map(|(name, value)| name.len() + size_of::<String>() + value_bytes(value))
+        .sum()
 }
 
 impl std::fmt::Debug for Principal {

@@ -260,6 +260,8 @@ pub enum ClientEnd {
     Timeout,
     /// An answer inside a transaction block grew beyond the policy's ceiling.
     Ceiling,
+    /// It did not read what its tenant has no memory for.
+    OutOfMemory,
     /// The server connection failed under it.
     ServerGone,
     /// It was a CancelRequest.
@@ -272,7 +274,7 @@ impl From<ClientEnd> for DiscardReason {
     /// Why the server connection of a session that ends so is closed, where it has to be.
     fn from(end: ClientEnd) -> Self {
         match end {
-            ClientEnd::Terminated | ClientEnd::Vanished => Self::ClientGone,
+            ClientEnd::Terminated | ClientEnd::Vanished | ClientEnd::OutOfMemory => Self::ClientGone,
             ClientEnd::ServerGone => Self::ServerGone,
             ClientEnd::Expired | ClientEnd::Timeout => Self::Timeout,
             ClientEnd::Ceiling => Self::Ceiling,
@@ -293,6 +295,7 @@ impl ClientEnd {
             Self::Expired => "expired",
             Self::Timeout => "timeout",
             Self::Ceiling => "ceiling",
+            Self::OutOfMemory => "out_of_memory",
             Self::ServerGone => "server_gone",
             Self::CancelRequest => "cancel_request",
             Self::Shutdown => "shutdown",

@@ -2,6 +2,41 @@
 
 use std::time::Duration;
 
+/// What a session may hold without being asked: its task and socket (8 KiB), and a buffer that half a message waits in.
+/// Beyond what the budget sets apart for sessions it is charged to their tenants.
+pub const SESSION_BYTES: usize = 24 * 1024;
+
+/// The same for a session's TLS: keys, and half a record in each direction (rustls).
+pub const TLS_BYTES: usize = 24 * 1024;
+
+/// Claims, identity and startup settings of one session that are not counted. Most have some hundred bytes.
+pub const SESSION_OWN_BYTES: usize = 4 * 1024;
+
+/// Names and texts of prepared statements that any session may have, whatever its tenant holds.
+pub const STATEMENTS_UNASKED_BYTES: usize = 16 * 1024;
+
+/// What a session keeps of one prepared statement beside name and text, about.
+pub const STATEMENT_ENTRY_BYTES: usize = 256;
+
+/// Values that a session has SET, and its savepoints, that are not counted.
+pub const SETTINGS_UNASKED_BYTES: usize = 8 * 1024;
+
+/// Names and texts of open portals that are not counted. A transaction has few at a time.
+pub const PORTALS_UNASKED_BYTES: usize = 64 * 1024;
+
+/// Names and texts that replies under way are waited for, for one server connection. Beyond it the client's pipeline is
+/// read no further until all of them have come.
+pub const NAMES_IN_FLIGHT_BYTES: usize = 256 * 1024;
+
+/// Bytes of a login's message that are not counted. A token has some 1 KiB.
+pub const LOGIN_UNASKED_BYTES: usize = 4 * 1024;
+
+/// Smallest budget of memory: less would refuse what drivers send every day.
+pub const MEMORY_BUDGET_MIN: usize = 16 << 20;
+
+/// Largest budget of memory: more than any machine has.
+pub const MEMORY_BUDGET_MAX: usize = 1 << 46;
+
 /// Largest startup packet. Postgres allows 10,000 bytes (`MAX_STARTUP_PACKET_LENGTH`, pqcomm.h).
 pub const STARTUP_PACKET_BYTES: usize = 10_000;
 

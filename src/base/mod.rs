@@ -1,9 +1,10 @@
-//! Words every part shares: names, SQLSTATEs, faults, limits, events, draining, watched files.
+//! Words every part shares: names, SQLSTATEs, faults, limits, memory, events, draining, watched files.
 
 mod drain;
 mod event;
 mod fault;
 pub mod limits;
+pub mod memory;
 mod sqlstate;
 mod types;
 mod watched;

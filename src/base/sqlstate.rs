@@ -52,6 +52,8 @@ sqlstates! {
     INSUFFICIENT_PRIVILEGE = b"42501";
     /// A prepared statement of that name exists already.
     DUPLICATE_PREPARED_STATEMENT = b"42P05";
+    /// A tenant may not hold more memory now.
+    OUT_OF_MEMORY = b"53200";
     /// A limit of Portcullis or of the tenant is reached.
     TOO_MANY_CONNECTIONS = b"53300";
     /// The configured limit of something else than connections is exceeded.

@@ -13,6 +13,7 @@ use super::check_separation;
 use super::check_tls::Encryption;
 use super::serve;
 use crate::auth::Authenticator;
+use crate::base::memory::Budget;
 use crate::base::{DatabaseName, Events, LoginName, RoleName, ServerName, TenantName};
 use crate::config::Config;
 use crate::harden::{self, Finding, Kind, Wanted};
@@ -57,6 +58,7 @@ pub async fn run(options: CheckOptions) -> ExitCode {
         )),
         None => findings.good("TLS to clients: none"),
     }
+    check_memory(&config, &findings);
     if !options.offline {
         check_logins(&config, &mut findings).await;
         check_separation::check(&config, &mut findings).await;
@@ -91,6 +93,35 @@ impl Findings {
         } else {
             ExitCode::FAILURE
         }
+    }
+}
+
+/// How much memory clients can have, and whether so many sessions fit.
+fn check_memory(config: &Config, findings: &Findings) {
+    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+    let (budget, sessions) = (config.memory_budget(), config.client.max_client_conn);
+    findings.good(&format!(
+        "memory_budget: {} MiB{}",
+        mib(budget),
+        match config.given_memory_budget {
+            Some(_) => "",
+            None => ", a quarter of what there is",
+        }
+    ));
+    let (wanted, apart) = (Budget::wanted_for(sessions), budget / 4);
+    if wanted > apart {
+        findings.warning(&format!(
+            "max_client_conn = {sessions}: so many sessions may take {} MiB, more than the {} MiB of memory_budget that are \
+             set apart for them; beyond that a login may be refused with 53200",
+            mib(wanted),
+            mib(apart)
+        ));
+    }
+    if config.guard.cache_bytes > budget as u64 / 8 {
+        findings.warning(&format!(
+            "guard.cache_bytes: an eighth of memory_budget is used, {} MiB",
+            mib(budget / 8)
+        ));
     }
 }
 

@@ -21,6 +21,7 @@ use super::replication::Streaming;
 use super::waiting_room::{Place, WaitingRoom};
 use super::{LoginError, Settings};
 use crate::auth::{AuthError, Authenticator};
+use crate::base::memory::Budget;
 use crate::base::{ClientEnd, Drain, Event, Events, Phase, limits};
 use crate::identity;
 use crate::net::Stream;
@@ -61,6 +62,8 @@ pub struct GatewayParts {
     pub identity: identity::Settings,
     /// What sessions share.
     pub sessions: Arc<session::Shared>,
+    /// What they may make the process hold.
+    pub budget: Arc<Budget>,
     /// The role of sessions without a token.
     pub anonymous_role: Option<String>,
     /// Where events go.
@@ -90,7 +93,8 @@ impl Gateway {
                 sessions: parts.sessions,
                 cancels: CancelRegistry::new(parts.events.clone()),
                 census,
-                canonical: Canonical::new(),
+                canonical: Canonical::new(&parts.budget),
+                budget: parts.budget,
                 ranks: moka::sync::Cache::new(RANKS),
                 anonymous_role: parts.anonymous_role,
                 events: parts.events,
@@ -154,7 +158,7 @@ impl Gateway {
             return;
         };
         self.desk.events.emit(&Event::ClientAccepted);
-        let mut packets = Packets::new(stream, address, place);
+        let mut packets = Packets::new(stream, address, place, &self.desk.budget);
         let mut timer = Timer::default();
         let (end, authenticated) = match self.log_in(&mut packets, &mut timer).await {
             Ok(Visit::Cancel(request)) => {

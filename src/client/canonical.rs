@@ -7,6 +7,7 @@ use moka::Equivalent;
 use moka::sync::Cache;
 
 use crate::base::limits;
+use crate::base::memory::Budget;
 use crate::pool::PoolKey;
 use crate::session::Pairs;
 
@@ -27,7 +28,7 @@ struct BorrowedKey<'a> {
 }
 
 impl Canonical {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(budget: &Budget) -> Self {
         let bytes =
             |pairs: &[(String, String)]| pairs.iter().map(|(n, v)| n.len() + v.len() + 50).sum::<usize>();
         let weigh = move |key: &Key, shown: &Pairs| {
@@ -35,7 +36,7 @@ impl Canonical {
         };
         Self(
             Cache::builder()
-                .max_capacity(limits::CANONICAL_BYTES)
+                .max_capacity(budget.cache(limits::CANONICAL_BYTES, 64))
                 .weigher(weigh)
                 .build_with_hasher(RandomState::default()),
         )
@@ -92,7 +93,7 @@ mod tests {
         };
         let asked = |value: &str| vec![("datestyle".to_owned(), value.to_owned())];
         let shown: Pairs = Arc::new(asked("ISO, DMY"));
-        let canonical = Canonical::new();
+        let canonical = Canonical::new(&Budget::unlimited());
         canonical.put(pool("a"), asked("iso,dmy"), Arc::clone(&shown));
         assert_eq!(canonical.get(&pool("a"), &asked("iso,dmy")), Some(shown));
         assert_eq!(canonical.get(&pool("b"), &asked("iso,dmy")), None);

@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::auth::AuthError;
+use crate::base::memory::Full;
 use crate::base::{Fault, Severity, SqlState, TenantName};
 use crate::pool::PoolError;
 use crate::session::{ProbeError, WalsenderError};
@@ -93,6 +94,9 @@ pub enum LoginError {
     /// Others needed its place more than one that has not logged in.
     #[error("too many logins are under way, and this one was the slowest of its address")]
     Displaced,
+    /// There is no memory for what the client sends, or for its session.
+    #[error("out of memory for another session")]
+    OutOfMemory(#[from] Full),
     /// All places are taken.
     #[error("no more connections allowed (max_client_conn = {0})")]
     TooManyClients(usize),
@@ -209,6 +213,7 @@ impl LoginError {
             | Self::Displaced
             | Self::TooManyClients(_)
             | Self::TooManyOfTenant { .. } => SqlState::TOO_MANY_CONNECTIONS,
+            Self::OutOfMemory(_) => SqlState::OUT_OF_MEMORY,
         };
         let fault = Fault::fatal(sqlstate, self.to_string());
         Some(match self.hint() {
@@ -235,6 +240,9 @@ impl LoginError {
             Self::Replication(unfit) => unfit.hint(),
             Self::TooManyLogins | Self::Displaced => {
                 "Try again in a moment. The limits are max_pending_logins and max_address_pending_logins."
+            }
+            Self::OutOfMemory(_) => {
+                "Close connections that are not needed, or try again in a moment. The operator can raise memory_budget."
             }
             Self::TooManyClients(_) => "Close connections that are not needed, or raise max_client_conn.",
             Self::TooManyOfTenant { .. } => {

@@ -11,7 +11,8 @@ use super::replication::Streaming;
 use super::startup::APPLICATION_NAME;
 use super::{LoginError, Settings, TlsDemand, startup};
 use crate::auth::{Authenticator, Principal, Wanted};
-use crate::base::{Event, Events, PlanName, RoleName};
+use crate::base::memory::{Budget, Holder, Stay};
+use crate::base::{Event, Events, PlanName, RoleName, limits};
 use crate::guard::Policy;
 use crate::identity;
 use crate::pool::{Customer, PoolKey, Pools};
@@ -29,6 +30,7 @@ pub(super) struct Desk {
     pub(super) sessions: Arc<session::Shared>,
     pub(super) cancels: Arc<CancelRegistry>,
     pub(super) census: Arc<Census>,
+    pub(super) budget: Arc<Budget>,
     pub(super) canonical: Canonical,
     /// What is known of the roles that may be superusers.
     pub(super) ranks: moka::sync::Cache<(PoolKey, RoleName), Rank>,
@@ -140,6 +142,9 @@ impl Desk {
         let notice = startup::truncation(&settings);
         let settings = self.canonicalise(&pool, &route.role, settings).await?;
         let rank = self.rank(&pool, &principal, &policy).await?;
+        let values = self.identity.values(&principal, route.tenant.as_ref());
+        let own = pairs_bytes(&settings) + 2 * pairs_bytes(&values);
+        let stay = self.begin_stay(client, &principal, &route, own)?;
         let shown = self.sessions.as_shown(&principal, &settings);
         let told = greeting::differences(&parameters, &route, rank, &shown);
         let ticket = self.cancels.register(startup.negotiated_minor());
@@ -153,17 +158,37 @@ impl Desk {
         });
         Ok(Admitted {
             identity: Identity {
-                values: self.identity.values(&principal, route.tenant.as_ref()),
+                values,
                 principal,
                 route,
                 pool,
                 startup: settings,
                 parameters,
                 told,
+                stay,
             },
             ticket,
             seat,
         })
+    }
+
+    /// Begins what a session holds for as long as it lasts: `own` bytes and its claims, beside what each has.
+    pub(super) fn begin_stay(
+        &self,
+        client: &Packets,
+        principal: &Principal,
+        route: &Route,
+        own: usize,
+    ) -> Result<Stay, LoginError> {
+        let account = self.budget.account(match &route.tenant {
+            Some(tenant) => Holder::Tenant(tenant.clone()),
+            None => Holder::Role(principal.role().clone()),
+        });
+        let tls = match client.stream.is_encrypted() {
+            true => limits::TLS_BYTES,
+            false => 0,
+        };
+        Ok(Stay::begin(&account, tls, own + principal.claim_bytes())?)
     }
 
     /// Takes the client's place in its tenant's count and at its pool.
@@ -249,6 +274,12 @@ impl Desk {
             .put(pool.key().clone(), settings, Arc::clone(&shown));
         Ok(shown)
     }
+}
+
+/// About how much memory pairs take, in bytes.
+pub(super) fn pairs_bytes(pairs: &[(String, String)]) -> usize {
+    let pair = |(name, value): &(String, String)| name.len() + value.len() + size_of::<(String, String)>();
+    pairs.iter().map(pair).sum()
 }
 
 /// Whether nobody on the way can read what the client sends.

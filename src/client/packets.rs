@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::LoginError;
 use super::waiting_room::Place;
 use crate::base::limits;
+use crate::base::memory::{Budget, Charge, Holder};
 use crate::net::tls::{ALPN, Accepted, Acceptor};
 use crate::net::{Inbox, Stream};
 use crate::wire::frame::{self, HEAD_BYTES};
@@ -30,10 +31,13 @@ pub(super) struct Packets {
     pub(super) end_point: Option<Arc<[u8]>>,
     heard: bool,
     place: Arc<Place>,
+    budget: Arc<Budget>,
+    /// What a long message is charged with, to the client's address.
+    charge: Option<Charge>,
 }
 
 impl Packets {
-    pub(super) fn new(stream: Stream, address: SocketAddr, place: Place) -> Self {
+    pub(super) fn new(stream: Stream, address: SocketAddr, place: Place, budget: &Arc<Budget>) -> Self {
         Self {
             stream,
             address,
@@ -41,6 +45,8 @@ impl Packets {
             end_point: None,
             heard: false,
             place: Arc::new(place),
+            budget: Arc::clone(budget),
+            charge: None,
         }
     }
 
@@ -63,10 +69,26 @@ impl Packets {
                 let decoded = startup::decode(packet)?;
                 self.inbox.consume(len);
                 self.place.get_on();
+                self.charge = None;
                 return Ok(decoded);
+            }
+            // Half a packet waits in as little as it needs, or in a buffer.
+            self.inbox.park();
+            if self.inbox.bytes().len() > limits::LOGIN_UNASKED_BYTES {
+                self.ask(limits::BUFFER_BYTES)?;
             }
             self.fill().await?;
         }
+    }
+
+    /// Asks for the memory of a long message, if it is one.
+    fn ask(&mut self, bytes: usize) -> Result<(), LoginError> {
+        if bytes <= limits::LOGIN_UNASKED_BYTES {
+            return Ok(());
+        }
+        let account = || self.budget.account(Holder::address(self.address.ip()));
+        let charge = self.charge.get_or_insert_with(|| Charge::new(&account()));
+        Ok(charge.grow_to(bytes)?)
     }
 
     /// The password. Not cancel safe: half a password is lost with the call.
@@ -102,6 +124,7 @@ impl Packets {
             if let Some(head) = frame::head(self.inbox.bytes())? {
                 break head;
             }
+            self.inbox.park();
             self.fill().await?;
         };
         match head.tag {
@@ -120,10 +143,12 @@ impl Packets {
             body.extend_from_slice(here.get(..take).unwrap_or_default());
             self.inbox.consume(take);
             if body.len() < head.body_len {
+                self.ask(body.capacity())?;
                 self.fill().await?;
             }
         }
         self.place.get_on();
+        self.charge = None;
         Ok(body)
     }
 

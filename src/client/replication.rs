@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::LoginError;
 use super::census::Seat;
 use super::error::Unfit;
-use super::login::Desk;
+use super::login::{Desk, pairs_bytes};
 use super::packets::Packets;
 use super::{greeting, startup};
 use crate::auth::{Principal, Wanted};
@@ -42,6 +42,7 @@ impl Desk {
         let pool = self.enter(&principal, &route, &mut seat)?;
         let settings = startup::settings(startup, guard, &policy, route.schemas.as_ref())?;
         let notice = startup::truncation(&settings);
+        let stay = self.begin_stay(client, &principal, &route, pairs_bytes(&settings))?;
         let ticket = self.cancels.register(startup.negotiated_minor());
         let walsender = Walsender::open(WalsenderParts {
             shared: Arc::clone(&self.sessions),
@@ -49,6 +50,7 @@ impl Desk {
             pool,
             policy,
             settings: Arc::new(settings),
+            stay,
             ticket,
             kind,
         })

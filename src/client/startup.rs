@@ -2,7 +2,7 @@
 
 use super::LoginError;
 use crate::base::{Fault, Severity, SqlState};
-use crate::guard::{self, Action, Guard, Policy};
+use crate::guard::{self, Action, Asker, Guard, Policy};
 use crate::session::ReplicationKind;
 use crate::tenant::Schemas;
 use crate::wire::startup::Startup;
@@ -209,7 +209,11 @@ fn permitted(
     policy: &Arc<Policy>,
     schemas: Option<&Schemas>,
 ) -> Result<String, LoginError> {
-    match guard.judge_within(policy, schemas, set_statement(name, value).as_bytes()) {
+    let asker = Asker {
+        schemas,
+        account: None,
+    };
+    match guard.judge_for(asker, policy, set_statement(name, value).as_bytes()) {
         Ok(script) => match script.statements() {
             [cleared] => match cleared.action() {
                 Action::Set(setting) => Ok((*setting.name).to_owned()),

@@ -26,6 +26,7 @@ use super::suggest;
 
 /// Every part's settings.
 pub(super) struct Parts {
+    pub(super) memory_budget: Option<usize>,
     pub(super) client: client::Settings,
     pub(super) session: session::Settings,
     pub(super) admin: Option<admin::Settings>,
@@ -70,6 +71,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
         transactions.repeated_texts,
     );
     Some(Parts {
+        memory_budget: listen.memory_budget,
         client: client::Settings {
             plan_claim: auth.plan_claim,
             replication_roles: roles.with_replication(),
@@ -77,6 +79,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
         },
         session: crate::session::Settings {
             application_name: transactions.application_name,
+            judge_wait_timeout: (!pool.query_wait_timeout.is_zero()).then_some(pool.query_wait_timeout),
             ..listen.session
         },
         admin,

@@ -8,6 +8,7 @@ mod check;
 mod duration;
 mod error;
 mod files;
+mod machine;
 mod model;
 mod policy_file;
 mod raw;

@@ -3,17 +3,21 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::base::limits;
 use crate::{admin, auth, client, guard, identity, observe, pool, session, tenant};
 
 use super::policy_file::PolicyFile;
 use super::raw::{Effective, Environment, Notes, Origin, Section, Source};
-use super::{ConfigError, Mistake, check, files};
+use super::{ConfigError, Mistake, check, files, machine};
 
 /// A configuration in which no mistake was found.
 #[derive(Debug)]
 pub struct Config {
     /// Where clients connect, and how many.
     pub client: client::Settings,
+    /// The most memory that clients may make the process hold, in bytes, as configured; see
+    /// [`Config::memory_budget`].
+    pub given_memory_budget: Option<usize>,
     /// Time limits of a session.
     pub session: session::Settings,
     /// The HTTP endpoint for metrics and probes, where there is one.
@@ -63,6 +67,7 @@ impl Config {
         match parts {
             Some(parts) if mistakes.is_empty() => Ok(Self {
                 client: parts.client,
+                given_memory_budget: parts.memory_budget,
                 session: parts.session,
                 admin: parts.admin,
                 log: parts.log,
@@ -82,6 +87,15 @@ impl Config {
                 Err(ConfigError { mistakes })
             }
         }
+    }
+
+    /// The most memory that clients may make the process hold, in bytes: unless configured, a quarter of what the
+    /// machine or container has. Blocks on the file system for a moment.
+    pub fn memory_budget(&self) -> usize {
+        self.given_memory_budget.unwrap_or_else(|| {
+            let quarter = usize::try_from(machine::memory() / 4).unwrap_or(usize::MAX);
+            quarter.clamp(limits::MEMORY_BUDGET_MIN, limits::MEMORY_BUDGET_MAX)
+        })
     }
 
     /// The values in force, one key a line, defaults marked, secrets hidden.

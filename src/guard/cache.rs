@@ -13,6 +13,7 @@ use moka::sync::Cache;
 use super::shape::{Reading, Shape};
 use super::template::{self, RepeatedTexts, Template};
 use super::{Refusal, Script};
+use crate::base::SqlState;
 
 /// A verdict, as the cache keeps it.
 pub(super) type Verdict = Result<Arc<Script>, Arc<Refusal>>;
@@ -140,7 +141,10 @@ impl VerdictCache {
             return verdict;
         }
         let verdict = self.by_shape(kept, &key, judge);
-        kept.verdicts.insert(key.owned(), verdict.clone());
+        // That there is no memory now says nothing about the text.
+        if !matches!(&verdict, Err(refusal) if refusal.sqlstate == SqlState::OUT_OF_MEMORY) {
+            kept.verdicts.insert(key.owned(), verdict.clone());
+        }
         verdict
     }
 

@@ -6,7 +6,8 @@ use super::policy::Policy;
 use super::reserved::Group;
 use super::statement::Statement;
 use super::{Refusal, StatementClass};
-use crate::base::{PoolMode, SqlState};
+use crate::base::memory::Full;
+use crate::base::{Fault, PoolMode, SqlState};
 
 /// A refusal that does not know the text yet: where it stands is a byte offset.
 #[derive(Debug)]
@@ -157,11 +158,26 @@ impl Denial {
     }
 }
 
+impl From<Full> for Denial {
+    fn from(full: Full) -> Self {
+        let fault = Fault::from(full);
+        let denial = Self::new(fault.sqlstate, "memory", fault.message);
+        match fault.hint {
+            Some(hint) => denial.hint(hint),
+            None => denial,
+        }
+    }
+}
+
 impl From<LexError> for Denial {
     fn from(error: LexError) -> Self {
         let denial = match error.kind {
             LexErrorKind::Syntax => Self::syntax(error.message),
             LexErrorKind::TooComplex => Self::nesting(error.message),
+            LexErrorKind::TooManyTokens => Self::limit(error.message).hint(
+                "Pass values as parameters, an array for a list, or use COPY. The policy's max_tokens is the limit.",
+            ),
+            LexErrorKind::NoRoom => return Self::from(Full),
         };
         denial.at(error.at)
     }

@@ -64,6 +64,12 @@ const BARE_FUNCTIONS: &[&str] = &[
     "user",
 ];
 
+/// The most tokens of these statements that are parsed at a time.
+pub(super) fn most_parsed(statements: &[Statement<'_>]) -> usize {
+    let parsed = statements.iter().map(Statement::len);
+    parsed.filter(|len| *len <= PARSED_TOKENS).max().unwrap_or(0)
+}
+
 /// The facts of a statement; `None` if the grammar does not know it or it is too large to parse.
 pub(super) fn read(statement: &Statement<'_>) -> Option<Facts> {
     parse(statement, Vec::new())

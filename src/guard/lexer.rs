@@ -19,6 +19,7 @@ pub(crate) use keyword::Kw;
 pub(super) use string::digits;
 
 use super::Limits;
+use super::room::Room;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,13 +119,22 @@ pub(crate) enum LexErrorKind {
     Syntax,
     /// Reading it would cost the server more than we let a client cost it.
     TooComplex,
+    /// It has more tokens than the limit.
+    TooManyTokens,
+    /// There is no memory for its tokens now.
+    NoRoom,
+}
+
+/// Splits a text into tokens, in as much memory as they need.
+pub(crate) fn lex(text: &str, limits: &Limits) -> Result<Vec<Token>, LexError> {
+    lex_in(&mut Room::unbounded(), text, limits)
 }
 
 /// Splits a text into tokens. White space and comments are left out.
 ///
 /// Takes time and memory linear in the text, and no recursion. The text must hold no NUL and be shorter
 /// than 4 GiB; the caller's limit on statement length sees to both.
-pub(crate) fn lex(text: &str, limits: &Limits) -> Result<Vec<Token>, LexError> {
+pub(super) fn lex_in(room: &mut Room<'_>, text: &str, limits: &Limits) -> Result<Vec<Token>, LexError> {
     let mut cursor = Cursor {
         text,
         bytes: text.as_bytes(),
@@ -136,7 +146,11 @@ pub(crate) fn lex(text: &str, limits: &Limits) -> Result<Vec<Token>, LexError> {
     let mut unicode_seen = false;
     while cursor.skip_space()? {
         if tokens.len() >= limits.tokens {
-            return Err(cursor.too_complex("too many tokens in one text", cursor.at));
+            return Err(cursor.fails(LexErrorKind::TooManyTokens, "too many tokens in one text"));
+        }
+        if tokens.len() == tokens.capacity() {
+            room.grow(&mut tokens, cursor.at, text.len(), limits.tokens)
+                .map_err(|_| cursor.fails(LexErrorKind::NoRoom, "out of memory"))?;
         }
         let token = cursor.token()?;
         unicode_seen |= token.kind == TokenKind::Str(Quote::Unicode)
@@ -211,9 +225,17 @@ impl Cursor<'_> {
 
     fn too_complex(&self, message: &'static str, at: usize) -> LexError {
         LexError {
-            kind: LexErrorKind::TooComplex,
-            message,
             at,
+            ..self.fails(LexErrorKind::TooComplex, message)
+        }
+    }
+
+    /// Reading stops here.
+    fn fails(&self, kind: LexErrorKind, message: &'static str) -> LexError {
+        LexError {
+            kind,
+            message,
+            at: self.at,
         }
     }
 

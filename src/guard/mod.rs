@@ -28,6 +28,7 @@ mod registry;
 mod relations;
 mod reserved;
 mod roles;
+mod room;
 mod rules;
 mod scope;
 mod setting;
@@ -66,12 +67,15 @@ pub use verdict::{
 
 use parking_lot::RwLock;
 
+use crate::base::limits::LONG_TEXT_BYTES;
+use crate::base::memory::{Account, Charge};
 use crate::base::{PoolMode, RoleName};
 use crate::tenant::Schemas;
 use cache::{VerdictCache, Whose};
 use calls::MakeLocal;
 use denial::Denial;
 use roles::Roles;
+use room::Room;
 use rules::Rules;
 use scope::Scope;
 use settings::Settable;
@@ -141,6 +145,15 @@ impl Default for Limits {
     }
 }
 
+/// Who asks for a verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asker<'a> {
+    /// The schemas that its texts may name; `None` for all.
+    pub schemas: Option<&'a Schemas>,
+    /// Whom the memory is charged to that a long text takes while it is judged; `None` for nobody.
+    pub account: Option<&'a Arc<Account>>,
+}
+
 /// Judges statements. Shared by all sessions.
 #[derive(Debug)]
 pub struct Guard {
@@ -194,42 +207,47 @@ impl Guard {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Judges a text that may name every schema: [`Guard::judge_within`] without schemas.
+    /// Judges a text for nobody in particular: one that may name every schema.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As [`Guard::judge_for`].
     pub fn judge(&self, policy: &Arc<Policy>, text: &[u8]) -> Result<Arc<Script>, Arc<Refusal>> {
-        self.judge_within(policy, None, text)
+        self.judge_for(Asker::default(), policy, text)
     }
 
-    /// Judges a whole simple-Query string or the text of one Parse, which may name these schemas alone, or all for
-    /// `None`. The text may hold several statements. A trusted policy's may name all in any case.
+    /// Judges a whole simple-Query string or the text of one Parse. The text may hold several statements. A trusted
+    /// policy's may name all schemas in any case.
     ///
     /// # Errors
     ///
-    /// The refusal of the first statement that may not run; then none of the text may.
-    pub fn judge_within(
+    /// The refusal of the first statement that may not run; then none of the text may. 53200 if there is no room now for
+    /// what a long text takes while it is judged.
+    pub fn judge_for(
         &self,
+        asker: Asker<'_>,
         policy: &Arc<Policy>,
-        schemas: Option<&Schemas>,
         text: &[u8],
     ) -> Result<Arc<Script>, Arc<Refusal>> {
         if text.len() > self.limits.text_bytes.min(1 << 30) {
             return Err(Arc::new(self.too_long(text.len())));
         }
-        let Some(schemas) = schemas.filter(|_| !policy.is_trusted()) else {
-            return self.judge_in(policy, Scope::Everywhere, text);
+        let account = asker.account.filter(|_| text.len() >= LONG_TEXT_BYTES);
+        let Some(schemas) = asker.schemas.filter(|_| !policy.is_trusted()) else {
+            return self.judge_in(account, policy, Scope::Everywhere, text);
         };
         // Most texts are the same to all tenants: their verdicts are kept once.
-        match self.judge_in(policy, Scope::Someones, text) {
-            Err(refusal) if refusal.rule == scope::ASKED => self.judge_in(policy, Scope::Of(schemas), text),
+        match self.judge_in(account, policy, Scope::Someones, text) {
+            Err(refusal) if refusal.rule == scope::ASKED => {
+                self.judge_in(account, policy, Scope::Of(schemas), text)
+            }
             verdict => verdict,
         }
     }
 
     fn judge_in(
         &self,
+        account: Option<&Arc<Account>>,
         policy: &Arc<Policy>,
         scope: Scope<'_>,
         text: &[u8],
@@ -241,7 +259,7 @@ impl Guard {
         self.cache
             .get_or_judge(whose, text, |text| match read_text(text) {
                 Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
-                Ok(text) => match self.judge_text(policy, scope, text) {
+                Ok(text) => match self.judge_text(account.map(Charge::new), policy, scope, text) {
                     Ok(script) => Ok(Arc::new(script)),
                     Err(denial) => Err(Arc::new(denial.refusal(text))),
                 },
@@ -280,8 +298,19 @@ impl Guard {
             .refusal("")
     }
 
-    fn judge_text(&self, policy: &Policy, scope: Scope<'_>, text: &str) -> Result<Script, Denial> {
-        let tokens = lexer::lex(text, &self.limits)?;
+    fn judge_text(
+        &self,
+        mut charge: Option<Charge>,
+        policy: &Policy,
+        scope: Scope<'_>,
+        text: &str,
+    ) -> Result<Script, Denial> {
+        let mut room = Room::charged(charge.as_mut());
+        let limits = Limits {
+            tokens: self.limits.tokens.min(policy.max_tokens()),
+            ..self.limits
+        };
+        let tokens = lexer::lex_in(&mut room, text, &limits)?;
         let ranges =
             split::split(&tokens, &self.limits).map_err(|error| error.denial(text, &tokens, &self.limits))?;
         let rules = Rules {
@@ -297,6 +326,7 @@ impl Guard {
             tokens: tokens.get(range.clone()).unwrap_or_default(),
         });
         let statements: Vec<_> = statements.collect();
+        room.parse(facts::most_parsed(&statements))?;
         for (at, statement) in statements.iter().enumerate() {
             let mut verdict = rules.judge(statement, statements.get(at + 1..).unwrap_or_default())?;
             if matches!(verdict.action, Action::Utility) && ranges.len() > 1 {

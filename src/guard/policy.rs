@@ -12,6 +12,13 @@ use super::registry::Registered;
 use super::timeouts::Timeouts;
 use crate::base::PoolMode;
 
+/// Most tokens of a text under a policy that does not say: what applications send in one statement is far less, and what
+/// reads them takes memory and time for each.
+const END_USER_TOKENS: usize = 200_000;
+
+/// The same under a trusted policy: restored dumps insert thousands of rows at a time.
+const TRUSTED_TOKENS: usize = 2_000_000;
+
 /// What one role may do. Immutable.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -31,6 +38,8 @@ pub struct Policy {
     require_where: RequireWhere,
     registered: Option<Arc<Registered>>,
     ceilings: Ceilings,
+    /// Most tokens of one text.
+    max_tokens: usize,
     timeouts: Timeouts,
 }
 
@@ -145,6 +154,7 @@ impl Policy {
             require_where: RequireWhere::Never,
             registered: None,
             ceilings: Ceilings::default(),
+            max_tokens: END_USER_TOKENS,
             timeouts: Timeouts::default(),
         }
     }
@@ -166,6 +176,11 @@ impl Policy {
     /// Whether the role administers: it has every statement that can work here.
     pub fn is_trusted(&self) -> bool {
         self.trusted
+    }
+
+    /// Most tokens that one text may have.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
     }
 
     /// The policy's name, as configuration refers to it.

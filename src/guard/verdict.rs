@@ -132,6 +132,11 @@ impl Script {
         &self.statements
     }
 
+    /// About how much memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.weight() + self.text.len()
+    }
+
     /// About how much memory it takes, in bytes, its text left out.
     pub(super) fn weight(&self) -> usize {
         let prepared = self.statements.iter().filter_map(Cleared::prepared);

@@ -56,6 +56,7 @@ impl EventLog {
             | ClientEnd::ProtocolViolation
             | ClientEnd::Timeout
             | ClientEnd::Ceiling
+            | ClientEnd::OutOfMemory
             | ClientEnd::ServerGone => {
                 if let Some(suppressed) = self.client_ends.admit(Instant::now()) {
                     warn!(end = end_name, authenticated, suppressed, "client ended badly");

@@ -31,6 +31,8 @@
 //! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `mode`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
 //! | `portcullis_server_budget` | gauge | `server`, `state` | server connections of all pools `idle`, `leased` and `connecting`, clients `waiting`; `max` where there is a limit |
 //! | `portcullis_pool_waiting` | gauge | `server`, `database`, `login`, `mode` | clients that wait for a connection of the pool |
+//! | `portcullis_memory_budget_bytes` | gauge | `state` | `max`: the whole budget; `caches`: set apart for caches; `sessions`: had by sessions of their part; `shared`: what tenants may hold together; `used`: what they hold |
+//! | `portcullis_memory_refusals_total` | counter | | messages, statements, sessions refused for want of memory in the budget (53200) |
 //! | `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds`, `process_threads` | counter, gauges | | the process (Linux) |
 //!
 //! No series is labelled with a tenant, a client or anything else without an end.
@@ -42,9 +44,11 @@ use prometheus::{Encoder, IntGauge, Opts, Registry, TextEncoder};
 
 use super::counters::registered;
 use super::families::{ClientMetrics, ServerMetrics, TrafficMetrics};
+use super::memory::MemoryCollector;
 use super::pools::{PoolCollector, PoolGauges};
 use super::process::ProcessCollector;
 use super::servers::{ServerCollector, ServerGauges};
+use crate::base::memory::Budget;
 use crate::base::{Event, Exposition, Observe, RoleName, VerdictKind};
 
 /// What the metrics must know beforehand.
@@ -55,6 +59,8 @@ pub struct MetricsSettings {
     pub pools: PoolGauges,
     /// Tells the state of the servers at scrape time.
     pub servers: ServerGauges,
+    /// What clients make the process hold.
+    pub memory: Arc<Budget>,
 }
 
 /// A metric was declared wrongly: a defect of Portcullis, found at start-up.
@@ -79,6 +85,7 @@ impl Metrics {
         registered(&registry, IntGauge::with_opts(build)?)?.set(1);
         registry.register(Box::new(PoolCollector::new(settings.pools)?))?;
         registry.register(Box::new(ServerCollector::new(settings.servers)?))?;
+        registry.register(Box::new(MemoryCollector::new(settings.memory)?))?;
         registry.register(Box::new(ProcessCollector::new()?))?;
         Ok(Arc::new(Self {
             clients: ClientMetrics::new(&registry, settings.roles)?,
@@ -190,6 +197,7 @@ mod tests {
                     max: Some(10),
                 }]
             }),
+            memory: Budget::new(64 << 20, 100),
         })
         .unwrap()
     }

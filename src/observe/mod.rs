@@ -11,6 +11,7 @@ mod families;
 mod fanout;
 mod log;
 mod log_queue;
+mod memory;
 mod metrics;
 mod pools;
 mod process;

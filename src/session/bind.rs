@@ -72,6 +72,12 @@ impl Session {
         if link.portals.len() >= limits::CLIENT_STATEMENTS {
             return self.refuse(too_many("portals"));
         }
+        if let Err(full) = link
+            .portals
+            .ask(self.identity.stay.account(), names.portal, &statement)
+        {
+            return self.refuse(full.into());
+        }
         if statement::is_session_command(statement.action()) {
             let rest = here.get(names.consumed..).unwrap_or_default();
             if let Some(count @ 1..) = body::bind_count(rest) {

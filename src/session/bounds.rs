@@ -113,13 +113,14 @@ impl Session {
         }
         let script = self.judge(statement.sql().as_bytes())?;
         let again = self.shared.statements.judged_again(&statement, script);
+        let holding = self.hold_again(name, Arc::clone(&again));
         let kept = if name.is_empty() {
             self.unnamed.as_mut()
         } else {
             self.statements.get_mut(name)
         };
         if let Some(kept) = kept {
-            *kept = Arc::clone(&again);
+            *kept = holding;
         }
         Ok(Some(again))
     }

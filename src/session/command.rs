@@ -166,8 +166,11 @@ impl Session {
     }
 
     /// Whether the session can keep a change.
-    fn check_change(&self, setting: &SetSetting) -> Result<(), Fault> {
+    fn check_change(&mut self, setting: &SetSetting) -> Result<(), Fault> {
         self.check_room(&setting.name)?;
+        if let (SetValue::Assign(assignment), SetScope::Session) = (&setting.value, setting.scope) {
+            self.ask_for_settings(assignment.len().min(limits::SESSION_SETTING_BYTES))?;
+        }
         match &setting.value {
             SetValue::Assign(assignment)
                 if setting.scope == SetScope::Session && assignment.len() > limits::SESSION_SETTING_BYTES =>
@@ -215,6 +218,7 @@ impl Session {
     /// Whether the session can keep what a query sets. Its block is opened ahead of it.
     pub(super) fn before_set_config(&mut self, names: &[Box<str>]) -> Result<(), Fault> {
         names.iter().try_for_each(|name| self.check_room(name))?;
+        self.ask_for_settings(names.iter().map(|name| name.len()).sum())?;
         self.open_own_block();
         Ok(())
     }
@@ -231,6 +235,7 @@ impl Session {
         if self.link.as_ref().is_none_or(|link| link.is_clean()) {
             if self.settings.reset_all() {
                 self.rebind();
+                self.settle_settings();
             }
             return;
         }
@@ -310,6 +315,7 @@ impl Session {
     pub(super) fn apply_own_changes(&mut self) {
         if self.settings.commit() {
             self.rebind();
+            self.settle_settings();
         }
     }
 }

@@ -67,7 +67,11 @@ impl Session {
             self.fail(fault);
             return;
         }
-        let now = self.as_of_now(Arc::clone(&statement));
+        let holding = match self.hold(key, Arc::clone(&statement)) {
+            Ok(holding) => holding,
+            Err(fault) => return self.fail(fault),
+        };
+        let now = self.as_of_now(statement);
         let warrant = self.warrant(Some(&Action::Query));
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             let start = cleared.prepared().map_or(0, |query| query.start);
@@ -78,7 +82,7 @@ impl Session {
             link.prepare_statement(&now, Delivery::Hide, Effect::None, warrant);
             link.work();
         }
-        self.change_name(NameChange::Set(key.into(), statement));
+        self.change_name(NameChange::Set(key.into(), holding));
         self.answer(Own::Command("PREPARE"), Effect::NameChanged);
     }
 

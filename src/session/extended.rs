@@ -8,6 +8,7 @@ use super::effect::Effect;
 use super::inbound::Step;
 use super::link::{Asked, Block, Executed, Lost};
 use super::names::NameChange;
+use super::pending::SAVEPOINT_BYTES;
 use super::statement;
 use super::warrant::Warrant;
 use super::wording::Wording;
@@ -23,14 +24,7 @@ impl Session {
     pub(super) fn parse(&mut self, message: &Parse<'_>) -> Step {
         let script = match self.judge_statement(message) {
             Ok(script) => script,
-            Err(fault) => {
-                if message.name.is_empty() {
-                    // As the server: the unnamed statement is gone before the new one is looked at.
-                    self.change_name(NameChange::Remove(message.name.into()));
-                    self.answer(Own::Silence, Effect::NameChanged);
-                }
-                return self.refuse(fault);
-            }
+            Err(fault) => return self.refuse_parse(message.name, fault),
         };
         if let Err(fault) = self.check_new_name(message.name, message.sql.len()) {
             self.heed_failure();
@@ -42,18 +36,27 @@ impl Session {
                 self.heed_failure();
             }
             let statement = self.statement_of(message, script);
-            self.change_name(NameChange::Set(message.name.into(), statement));
+            let holding = match self.hold(message.name, statement) {
+                Ok(holding) => holding,
+                Err(fault) => return self.refuse_parse(message.name, fault),
+            };
+            self.change_name(NameChange::Set(message.name.into(), holding));
             self.answer(Own::ParseComplete, Effect::NameChanged);
             return Step::Consumed(0);
         }
         if let Some(step) = self.need_link() {
             if matches!(step, Step::Lease) {
-                self.judged = Some(script);
+                self.keep_judged(script);
             }
             return step;
         }
         let statement = self.statement_of(message, script);
-        self.change_name(NameChange::Set(message.name.into(), Arc::clone(&statement)));
+        let room = self.ask_upstream(statement.sql().len());
+        let holding = match room.and_then(|()| self.hold(message.name, Arc::clone(&statement))) {
+            Ok(holding) => holding,
+            Err(fault) => return self.refuse_parse(message.name, fault),
+        };
+        self.change_name(NameChange::Set(message.name.into(), holding));
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             link.word(Wording::of_settings(&statement));
@@ -63,6 +66,15 @@ impl Session {
             }
         }
         Step::Consumed(0)
+    }
+
+    /// A Parse fails. As the server: the unnamed statement is gone before the new one is looked at.
+    fn refuse_parse(&mut self, name: &[u8], fault: Fault) -> Step {
+        if name.is_empty() {
+            self.change_name(NameChange::Remove(name.into()));
+            self.answer(Own::Silence, Effect::NameChanged);
+        }
+        self.refuse(fault)
     }
 
     /// Describe of a statement or a portal.
@@ -289,6 +301,7 @@ impl Session {
             Action::Savepoint(_) if self.settings.pending().savepoints() >= limits::SAVEPOINTS => {
                 return Err(too_many_savepoints());
             }
+            Action::Savepoint(_) => self.ask_for_settings(SAVEPOINT_BYTES)?,
             _ => {}
         }
         self.note_alteration(cleared);

@@ -3,6 +3,7 @@
 //! Messages that the guard must see whole are put together within the statement limit; bulk (the values of
 //! a Bind, copy data) is passed on as it comes.
 
+use super::assembly::Assembly;
 use super::link::{Asked, Batch, CopyIn, Link};
 use super::{Session, Skipping, Turn};
 use crate::base::{ClientEnd, Fault, SqlState, limits};
@@ -23,7 +24,7 @@ pub(super) enum Inbound {
     /// The rest of a body is dropped.
     Drop(usize),
     /// A body longer than the inbox is put together.
-    Assemble(Head, Vec<u8>),
+    Assemble(Head, Box<Assembly>),
 }
 
 /// What came of one look at the inbox.
@@ -34,6 +35,8 @@ pub(super) enum Step {
     Blocked,
     /// The message at hand needs a server connection; it stays where it is.
     Lease,
+    /// The message at hand is a long text that waits to be judged; it stays where it is.
+    Judge,
     /// The session ends.
     End(ClientEnd),
 }
@@ -60,10 +63,12 @@ impl Session {
             match step {
                 Step::Consumed(count) => {
                     self.client.inbox.consume(count);
+                    self.settle_upstream();
                     self.give_own_replies();
                 }
                 Step::Blocked => return Turn::Wait,
                 Step::Lease => return Turn::Lease,
+                Step::Judge => return Turn::Judge,
                 Step::End(end) => return Turn::End(end),
             }
         }
@@ -121,6 +126,9 @@ impl Session {
         if matches!(tag, tag::PARSE | tag::DESCRIBE | tag::EXECUTE) && !self.is_settled_for(None) {
             return Step::Blocked;
         }
+        if self.awaits_judge(tag, body) {
+            return Step::Judge;
+        }
         let outcome = match tag {
             tag::QUERY => body::query(body).map(|text| self.query(text)),
             tag::PARSE => body::parse(body).map(|message| self.parse(&message)),
@@ -133,6 +141,8 @@ impl Session {
             tag::TERMINATE => Ok(Step::End(ClientEnd::Terminated)),
             _ => return self.violation(&format!("invalid frontend message type {tag}")),
         };
+        // Used or not: whoever waits again asks again.
+        (self.turn, self.turn_fault) = (None, None);
         outcome.unwrap_or_else(|bad| self.bad_body(tag, bad))
     }
 
@@ -182,46 +192,51 @@ impl Session {
         if self.copies() {
             self.message_during_copy(head.tag);
             self.inbound = Inbound::Drop(head.body_len);
-        } else if head.body_len > limit {
-            if self.skipping == Skipping::No {
-                self.fail(
-                    Fault::error(
-                        SqlState::PROGRAM_LIMIT_EXCEEDED,
-                        format!(
-                            "statement of {} bytes is longer than max_statement_bytes",
-                            head.body_len
-                        ),
-                    )
-                    .with_hint(format!(
-                        "The limit is {limit} bytes. Pass large values as parameters."
-                    )),
-                );
-                if ends_batch(head.tag) {
-                    self.end_batch();
-                }
-            }
+        } else if self.skipping == Skipping::ToSync {
             self.inbound = Inbound::Drop(head.body_len);
+        } else if head.body_len > limit {
+            let message = format!(
+                "statement of {} bytes is longer than max_statement_bytes",
+                head.body_len
+            );
+            let hint = format!("The limit is {limit} bytes. Pass large values as parameters.");
+            let fault = Fault::error(SqlState::PROGRAM_LIMIT_EXCEEDED, message).with_hint(hint);
+            self.drop_message(head, head.body_len, fault);
         } else {
-            // Memory is taken for bytes that have come, not for bytes that are claimed.
-            self.inbound = Inbound::Assemble(head, Vec::new());
+            self.inbound = Inbound::Assemble(head, Box::new(Assembly::new(self.account())));
         }
         Step::Consumed(HEAD_BYTES)
     }
 
-    fn continue_assembly(&mut self, inbox: &mut Inbox, head: Head, mut body: Vec<u8>) -> Step {
-        let missing = head.body_len.saturating_sub(body.len());
+    /// Fails a message that cannot be taken, and reads past the `left` bytes that are still to come of it.
+    fn drop_message(&mut self, head: Head, left: usize, fault: Fault) {
+        if self.skipping == Skipping::No {
+            self.fail(fault);
+            if ends_batch(head.tag) {
+                self.end_batch();
+            }
+        }
+        self.inbound = Inbound::Drop(left);
+    }
+
+    fn continue_assembly(&mut self, inbox: &mut Inbox, head: Head, mut assembly: Box<Assembly>) -> Step {
+        let missing = head.body_len.saturating_sub(assembly.bytes().len());
         let here = inbox.bytes();
-        let take = missing.min(here.len());
-        body.extend_from_slice(here.get(..take).unwrap_or_default());
-        inbox.consume(take);
-        if body.len() < head.body_len {
-            self.inbound = Inbound::Assemble(head, body);
+        let here = here.get(..missing.min(here.len())).unwrap_or_default();
+        if let Err(full) = assembly.extend(here, head.body_len) {
+            drop(assembly);
+            self.drop_message(head, missing, full.into());
+            return Step::Consumed(0);
+        }
+        inbox.consume(here.len());
+        if assembly.bytes().len() < head.body_len {
+            self.inbound = Inbound::Assemble(head, assembly);
             return Step::Blocked;
         }
-        match self.message(head.tag, &body) {
+        match self.message(head.tag, assembly.bytes()) {
             Step::Consumed(_) => Step::Consumed(0),
             other => {
-                self.inbound = Inbound::Assemble(head, body);
+                self.inbound = Inbound::Assemble(head, assembly);
                 other
             }
         }

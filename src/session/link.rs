@@ -14,10 +14,12 @@ pub(super) use self::desk::UPSTREAM_BYTES;
 pub(crate) use self::replay::Healing;
 use self::replay::Replay;
 use super::effect::Effect;
+use super::holding::hold_long;
 use super::portals::Portals;
 use super::settings::decides_meaning;
 use super::statement::Statement;
 use super::wording::Wording;
+use crate::base::memory::{Account, Charge, Held};
 use crate::base::{PoolMode, limits};
 use crate::guard::Script;
 use crate::identity::Bound;
@@ -231,8 +233,22 @@ impl Changes {
 /// transaction that changes settings.
 #[derive(Debug)]
 pub(crate) struct ScriptRest {
+    /// Ahead of the text that it stands for.
+    #[expect(dead_code, reason = "held, and given back when dropped")]
+    held: Option<Box<Held>>,
     pub(crate) script: Arc<Script>,
     pub(crate) next: usize,
+}
+
+impl ScriptRest {
+    /// What is left of a script from `next` on, its text on this account.
+    pub(crate) fn new(account: &Arc<Account>, script: Arc<Script>, next: usize) -> Self {
+        Self {
+            held: hold_long(account, &script),
+            script,
+            next,
+        }
+    }
 }
 
 /// A leased server connection and all that is under way on it.
@@ -244,11 +260,15 @@ pub(crate) struct Link {
     /// Bytes for the server, and how many of them it has.
     pub(crate) upstream: Vec<u8>,
     pub(crate) sent: usize,
+    /// What they are charged with.
+    pub(super) upstream_charge: Option<Charge>,
     /// Whether `upstream` should leave now, rather than wait for the rest of the batch.
     pub(crate) push: bool,
     /// Whether the server has been asked to answer all that it was sent.
     answers: Answers,
     pub(crate) replies: Replies<Effect>,
+    /// Bytes of names and texts that replies have been waited for since there were none.
+    names_in_flight: usize,
     pub(crate) status: TransactionStatus,
     pub(crate) batch: Batch,
     /// Whether an error has come since the last ReadyForQuery.
@@ -306,9 +326,11 @@ impl Link {
             context: Some(context),
             upstream: desk.upstream,
             sent: 0,
+            upstream_charge: None,
             push: false,
             answers: Answers::Due,
             replies: desk.replies,
+            names_in_flight: 0,
             status: TransactionStatus::Idle,
             batch: Batch::Fresh,
             failed: false,
@@ -385,7 +407,7 @@ impl Link {
                 self.batch != Batch::Synced
                     && self.script.is_none()
                     && self.has_room()
-                    && self.replies.len() < limits::REPLIES_IN_FLIGHT
+                    && !self.awaits_enough()
             }
         }
     }
@@ -403,9 +425,23 @@ impl Link {
     /// Asks for replies when so many are outstanding that nothing more is sent: the server may keep them back
     /// until it is asked.
     pub(crate) fn make_room(&mut self) {
-        if self.replies.len() >= limits::REPLIES_IN_FLIGHT {
+        if self.awaits_enough() {
             self.wait_for_replies();
         }
+    }
+
+    /// Whether so much is outstanding that nothing more is sent.
+    fn awaits_enough(&self) -> bool {
+        self.replies.len() >= limits::REPLIES_IN_FLIGHT
+            || (self.names_in_flight > limits::NAMES_IN_FLIGHT_BYTES && !self.replies.is_empty())
+    }
+
+    /// A name and a text are kept until a reply has come.
+    pub(crate) fn note_name(&mut self, bytes: usize) {
+        if self.replies.is_empty() {
+            self.names_in_flight = 0;
+        }
+        self.names_in_flight += bytes;
     }
 
     /// Whether the bytes that wait for the server are few enough to add some.
@@ -539,6 +575,7 @@ impl Link {
     /// Remembers what a portal will run. The caller expects the reply with [`Effect::PortalChanged`].
     pub(crate) fn open_portal(&mut self, name: &[u8], statement: Arc<Statement>) {
         self.asked = Asked::Work;
+        self.note_name(name.len());
         self.portals.open(name, statement);
     }
 }

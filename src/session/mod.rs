@@ -6,6 +6,7 @@
 //! back at the first ReadyForQuery outside a transaction.
 
 mod application_name;
+mod assembly;
 mod bind;
 mod bounds;
 mod cancel;
@@ -14,7 +15,9 @@ mod effect;
 mod execute;
 mod extended;
 mod function_call;
+mod holding;
 mod inbound;
+mod judging;
 mod kept;
 mod link;
 mod names;
@@ -55,8 +58,9 @@ pub use replication::{ReplicationKind, Walsender, WalsenderError, WalsenderParts
 pub use timer::Timer;
 
 use crate::auth::Principal;
+use crate::base::memory::{Budget, Charge, Stay};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
-use crate::guard::{Guard, Policy, Script};
+use crate::guard::{Guard, Policy};
 use crate::identity::BindingParts;
 use crate::net::{Inbox, Stream};
 use crate::pool::{Customer, Pools};
@@ -65,7 +69,9 @@ use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
+use holding::{Holding, Judged};
 use inbound::Inbound;
+use judging::Turns;
 use kept::Kept;
 use link::{Link, Traces};
 use names::NameChange;
@@ -73,7 +79,7 @@ use opening::Opening;
 use patience::Watch;
 use pump::Wake;
 use settings::{Place, SessionSettings};
-use statement::{Statement, StatementCache};
+use statement::StatementCache;
 
 /// Names and values in the order of their names, shared until one is changed.
 pub type Pairs = Arc<Vec<(String, String)>>;
@@ -89,6 +95,8 @@ pub struct Settings {
     pub pace: Option<Pace>,
     /// How long a client may be idle between transactions (57P05); `None` for ever.
     pub client_idle_timeout: Option<Duration>,
+    /// How long a long statement may wait for its turn to be judged (53400); `None` for ever.
+    pub judge_wait_timeout: Option<Duration>,
     /// Largest Query or Parse in bytes; longer ones are refused with 54000.
     pub max_statement_bytes: usize,
     /// What its transactions are called on the server.
@@ -101,17 +109,27 @@ pub struct Shared {
     guard: Arc<Guard>,
     pools: Arc<Pools>,
     statements: StatementCache,
+    /// Turns at judging long texts.
+    turns: Arc<Turns>,
     events: Events,
 }
 
 impl Shared {
-    /// Puts the shared parts together.
-    pub fn new(settings: Settings, guard: Arc<Guard>, pools: Arc<Pools>, events: Events) -> Arc<Self> {
+    /// Puts the shared parts together. `judges` long texts are judged at a time.
+    pub fn new(
+        settings: Settings,
+        guard: Arc<Guard>,
+        pools: Arc<Pools>,
+        budget: &Budget,
+        judges: usize,
+        events: Events,
+    ) -> Arc<Self> {
         Arc::new(Self {
             settings,
             guard,
             pools,
-            statements: StatementCache::new(),
+            statements: StatementCache::new(budget),
+            turns: Turns::new(judges),
             events,
         })
     }
@@ -148,6 +166,8 @@ pub struct Identity {
     pub parameters: Arc<Parameters>,
     /// Parameters that the greeting reported otherwise.
     pub told: Vec<(String, String)>,
+    /// What it may hold, on its tenant's account.
+    pub stay: Stay,
 }
 
 /// The client's side of a session.
@@ -159,6 +179,8 @@ struct Client {
     written: usize,
     /// Bytes that have come from it and gone to it.
     moved: u64,
+    /// What they are charged with.
+    charge: Option<Box<Charge>>,
     /// Set once its socket has closed behind a Terminate: until then what it has asked for is done.
     leaves_by: Option<Instant>,
 }
@@ -176,17 +198,22 @@ pub struct Session {
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
     settings: SessionSettings,
-    statements: HashMap<Box<[u8]>, Arc<Statement>, RandomState>,
+    statements: HashMap<Box<[u8]>, Holding, RandomState>,
     /// Bytes of their texts.
     statement_bytes: usize,
-    unnamed: Option<Arc<Statement>>,
+    unnamed: Option<Holding>,
     /// Changes to `statements` that the server has not confirmed.
     names: VecDeque<NameChange>,
     inbound: Inbound,
     /// Whether the client's messages are dropped until its next Sync, after an error.
     skipping: Skipping,
     /// The guard's verdict on the message at hand, while that waits for a server connection.
-    judged: Option<Arc<Script>>,
+    judged: Option<Judged>,
+    /// The turn to judge it, or why there was none.
+    turn: Option<judging::Turn>,
+    turn_fault: Option<Box<Fault>>,
+    /// What the settings are charged with.
+    settings_charge: Option<Box<Charge>>,
     link: Option<Box<Link>>,
     kept: Kept,
     server_inbox: Inbox,
@@ -230,6 +257,8 @@ enum Turn {
     Wait,
     /// A server connection is needed to go on.
     Lease,
+    /// A long text waits to be judged.
+    Judge,
     /// The session ends; whatever had to be said has been put into the outbox.
     End(ClientEnd),
 }
@@ -274,6 +303,9 @@ impl Session {
             inbound: Inbound::default(),
             skipping: Skipping::No,
             judged: None,
+            turn: None,
+            turn_fault: None,
+            settings_charge: None,
             link: None,
             kept: Kept::default(),
             server_inbox: Inbox::default(),
@@ -304,6 +336,11 @@ impl Session {
             match self.take_turn() {
                 Turn::Lease => {
                     if let Err(end) = self.check_out().await {
+                        break end;
+                    }
+                }
+                Turn::Judge => {
+                    if let Err(end) = self.wait_to_judge().await {
                         break end;
                     }
                 }

@@ -1,9 +1,11 @@
 //! The client's names for prepared statements. A change counts when the server has confirmed it.
 
+use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use super::Session;
+use super::holding::Holding;
 use super::statement::Statement;
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::Script;
@@ -12,11 +14,31 @@ use crate::wire::body::Parse;
 /// A change to the client's statement names.
 pub(super) enum NameChange {
     /// Parse.
-    Set(Box<[u8]>, Arc<Statement>),
+    Set(Box<[u8]>, Holding),
     /// Close, DEALLOCATE.
     Remove(Box<[u8]>),
     /// DEALLOCATE ALL, which leaves the unnamed statement.
     RemoveAll,
+}
+
+impl NameChange {
+    /// Bytes that count against what a session may prepare.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Set(name, _) if name.is_empty() => 0,
+            Self::Set(name, holding) => holding.statement().bytes() + name.len(),
+            Self::Remove(_) | Self::RemoveAll => 0,
+        }
+    }
+
+    /// Bytes that are kept until the server has confirmed it, and nobody else counts.
+    fn bytes_in_flight(&self) -> usize {
+        match self {
+            Self::Set(name, holding) if name.is_empty() => holding.statement().bytes(),
+            Self::Set(name, _) | Self::Remove(name) => name.len(),
+            Self::RemoveAll => 0,
+        }
+    }
 }
 
 impl Session {
@@ -60,11 +82,8 @@ impl Session {
         if self.statements.len() + self.names.len() >= limits::CLIENT_STATEMENTS {
             return Err(too_many("prepared statements"));
         }
-        let pending = self.names.iter().map(|change| match change {
-            NameChange::Set(_, statement) => statement.bytes(),
-            NameChange::Remove(_) | NameChange::RemoveAll => 0,
-        });
-        if self.statement_bytes + pending.sum::<usize>() + bytes > limits::CLIENT_STATEMENT_BYTES {
+        let pending: usize = self.names.iter().map(NameChange::bytes).sum();
+        if self.statement_bytes + pending + bytes > limits::CLIENT_STATEMENT_BYTES {
             return Err(Fault::error(
                 SqlState::CONFIGURATION_LIMIT_EXCEEDED,
                 "the prepared statements of this session are too long together",
@@ -77,16 +96,17 @@ impl Session {
     /// The statement that a name means after all that the client has sent so far.
     pub(super) fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
         let newest = self.names.iter().rev().find_map(|change| match change {
-            NameChange::Set(changed, statement) if **changed == *name => Some(Some(statement)),
+            NameChange::Set(changed, holding) if **changed == *name => Some(Some(holding)),
             NameChange::Remove(changed) if **changed == *name => Some(None),
             NameChange::RemoveAll if !name.is_empty() => Some(None),
             NameChange::Set(..) | NameChange::Remove(_) | NameChange::RemoveAll => None,
         });
-        match newest {
-            Some(found) => found.cloned(),
-            None if name.is_empty() => self.unnamed.clone(),
-            None => self.statements.get(name).cloned(),
-        }
+        let found = match newest {
+            Some(found) => found,
+            None if name.is_empty() => self.unnamed.as_ref(),
+            None => self.statements.get(name),
+        };
+        found.map(Holding::statement).cloned()
     }
 
     /// What a statement is behind the batch that has prepared it: an unnamed one of which server connections keep the text
@@ -98,30 +118,34 @@ impl Session {
             return statement;
         }
         let own = self.shared.statements.as_unnamed(&statement, self.context);
-        self.unnamed = Some(Arc::clone(&own));
+        self.unnamed = Some(self.hold_again(b"", Arc::clone(&own)));
         own
     }
 
     pub(super) fn change_name(&mut self, change: NameChange) {
+        if let Some(link) = &mut self.link {
+            link.note_name(change.bytes_in_flight());
+        }
         self.names.push_back(change);
     }
 
     /// The oldest change to the names has happened on the server.
     pub(super) fn apply_name_change(&mut self) {
         match self.names.pop_front() {
-            Some(NameChange::Set(name, statement)) if name.is_empty() => self.unnamed = Some(statement),
-            Some(NameChange::Set(name, statement)) => {
-                self.statement_bytes += statement.bytes();
-                let replaced = self.statements.insert(name, statement);
-                self.statement_bytes -= replaced.map_or(0, |statement| statement.bytes());
+            Some(NameChange::Set(name, holding)) if name.is_empty() => self.unnamed = Some(holding),
+            Some(NameChange::Set(name, holding)) => {
+                let named = name.len();
+                self.statement_bytes += holding.statement().bytes() + named;
+                let replaced = self.statements.insert(name, holding);
+                self.statement_bytes -= replaced.map_or(0, |held| held.statement().bytes() + named);
             }
             Some(NameChange::Remove(name)) if name.is_empty() => self.unnamed = None,
             Some(NameChange::Remove(name)) => {
                 let removed = self.statements.remove(&name);
-                self.statement_bytes -= removed.map_or(0, |statement| statement.bytes());
+                self.statement_bytes -= removed.map_or(0, |held| held.statement().bytes() + name.len());
             }
             Some(NameChange::RemoveAll) => {
-                self.statements.clear();
+                self.statements = HashMap::default();
                 self.statement_bytes = 0;
             }
             None => {}

@@ -31,7 +31,20 @@ struct Mark {
     changes: usize,
 }
 
+/// What a savepoint takes.
+pub(crate) const SAVEPOINT_BYTES: usize = size_of::<Mark>();
+
 impl Pending {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let value = |value: &Option<String>| value.as_ref().map_or(0, String::len);
+        let changes = self
+            .changes
+            .iter()
+            .map(|(name, new)| name.len() + value(new) + size_of::<Change>());
+        changes.sum::<usize>() + self.marks.len() * SAVEPOINT_BYTES
+    }
+
     /// How many changes are remembered.
     pub(crate) fn len(&self) -> usize {
         self.changes.len()

@@ -164,6 +164,7 @@ impl Client {
             outbox: Vec::new(),
             written: 0,
             moved: 0,
+            charge: None,
             leaves_by: None,
         }
     }
@@ -210,6 +211,9 @@ impl Client {
         self.moved += (self.written - before) as u64;
         flush(&mut self.stream, cx)?;
         release(&mut self.outbox, &mut self.written, 0);
+        if self.outbox.is_empty() {
+            self.charge = None;
+        }
         Ok(moved)
     }
 
@@ -283,6 +287,7 @@ impl Link {
             CopyIn::Running | CopyIn::Ending => 2 * limits::BULK_BUFFER_BYTES,
         };
         release(&mut self.upstream, &mut self.sent, kept);
+        self.forget_upstream();
         Ok(moved)
     }
 }

@@ -167,8 +167,12 @@ impl Session {
             self.server_inbox.start_anew();
             self.client.inbox.start_anew();
         }
+        if self.settings_charge.is_some() {
+            self.settle_settings();
+        }
         outcome?;
-        written.map_err(|_| ClientEnd::Vanished)
+        written.map_err(|_| ClientEnd::Vanished)?;
+        self.client.settle(self.identity.stay.account())
     }
 
     /// Goes through the frames. Returns how many bytes are done with.

@@ -22,6 +22,7 @@ use super::timer::Timer;
 use super::{CancelTicket, Client, Pairs, PhaseReached, ProbeError, Shared, canonical_settings, reached};
 use super::{application_name, expiry_of};
 use crate::auth::Principal;
+use crate::base::memory::Stay;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Fault, Phase, PoolMode, SqlState};
 use crate::guard::Policy;
 use crate::net::{Inbox, Stream};
@@ -66,6 +67,8 @@ pub struct WalsenderParts {
     pub policy: Arc<Policy>,
     /// Settings from the startup packet, names folded.
     pub settings: Pairs,
+    /// What it may hold, on its tenant's account.
+    pub stay: Stay,
     /// Its cancel key.
     pub ticket: CancelTicket,
     /// What it is for.

@@ -91,6 +91,18 @@ impl SessionSettings {
         names
     }
 
+    /// About how much memory it takes to keep what has been set, in bytes: here, and in the binding that transactions
+    /// begin with.
+    pub(crate) fn bytes(&self) -> usize {
+        let pair = |(name, value): &(String, String)| name.len() + value.len() + 2 * size_of::<String>();
+        let own = match Arc::ptr_eq(&self.current, &self.startup) {
+            true => 0,
+            false => self.current.iter().map(pair).sum(),
+        };
+        let told = self.reports.told.iter().chain(&self.reports.seen).map(pair);
+        2 * own + told.sum::<usize>() + self.pending.bytes()
+    }
+
     /// Whether this setting fits beside those that are kept.
     pub(crate) fn has_room_for(&self, name: &str) -> bool {
         let kept = self.current.len() + self.pending.len();

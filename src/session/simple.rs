@@ -8,6 +8,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
 use super::effect::Effect;
+use super::holding::Judged;
 use super::inbound::{Inbound, Step};
 use super::link::{Batch, ScriptRest};
 use super::standing::Stand;
@@ -16,8 +17,7 @@ use super::whole::Whole;
 use super::wording::Wording;
 use super::{Session, Shared};
 use crate::base::{Event, Fault, SqlState, VerdictKind, limits};
-use crate::guard::{Action, Cleared, Policy, Refusal, Script, SetScope, StatementClass};
-use crate::tenant::Schemas;
+use crate::guard::{Action, Asker, Cleared, Policy, Refusal, Script, SetScope, StatementClass};
 use crate::wire::replies::Own;
 
 impl Session {
@@ -41,7 +41,7 @@ impl Session {
             return match self.lease_fault.take() {
                 Some(fault) => self.fail_query(fault),
                 None => {
-                    self.judged = Some(script);
+                    self.keep_judged(script);
                     Step::Lease
                 }
             };
@@ -50,7 +50,7 @@ impl Session {
             match self.take_stand(Some(cleared.action())) {
                 Stand::Taken => {}
                 Stand::Awaited => {
-                    self.judged = Some(script);
+                    self.keep_judged(script);
                     return Step::Blocked;
                 }
                 Stand::Refused(fault) => return self.fail_query(fault),
@@ -82,14 +82,19 @@ impl Session {
             if !self.is_settled_for(Some(cleared))
                 && let Some(link) = &mut self.link
             {
-                link.script = Some(ScriptRest { script, next });
+                link.script = Some(ScriptRest::new(self.identity.stay.account(), script, next));
                 return;
+            }
+            if let Err(fault) = self.ask_to_send(cleared) {
+                self.fail(fault);
+                break;
             }
             next += 1;
             self.run_statement(&script, cleared);
+            self.settle_upstream();
             if let (Action::CopyIn, Some(link)) = (cleared.action(), &mut self.link) {
                 link.flush();
-                link.script = Some(ScriptRest { script, next });
+                link.script = Some(ScriptRest::new(self.identity.stay.account(), script, next));
                 return;
             }
         }
@@ -196,13 +201,19 @@ impl Session {
 
     /// Asks the guard about a text, once: a message that had to wait for its server connection comes again.
     pub(super) fn judge(&mut self, text: &[u8]) -> Result<Arc<Script>, Fault> {
-        if let Some(script) = self.judged.take()
-            && script.text().as_bytes() == text
-        {
+        let known = self.judged.take().map(Judged::into_script);
+        if let Some(script) = known.filter(|script| script.text().as_bytes() == text) {
             return Ok(script);
         }
-        let schemas = self.identity.route.schemas.as_ref();
-        self.shared.judge(&self.policy, schemas, text)
+        if let Some(fault) = self.turn_fault.take() {
+            return Err(*fault);
+        }
+        let _turn = self.turn.take();
+        let asker = Asker {
+            schemas: self.identity.route.schemas.as_ref(),
+            account: Some(self.account()),
+        };
+        self.shared.judge(asker, &self.policy, text)
     }
 }
 
@@ -210,11 +221,11 @@ impl Shared {
     /// The guard's verdict on a text, taken note of.
     pub(super) fn judge(
         &self,
+        asker: Asker<'_>,
         policy: &Arc<Policy>,
-        schemas: Option<&Schemas>,
         text: &[u8],
     ) -> Result<Arc<Script>, Fault> {
-        let verdict = aside(text.len(), || self.guard.judge_within(policy, schemas, text));
+        let verdict = aside(text.len(), || self.guard.judge_for(asker, policy, text));
         match verdict {
             Ok(script) => {
                 for cleared in script.statements() {

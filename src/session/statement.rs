@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 use moka::sync::{Cache, CacheBuilder};
 
 use crate::base::limits;
+use crate::base::memory::Budget;
 use crate::guard::{Action, Cleared, Qualified, Script, StatementClass, StatementName};
 use crate::wire::encode;
 
@@ -75,6 +76,8 @@ pub(crate) struct StatementCache {
     /// Those that no client has named.
     repeated: Statements,
     preludes: Cache<Arc<str>, Arc<Prelude>, RandomState>,
+    /// The longest text that is kept here.
+    most_kept: usize,
     pub(crate) internal: Internal,
 }
 
@@ -104,6 +107,9 @@ fn declares_only(types: &[u8], allowed: &[u32]) -> bool {
     oids.map(|oid| oid.try_into().map(u32::from_be_bytes))
         .all(|oid| oid.is_ok_and(|oid| allowed.contains(&oid)))
 }
+
+/// The largest part of the cache that one statement may take. What is longer is its session's alone.
+const SHARE: u64 = 64;
 
 /// Bytes of an entry that has this many bytes of its own, about.
 fn weight(bytes: usize) -> u32 {
@@ -163,9 +169,14 @@ impl Statement {
         Some(with_name(&command.sql, &command.name, self.prepared.name()))
     }
 
+    /// Stands for its text among those that are there now.
+    pub(crate) fn text_key(&self) -> usize {
+        Arc::as_ptr(&self.script).addr()
+    }
+
     /// About how much memory its texts take, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.sql().len() + self.command.as_ref().map_or(0, |command| command.sql.len())
+        self.script.bytes() + self.command.as_ref().map_or(0, |command| command.sql.len())
     }
 
     /// Whether it is to be bound as the login role, with these many bytes of formats and values. Values are read at
@@ -264,7 +275,8 @@ fn bounded(bytes: u64) -> CacheBuilder<StatementKey, Arc<Statement>, Cache<State
 
 impl StatementCache {
     /// An empty cache, bounded by bytes.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(budget: &Budget) -> Self {
+        let bytes = budget.cache(limits::SHARED_STATEMENT_BYTES, 16);
         let mut ids = 0..;
         let mut next = || Prepared::new(ids.next().unwrap_or_default(), encode::NO_TYPES);
         let internal = Internal {
@@ -276,14 +288,15 @@ impl StatementCache {
         Self {
             next_id: AtomicU64::new(ids.start),
             renewed_at: AtomicU64::new(ids.start),
-            statements: bounded(limits::SHARED_STATEMENT_BYTES).build_with_hasher(RandomState::default()),
-            repeated: bounded(limits::REPEATED_STATEMENT_BYTES)
+            statements: bounded(bytes).build_with_hasher(RandomState::default()),
+            repeated: bounded(budget.cache(limits::REPEATED_STATEMENT_BYTES, 64))
                 .time_to_live(REPEATED_LIFE)
                 .build_with_hasher(RandomState::default()),
             preludes: Cache::builder()
-                .max_capacity(limits::PRELUDE_BYTES)
+                .max_capacity(budget.cache(limits::PRELUDE_BYTES, 64))
                 .weigher(|sql: &Arc<str>, _: &Arc<Prelude>| weight(sql.len()))
                 .build_with_hasher(RandomState::default()),
+            most_kept: usize::try_from(bytes / SHARE).unwrap_or(usize::MAX),
             internal,
         }
     }
@@ -332,6 +345,18 @@ impl StatementCache {
         context: u64,
         command: impl FnOnce() -> Option<PrepareCommand>,
     ) -> Arc<Statement> {
+        let made = || {
+            Arc::new(Statement {
+                prepared: self.prepared(types),
+                script: Arc::clone(script),
+                command: command(),
+                context: Some(context),
+                kept_for,
+            })
+        };
+        if script.bytes() > self.most_kept {
+            return made();
+        }
         let key = StatementKey {
             script: Arc::as_ptr(script).addr(),
             context,
@@ -341,15 +366,7 @@ impl StatementCache {
             KeptFor::Names => &self.statements,
             KeptFor::Repetition => &self.repeated,
         };
-        cache.get_with(key, || {
-            Arc::new(Statement {
-                prepared: self.prepared(types),
-                script: Arc::clone(script),
-                command: command(),
-                context: Some(context),
-                kept_for,
-            })
-        })
+        cache.get_with(key, made)
     }
 
     /// The statement that a PREPARE makes; `None` if the text is none.
@@ -489,7 +506,7 @@ mod tests {
         let script = guard
             .judge(&guard.policy_for(&"web".into()), b"SELECT 1")
             .unwrap();
-        let cache = StatementCache::new();
+        let cache = StatementCache::new(&Budget::unlimited());
         let id = || cache.named(&script, encode::NO_TYPES, 0).prepared().id();
         let (first, again) = (id(), id());
         assert_eq!(first, again);
@@ -507,8 +524,9 @@ mod tests {
     fn shared_statements_are_bounded_by_their_bytes() {
         let guard = Guard::new(Settings::default());
         let policy = guard.policy_for(&"web".into());
-        let cache = StatementCache::new();
-        let padding = " ".repeat(1 << 20);
+        let cache = StatementCache::new(&Budget::unlimited());
+        // As long as one may be.
+        let padding = " ".repeat(1_000_000);
         let prepare = |n: u32| {
             let script = guard.judge(&policy, format!("SELECT {n}{padding}").as_bytes());
             cache.named(&script.unwrap(), encode::NO_TYPES, 0)

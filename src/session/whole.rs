@@ -40,10 +40,11 @@ impl Session {
             return Whole::Sound;
         }
         link.ask_about(script.text());
-        link.script = Some(ScriptRest {
-            script: Arc::clone(script),
-            next: 0,
-        });
+        link.script = Some(ScriptRest::new(
+            self.identity.stay.account(),
+            Arc::clone(script),
+            0,
+        ));
         Whole::Asked
     }
 }

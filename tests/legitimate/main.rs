@@ -14,7 +14,7 @@
 mod support;
 
 use portcullis::base::RoleName;
-use portcullis::guard::{Guard, Settings};
+use portcullis::guard::{Asker, Guard, Settings};
 use portcullis::tenant::Schemas;
 
 use support::people::{Person, person};
@@ -141,12 +141,14 @@ fn the_guard_lets_them_pass_where_tenants_have_schemas() {
     let guard = Guard::new(Settings::default());
     let policy = guard.policy_for(&RoleName::new("authenticated"));
     let schemas = Schemas::only("shelf", &["public".into()].into());
+    let asker = Asker {
+        schemas: Some(&schemas),
+        account: None,
+    };
     let refused: Vec<String> = statements()
         .iter()
         .filter_map(|(name, sql)| {
-            let refusal = guard
-                .judge_within(&policy, Some(&schemas), sql.as_bytes())
-                .err()?;
+            let refusal = guard.judge_for(asker, &policy, sql.as_bytes()).err()?;
             Some(format!("{name}: {}: {sql:.400}", refusal.message))
         })
         .collect();

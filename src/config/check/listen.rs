@@ -12,6 +12,7 @@ use super::{socket_address, tls};
 
 /// What `[listen]` says to several parts.
 pub(super) struct Listen {
+    pub(super) memory_budget: Option<usize>,
     pub(super) client: client::Settings,
     pub(super) session: session::Settings,
 }
@@ -47,6 +48,7 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
     );
     let max_tenant_client_conn = listen.count("max_tenant_client_conn", 0, 0, 1_000_000);
     Listen {
+        memory_budget: memory_budget(&listen),
         client: client::Settings {
             address,
             tls,
@@ -69,6 +71,8 @@ pub(super) fn listen(top: &Section<'_>) -> Listen {
             pace: pace(&listen),
             client_idle_timeout: listen.limit("client_idle_timeout", 0),
             max_statement_bytes,
+            // Until `pool` is known.
+            judge_wait_timeout: None,
             application_name: session::ApplicationName::default(),
         },
     }
@@ -94,6 +98,18 @@ fn pace(listen: &Section<'_>) -> Option<session::Pace> {
         window,
         bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
     })
+}
+
+/// Bytes; `None` for a part of what there is.
+fn memory_budget(listen: &Section<'_>) -> Option<usize> {
+    let bytes = listen.count("memory_budget", 0, 0, limits::MEMORY_BUDGET_MAX);
+    if bytes > 0 && bytes < limits::MEMORY_BUDGET_MIN {
+        listen.mistake(
+            "memory_budget",
+            format!("must be 0 or at least {}", limits::MEMORY_BUDGET_MIN),
+        );
+    }
+    (bytes > 0).then_some(bytes)
 }
 
 pub(super) fn admin(top: &Section<'_>) -> Option<admin::Settings> {

@@ -235,7 +235,7 @@ fn the_number_of_tokens_is_bounded() {
     assert!(lex("a b c", &limits).is_ok());
     assert_eq!(
         lex("a b c d", &limits).unwrap_err().kind,
-        LexErrorKind::TooComplex
+        LexErrorKind::TooManyTokens
     );
 }
 

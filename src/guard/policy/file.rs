@@ -9,7 +9,9 @@ use super::super::names::NameSet;
 use super::super::registry::Registered;
 use super::super::reserved::Reserved;
 use super::super::timeouts::{self, Timeouts};
-use super::{Ceilings, Lists, Policy, PolicyMistake, ReadFile, RequireWhere};
+use super::{
+    Ceilings, END_USER_TOKENS, Lists, Policy, PolicyMistake, ReadFile, RequireWhere, TRUSTED_TOKENS,
+};
 use crate::guard::StatementClass;
 
 #[derive(Deserialize)]
@@ -42,6 +44,7 @@ struct File {
     require_where: Option<toml::Value>,
     max_rows: Option<i64>,
     max_row_bytes: Option<i64>,
+    max_tokens: Option<i64>,
     statement_timeout: Option<String>,
     lock_timeout: Option<String>,
     idle_in_transaction_session_timeout: Option<String>,
@@ -100,6 +103,7 @@ pub(super) fn parse(source: &str, read: ReadFile<'_>) -> Result<Policy, Vec<Poli
             rows: ceiling("max_rows", file.max_rows, &mut mistakes),
             bytes: ceiling("max_row_bytes", file.max_row_bytes, &mut mistakes),
         },
+        max_tokens: tokens(&file, &mut mistakes),
         timeouts: time_limits(&file, &mut mistakes),
         registered: registered(&file, read, &mut mistakes).map(Arc::new),
         name: file.name.into(),
@@ -250,6 +254,25 @@ fn ceiling(key: &str, value: Option<i64>, mistakes: &mut Mistakes) -> Option<u64
         );
     }
     most
+}
+
+fn tokens(file: &File, mistakes: &mut Mistakes) -> usize {
+    let default = match file.trusted {
+        true => TRUSTED_TOKENS,
+        false => END_USER_TOKENS,
+    };
+    let Some(value) = file.max_tokens else {
+        return default;
+    };
+    let most = usize::try_from(value).ok();
+    most.filter(|most| (1..=TRUSTED_TOKENS).contains(most))
+        .unwrap_or_else(|| {
+            mistakes.add(
+                "max_tokens",
+                format!("{value}: must be from 1 to {TRUSTED_TOKENS}"),
+            );
+            default
+        })
 }
 
 fn time_limits(file: &File, mistakes: &mut Mistakes) -> Timeouts {

@@ -173,11 +173,12 @@ fn denied_relations_are_told_from_columns_where_the_grammar_helps() {
 #[test]
 fn large_and_deep_texts_are_bounded() {
     let began = std::time::Instant::now();
-    let parens = format!("SELECT {}1{}", "(".repeat(200_000), ")".repeat(200_000));
+    let parens = format!("SELECT {}1{}", "(".repeat(90_000), ")".repeat(90_000));
     assert_eq!(state(&parens), "54001");
     assert_eq!(state(&("/*".repeat(50_000) + &"*/".repeat(50_000))), "54001");
     assert_eq!(state(&format!("SELECT '{}'", "x".repeat(5 << 20))), "ok");
-    assert_eq!(state(&";".repeat(500_000)), "ok");
+    assert_eq!(state(&";".repeat(190_000)), "ok");
+    assert_eq!(state(&";".repeat(210_000)), "54000");
     assert_eq!(state(&"SELECT 1;".repeat(20_000)), "54000");
     assert_eq!(state(&format!("SELECT {}1", "NOT ".repeat(100_000))), "ok");
     assert_eq!(state(&format!("SELECT {}1", "- ".repeat(100_000))), "ok");

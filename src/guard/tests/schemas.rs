@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
-use crate::guard::{Guard, Policy, RepeatedTexts, Settings};
+use crate::guard::{Asker, Guard, Policy, RepeatedTexts, Settings};
 use crate::tenant::Schemas;
 
 /// EXPLAIN, LOCK and TRUNCATE as well.
@@ -12,6 +12,14 @@ fn policy() -> Arc<Policy> {
     let text = include_str!("../../../policies/end_user.toml");
     let more = "statements = [\n  \"EXPLAIN\", \"LOCK\", \"TRUNCATE\", ";
     Arc::new(Policy::parse(&text.replace("statements = [\n", more)).unwrap())
+}
+
+/// A session that may name these schemas.
+fn within(schemas: Option<&Schemas>) -> Asker<'_> {
+    Asker {
+        schemas,
+        account: None,
+    }
 }
 
 /// A guard that remembers nothing.
@@ -34,7 +42,7 @@ fn of_b() -> Schemas {
 }
 
 fn rule_for(schemas: &Schemas, text: &str) -> &'static str {
-    match fresh().judge_within(&policy(), Some(schemas), text.as_bytes()) {
+    match fresh().judge_for(within(Some(schemas)), &policy(), text.as_bytes()) {
         Ok(_) => "",
         Err(refusal) => refusal.rule,
     }
@@ -72,7 +80,7 @@ fn a_tenants_own_names_pass() {
 fn a_refusal_names_the_tenants_schema() {
     let guard = Guard::new(Settings::default());
     let refusal = guard
-        .judge_within(&policy(), Some(&of_a()), b"SELECT 1 FROM s_b.notes")
+        .judge_for(within(Some(&of_a())), &policy(), b"SELECT 1 FROM s_b.notes")
         .unwrap_err();
     assert_eq!(
         (refusal.sqlstate.as_str(), refusal.rule),
@@ -91,7 +99,8 @@ fn a_verdict_for_one_tenant_is_none_for_another() {
     });
     let policy = policy();
     let (a, b) = (of_a(), of_b());
-    let judge = |schemas: &Schemas, text: &str| guard.judge_within(&policy, Some(schemas), text.as_bytes());
+    let judge =
+        |schemas: &Schemas, text: &str| guard.judge_for(within(Some(schemas)), &policy, text.as_bytes());
     for text in [
         "SELECT body FROM s_b.notes",
         "SELECT body FROM s_b.notes WHERE id = 1",
@@ -125,7 +134,7 @@ fn trusted_roles_may_name_every_schema() {
     ] {
         assert!(
             guard
-                .judge_within(&trusted, Some(&of_a()), text.as_bytes())
+                .judge_for(within(Some(&of_a())), &trusted, text.as_bytes())
                 .is_ok(),
             "{text}"
         );
@@ -144,7 +153,7 @@ fn a_policy_that_lets_search_path_be_set_does_not_here() {
     ] {
         assert!(guard.judge(&policy, text.as_bytes()).is_ok());
         let refusal = guard
-            .judge_within(&policy, Some(&of_a()), text.as_bytes())
+            .judge_for(within(Some(&of_a())), &policy, text.as_bytes())
             .unwrap_err();
         assert_eq!(refusal.rule, "setting.path", "{text}");
     }
@@ -159,7 +168,7 @@ proptest! {
     fn what_another_grammar_finds_is_refused(pieces in prop::collection::vec(piece(), 1..14)) {
         let text = format!("SELECT {}", pieces.join(" "));
         let guard = fresh();
-        if guard.judge_within(&POLICY, Some(&A), text.as_bytes()).is_ok() {
+        if guard.judge_for(within(Some(&A)), &POLICY, text.as_bytes()).is_ok() {
             for facts in guard.facts(text.as_bytes()).into_iter().flatten() {
                 let names = facts.relations.iter().chain(&facts.functions).chain(&facts.written);
                 for name in names {

@@ -116,11 +116,20 @@ impl Link {
         encode::bind_text::<&str>(&mut self.upstream, INTERNAL_PORTAL, "", &[]);
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
         encode::execute(&mut self.upstream, INTERNAL_PORTAL);
-        self.transient.push(prepared.id());
+        self.note_transient(prepared.id());
         let done = Effect::Prepared(prepared.id(), Box::new(effect));
         self.expect(Awaited::Execution, Delivery::Hide, done);
         encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
         self.expect(Awaited::Close, Delivery::Hide, Effect::None);
+    }
+
+    /// A statement ends with the transaction. Of those that the connection does not keep any more nothing is remembered.
+    fn note_transient(&mut self, id: u64) {
+        if self.transient.len() == self.transient.capacity() {
+            let prepared = self.lease.prepared();
+            self.transient.retain(|id| prepared.touch(*id));
+        }
+        self.transient.push(id);
     }
 
     /// Parses a client's statement under the name that the client's stands for.

@@ -58,6 +58,7 @@ impl Session {
             Effect::SettingRead(name) => {
                 if let Some(value) = self.captured.take() {
                     self.settings.change(name, Some(value));
+                    self.settle_settings();
                 }
             }
             Effect::SettingReset(name) => self.settings.change(name, None),

@@ -6,8 +6,9 @@
 
 use super::Replication;
 use crate::base::{ClientEnd, Fault, SqlState, limits};
-use crate::guard::Action;
+use crate::guard::{Action, Asker};
 use crate::net::Inbox;
+use crate::session::assembly::Assembly;
 use crate::session::inbound::Inbound;
 use crate::session::link::REFUSED;
 use crate::wire::body;
@@ -198,17 +199,20 @@ impl Replication {
                 })
             }
             Inbound::Assemble(head, mut text) => {
+                let missing = head.body_len - text.bytes().len();
                 let here = inbox.bytes();
-                let here = here
-                    .get(..here.len().min(head.body_len - text.len()))
-                    .unwrap_or_default();
-                text.extend_from_slice(here);
+                let here = here.get(..here.len().min(missing)).unwrap_or_default();
+                if let Err(full) = text.extend(here, head.body_len) {
+                    self.inbound = Inbound::Drop(missing);
+                    self.refuse(full.into());
+                    return Ok(Step::Consumed(0));
+                }
                 inbox.consume(here.len());
-                if text.len() < head.body_len {
+                if text.bytes().len() < head.body_len {
                     self.inbound = Inbound::Assemble(head, text);
                     return Ok(Step::Blocked);
                 }
-                self.query(&text);
+                self.query(text.bytes());
                 Ok(Step::Consumed(0))
             }
         }
@@ -318,7 +322,8 @@ impl Replication {
             self.refuse(fault.with_hint(format!("The limit is {limit} bytes.")));
             return self.drop_body(head);
         }
-        self.inbound = Inbound::Assemble(head, Vec::new());
+        let assembly = Assembly::new(self.parts.stay.account());
+        self.inbound = Inbound::Assemble(head, Box::new(assembly));
         Step::Consumed(HEAD_BYTES)
     }
 
@@ -331,7 +336,11 @@ impl Replication {
             }
         };
         if !is_command(text) {
-            match self.parts.shared.judge(&self.policy(), None, text) {
+            let asker = Asker {
+                schemas: None,
+                account: Some(self.parts.stay.account()),
+            };
+            match self.parts.shared.judge(asker, &self.policy(), text) {
                 Ok(script) => {
                     let mut actions = script.statements().iter().map(|cleared| cleared.action());
                     if actions.any(|action| matches!(action, Action::DiscardAll)) {

@@ -1,0 +1,227 @@
+//! What a session keeps on its tenant's account: texts, names, settings, and bytes that wait for either side.
+
+use std::sync::Arc;
+
+use super::link::Link;
+use super::names::NameChange;
+use super::statement::Statement;
+use super::{Client, Session};
+use crate::base::memory::{Account, Asked, Charge, Full, Held};
+use crate::base::{ClientEnd, Fault, limits};
+use crate::guard::{Action, Cleared, Script};
+
+/// A client's statement, and what it is charged with.
+#[derive(Debug)]
+pub(super) struct Holding {
+    /// Ahead of the text that it stands for ([`Held`]).
+    #[expect(dead_code, reason = "held, and given back when dropped")]
+    held: Option<Box<Held>>,
+    statement: Arc<Statement>,
+}
+
+/// A verdict that waits for the message it is on to go on.
+#[derive(Debug)]
+pub(super) struct Judged {
+    #[expect(dead_code, reason = "held, and given back when dropped")]
+    held: Option<Box<Held>>,
+    script: Arc<Script>,
+}
+
+impl Holding {
+    /// What is held.
+    pub(super) fn statement(&self) -> &Arc<Statement> {
+        &self.statement
+    }
+}
+
+impl Judged {
+    /// Takes the verdict.
+    pub(super) fn into_script(self) -> Arc<Script> {
+        self.script
+    }
+}
+
+/// A hold on a text that is long enough to be counted by itself. Nobody is asked: it is counted in another way already.
+pub(super) fn hold_long(account: &Arc<Account>, script: &Arc<Script>) -> Option<Box<Held>> {
+    let bytes = script.bytes();
+    let hold = || account.hold(Arc::as_ptr(script).addr(), bytes, 0, Asked::No);
+    (bytes >= limits::LONG_TEXT_BYTES).then(hold)?.ok().map(Box::new)
+}
+
+impl Session {
+    pub(super) fn account(&self) -> &Arc<Account> {
+        self.identity.stay.account()
+    }
+
+    /// Keeps a statement under a name of the client's.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub(super) fn hold(&self, name: &[u8], statement: Arc<Statement>) -> Result<Holding, Fault> {
+        let is_little = || {
+            let pending: usize = self.names.iter().map(NameChange::bytes).sum();
+            self.statement_bytes + pending + statement.bytes() + name.len()
+                <= limits::STATEMENTS_UNASKED_BYTES
+        };
+        let asked = match !name.is_empty() && is_little() {
+            true => Asked::No,
+            false => Asked::Yes,
+        };
+        Ok(self.hold_if(name, statement, asked)?)
+    }
+
+    /// The same for one that takes the place of another of its text.
+    pub(super) fn hold_again(&self, name: &[u8], statement: Arc<Statement>) -> Holding {
+        let unheld = Holding {
+            held: None,
+            statement: Arc::clone(&statement),
+        };
+        self.hold_if(name, statement, Asked::No).unwrap_or(unheld)
+    }
+
+    fn hold_if(&self, name: &[u8], statement: Arc<Statement>, asked: Asked) -> Result<Holding, Full> {
+        let bytes = statement.bytes();
+        let held = match name {
+            // Most are used once.
+            b"" if bytes < limits::LONG_TEXT_BYTES => None,
+            b"" => Some(self.account().hold(statement.text_key(), bytes, 0, asked)?),
+            name => {
+                let own = name.len() + limits::STATEMENT_ENTRY_BYTES;
+                Some(self.account().hold(statement.text_key(), bytes, own, asked)?)
+            }
+        };
+        Ok(Holding {
+            held: held.map(Box::new),
+            statement,
+        })
+    }
+
+    /// Keeps the verdict for when the message at hand comes again.
+    pub(super) fn keep_judged(&mut self, script: Arc<Script>) {
+        self.judged = Some(Judged {
+            held: hold_long(self.account(), &script),
+            script,
+        });
+    }
+
+    // ---- settings -----------------------------------------------------------------------------------
+
+    /// Asks for so many bytes more of values that the session keeps.
+    pub(super) fn ask_for_settings(&mut self, bytes: usize) -> Result<(), Fault> {
+        let wanted = self.settings.bytes() + bytes;
+        if wanted <= limits::SETTINGS_UNASKED_BYTES {
+            return Ok(());
+        }
+        let account = self.identity.stay.account();
+        let charge = self
+            .settings_charge
+            .get_or_insert_with(|| Box::new(Charge::new(account)));
+        Ok(charge.grow_to(wanted)?)
+    }
+
+    /// The session's settings have changed: from now on they count as they are.
+    pub(super) fn settle_settings(&mut self) {
+        let bytes = self.settings.bytes();
+        if bytes <= limits::SETTINGS_UNASKED_BYTES {
+            self.settings_charge = None;
+            return;
+        }
+        let account = self.identity.stay.account();
+        let charge = self
+            .settings_charge
+            .get_or_insert_with(|| Box::new(Charge::new(account)));
+        charge.set(bytes);
+    }
+
+    // ---- bytes that wait ----------------------------------------------------------------------------
+
+    /// Takes note of what the message just translated has left for the server.
+    #[inline]
+    pub(super) fn settle_upstream(&mut self) {
+        if let Some(link) = &mut self.link
+            && link.upstream.capacity() > Link::UNASKED_BYTES
+        {
+            link.settle(self.identity.stay.account());
+        }
+    }
+
+    /// Asks for the room that the next statement of a script takes beside those that wait for the server.
+    pub(super) fn ask_to_send(&mut self, cleared: &Cleared) -> Result<(), Fault> {
+        let also = match cleared.action() {
+            Action::Execute(name) => self.statement(name.name.as_bytes()),
+            _ => None,
+        };
+        let bytes = cleared.sql().len() + also.map_or(0, |statement| statement.bytes());
+        self.ask_upstream(bytes)
+    }
+
+    /// Asks for so many bytes more for the server.
+    pub(super) fn ask_upstream(&mut self, bytes: usize) -> Result<(), Fault> {
+        match &mut self.link {
+            Some(link) if link.upstream.len() + bytes > Link::UNASKED_BYTES => {
+                Ok(link.ask(self.identity.stay.account(), bytes)?)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Link {
+    /// Bytes for the server that are not counted: what a COPY is read with.
+    pub(super) const UNASKED_BYTES: usize = 2 * limits::BULK_BUFFER_BYTES;
+
+    fn ask(&mut self, account: &Arc<Account>, bytes: usize) -> Result<(), Full> {
+        let wanted = self.upstream.len() + bytes;
+        self.upstream_charge
+            .get_or_insert_with(|| Charge::new(account))
+            .grow_to(wanted)
+    }
+
+    #[cold]
+    fn settle(&mut self, account: &Arc<Account>) {
+        let bytes = self.upstream.capacity();
+        self.upstream_charge
+            .get_or_insert_with(|| Charge::new(account))
+            .set(bytes);
+    }
+
+    /// The server has taken what there was.
+    #[inline]
+    pub(super) fn forget_upstream(&mut self) {
+        if self.upstream_charge.is_some() && self.upstream.capacity() <= Self::UNASKED_BYTES {
+            self.upstream_charge = None;
+        }
+    }
+}
+
+impl Client {
+    /// Bytes that wait for a client in no more than this are seen to by the session's own share.
+    const UNASKED_BYTES: usize = 2 * 1024;
+
+    /// Takes note of what waits for the client.
+    ///
+    /// # Errors
+    /// It does not read, and its tenant may not hold so much: the session ends.
+    #[inline]
+    pub(super) fn settle(&mut self, account: &Arc<Account>) -> Result<(), ClientEnd> {
+        if self.outbox.capacity() <= Self::UNASKED_BYTES && self.charge.is_none() {
+            return Ok(());
+        }
+        self.settle_outbox(account)
+    }
+
+    #[cold]
+    fn settle_outbox(&mut self, account: &Arc<Account>) -> Result<(), ClientEnd> {
+        let bytes = self.outbox.capacity();
+        if bytes == 0 {
+            self.charge = None;
+            return Ok(());
+        }
+        let charge = self.charge.get_or_insert_with(|| Box::new(Charge::new(account)));
+        if bytes <= limits::BUFFER_BYTES {
+            charge.set(bytes);
+            return Ok(());
+        }
+        charge.grow_to(bytes).map_err(|Full| ClientEnd::OutOfMemory)
+    }
+}
