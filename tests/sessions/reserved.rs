@@ -216,6 +216,7 @@ fn the_built_in_policy_ends_statements() {
         assert_eq!(client.sqlstate("SELECT pg_sleep(30)"), "57014");
         client.values("RESET statement_timeout");
         assert_eq!(client.value(shown), "1min");
+        drop(client);
         // The server's own default plays no part in it, and a trusted role is free.
         stack
             .postgres()
