@@ -314,3 +314,63 @@ pub(super) fn too_slow(pace: Pace) -> Fault {
         "A client has to read its answers, to finish what it has begun to send, and to end its batches with Sync.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace = Pace {
+        window: Duration::from_secs(16),
+        bytes: 1_000,
+    };
+
+    fn later(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn enough_in_each_window_is_enough_and_a_byte_now_and_then_is_not() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        assert_eq!(watch.due(Owes::Sending, 5, PACE), Some(later(start, 16)));
+        assert_eq!(watch.look(900, PACE, later(start, 15)), Progress::Open);
+        assert_eq!(watch.look(1_005, PACE, later(start, 16)), Progress::Enough);
+        // What was too much in one window does not count in the next.
+        assert_eq!(watch.due(Owes::Sending, 1_005, PACE), Some(later(start, 32)));
+        assert_eq!(watch.look(2_004, PACE, later(start, 32)), Progress::TooLittle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_is_looked_at_often_and_goes_on_while_the_server_speaks() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        for look in 1..16 {
+            assert_eq!(watch.due(Owes::Reading, 0, PACE), Some(later(start, look)));
+            watch.server_has_spoken();
+            assert_eq!(watch.look(0, PACE, later(start, look)), Progress::Open);
+        }
+        assert_eq!(watch.look(999, PACE, later(start, 16)), Progress::TooLittle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_owed_anew_has_a_window_of_its_own() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        watch.due(Owes::Sending, 0, PACE);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        watch.server_has_spoken();
+        assert_eq!(watch.due(Owes::Sending, 0, PACE), Some(later(start, 26)));
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(watch.due(Owes::Sync, 0, PACE), Some(later(start, 16)));
+        watch.lapse();
+        assert_eq!(watch.look(0, PACE, later(start, 99)), Progress::Open);
+    }
+
+    #[test]
+    fn a_shorter_window_wants_as_much_a_second() {
+        let half = Pace {
+            window: Duration::from_secs(8),
+            bytes: 500,
+        };
+        assert_eq!(PACE.within(Some(Duration::from_secs(8))), half);
+        assert_eq!(PACE.within(Some(Duration::from_secs(99))), PACE);
+        assert_eq!(PACE.within(None), PACE);
+    }
+}

@@ -262,9 +262,12 @@ impl Replication {
         // Looked at also while bytes move: a stream may never pause.
         if let Some(deadline) = self.next_deadline()
             && self.timer.poll(deadline, cx).is_ready()
-            && let Some(end) = self.deadline()
         {
-            return Poll::Ready(Wake::End(end));
+            if let Some(end) = self.deadline() {
+                return Poll::Ready(Wake::End(end));
+            }
+            // The next one is to be waited for.
+            moved = true;
         }
         if self.must_go(cx) {
             self.say_last(&Fault::fatal(

@@ -321,3 +321,47 @@ fn a_handshake_that_stalls_ends_in_time() {
     ));
     assert_eq!(stack.login(&alice()).value("SELECT who()"), ALICE);
 }
+
+/// What has been encrypted and not taken is as good as unread; a reader at its own pace gets all of it.
+#[test]
+fn a_client_that_does_not_read_does_not_keep_a_connection() {
+    let authority = Authority::new("one");
+    let shown = authority.issue("server", "localhost");
+    let (certificate, key) = (shown.certificate.display(), shown.key.display());
+    let config = format!(
+        "listen.client_progress_timeout = 1\nlisten.tls.certificate = '{certificate}'\nlisten.tls.key = '{key}'\n"
+    );
+    let stack = Stack::start(&StackOptions::pool(1).with(&config));
+    let login = || {
+        let mut client = TlsClient::connect(
+            stack.port(),
+            Way::Request,
+            &Arc::new(authority.client(&[&TLS13], None)),
+        )
+        .unwrap();
+        client.login(&alice()).unwrap().unwrap();
+        client
+    };
+    let (mut unread, mut next) = (login(), login());
+    let answer = |rows: usize| {
+        query(&format!(
+            "SELECT repeat('x', 1000) FROM generate_series(1, {rows})"
+        ))
+    };
+    unread.send(&answer(100_000)).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let start = Instant::now();
+    assert_eq!(next.value("SELECT who()"), ALICE);
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // Slower than the kernel says that there is room, for some windows.
+    let rows = 8_000;
+    next.send(&answer(rows)).unwrap();
+    let (start, mut come) = (Instant::now(), 0);
+    while come < rows {
+        let frame = next.read().unwrap();
+        come += usize::from(frame.tag == b'D');
+        if come % 100 == 0 && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
