@@ -4,7 +4,6 @@ use std::fs;
 
 use postgres_protocol::password::scram_sha_256;
 use rcgen::{CertificateParams, KeyPair};
-use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
