@@ -246,10 +246,10 @@ impl Names<'_> {
         if !is_quiet(self.policy, &name, value.as_deref()) {
             return Err(refused_messages(self.policy).at(offset));
         }
-        if let Some(most) = self.policy.timeouts().limit(&name) {
-            if !value.is_some_and(|value| self.policy.timeouts().permit(&name, &value)) {
-                return Err(too_long(self.policy, &name, most).at(offset));
-            }
+        if let Some(most) = self.policy.timeouts().limit(&name)
+            && !value.is_some_and(|value| self.policy.timeouts().permit(&name, &value))
+        {
+            return Err(too_long(self.policy, &name, most).at(offset));
         }
         // By source: a quoted "true" is a column.
         let local = statement.source(local_at).to_ascii_lowercase();

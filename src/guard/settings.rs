@@ -157,12 +157,11 @@ impl Settable {
 /// What a session gets in the place of a value that would show it the server's own messages; `None` if the value may
 /// stand. Drivers that ask for more messages than there are go on as if there were none.
 pub fn quieter(policy: &Policy, name: &str, value: &str) -> Option<&'static str> {
-    let is_own = |level: &&str| level.eq_ignore_ascii_case(value);
-    (name == MESSAGES && !policy.is_trusted() && SERVERS_OWN.iter().any(|level| is_own(&level)))
-        .then_some(QUIET)
+    let is_own = SERVERS_OWN.iter().any(|level| level.eq_ignore_ascii_case(value));
+    (name == MESSAGES && !policy.is_trusted() && is_own).then_some(QUIET)
 }
 
-/// Whether a value of `set_config` may stand; `None` if it is not a literal.
+/// Whether a value of `set_config` may stand. One that is not a literal, `None`, may be any.
 pub(super) fn is_quiet(policy: &Policy, name: &str, value: Option<&str>) -> bool {
     name != MESSAGES
         || policy.is_trusted()

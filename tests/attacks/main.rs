@@ -146,11 +146,35 @@ fn hardening_is_done_once() {
         );
         let second = dry(&[]);
         assert!(second.contains(" 0 mended, 0 failed"), "{second}");
+        who_sees_other_sessions(postgres);
         let warned = check();
         assert!(
             !warned.contains("mends it") && warned.contains("function.runs_text"),
             "{warned}"
         );
+    }
+}
+
+/// In the hardened database nobody but who watches the server: the views ask for the reader's own rights.
+fn who_sees_other_sessions(postgres: &Postgres) {
+    let mut superuser = postgres.superuser("twice");
+    for view in [
+        "pg_stat_activity",
+        "pg_stat_ssl",
+        "pg_stat_replication",
+        "pg_stat_progress_vacuum",
+        "pg_locks",
+        "pg_stat_get_activity(NULL)",
+        "pg_stat_get_activity(pg_backend_pid())",
+    ] {
+        let look = format!("SELECT count(*) FROM {view}");
+        superuser.values("SET ROLE authenticated");
+        assert_eq!(superuser.sqlstate(&look), "42501", "{view}");
+        superuser.values("RESET ROLE; SET ROLE pg_monitor");
+        superuser.value(&look);
+        superuser.values("RESET ROLE; SET ROLE service_role");
+        superuser.value(&look);
+        superuser.values("RESET ROLE");
     }
 }
 
