@@ -13,8 +13,9 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::serve;
-use crate::base::{PoolMode, RoleName};
+use crate::base::{PoolMode, RoleName, TenantName};
 use crate::guard::{self, Facts, Guard, Limits, Policy, Refusal, Script, Settings};
+use crate::tenant::{self, Directory, RouteError, Schemas};
 
 /// What the command line of `portcullis guard` says.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +29,9 @@ pub struct GuardOptions {
     /// The pool mode of the role's sessions: transaction or session
     #[arg(long, default_value = "transaction", value_parser = pool_mode)]
     pool_mode: PoolMode,
+    /// The tenant whose statement it is: one that has a schema may name that and those beside it alone
+    #[arg(long, value_name = "TENANT", requires = "config")]
+    tenant: Option<String>,
     /// Judge NUL-separated texts of a file, one JSON line each [default FILE: standard input]
     #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", conflicts_with = "sql")]
     batch: Option<PathBuf>,
@@ -45,14 +49,20 @@ pub struct GuardOptions {
 /// Judges what the command line asks for. Exit code 1 means that the one statement is refused, or that some text
 /// could not be split into tokens.
 pub fn main(options: &GuardOptions) -> ExitCode {
-    let settings = match &options.config {
+    let (settings, schemas) = match &options.config {
         Some(path) => match serve::load(path) {
-            Ok(config) => config.guard,
+            Ok(config) => match schemas_of(config.tenants, options) {
+                Ok(schemas) => (config.guard, schemas),
+                Err(error) => {
+                    let _ = writeln!(io::stderr(), "portcullis guard: {error}");
+                    return ExitCode::FAILURE;
+                }
+            },
             Err(code) => return code,
         },
-        None => built_in(),
+        None => (built_in(), None),
     };
-    match run(settings, options) {
+    match run(settings, schemas, options) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -60,6 +70,16 @@ pub fn main(options: &GuardOptions) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The schemas that statements of the tenant that is asked about may name.
+fn schemas_of(tenants: tenant::Settings, options: &GuardOptions) -> Result<Option<Schemas>, RouteError> {
+    let Some(name) = &options.tenant else {
+        return Ok(None);
+    };
+    let role = RoleName::new(options.role.as_str());
+    let route = Directory::new(tenants).route_for(&role, &[TenantName::new(name.as_str())], name)?;
+    Ok(route.schemas.clone())
 }
 
 /// A pool mode by its name.
@@ -87,7 +107,7 @@ fn built_in() -> Settings {
 }
 
 /// Does what the command line asks for; whether it ends well.
-fn run(settings: Settings, options: &GuardOptions) -> io::Result<bool> {
+fn run(settings: Settings, schemas: Option<Schemas>, options: &GuardOptions) -> io::Result<bool> {
     let mut out = BufWriter::new(io::stdout().lock());
     let limits = settings.limits;
     if let Some(log) = &options.learn {
@@ -99,14 +119,14 @@ fn run(settings: Settings, options: &GuardOptions) -> io::Result<bool> {
     let ends_well = match (&options.batch, &options.sql) {
         (Some(file), _) if options.tokens => tokens::batch(&limits, &mut *open(file)?, &mut out)?,
         (Some(file), _) => {
-            let (guard, policy) = judge(settings, options);
-            batch(&guard, &policy, &mut *open(file)?, &mut out)?;
+            let judge = Judge::new(settings, schemas, options);
+            batch(&judge, &mut *open(file)?, &mut out)?;
             true
         }
         (None, Some(sql)) if options.tokens => tokens::print(&limits, None, sql.as_bytes(), &mut out)?,
         (None, Some(sql)) => {
-            let (guard, policy) = judge(settings, options);
-            explain(&guard, &policy, sql, &mut out)?
+            let judge = Judge::new(settings, schemas, options);
+            explain(&judge, sql, &mut out)?
         }
         (None, None) => {
             let mut text = Vec::new();
@@ -118,11 +138,27 @@ fn run(settings: Settings, options: &GuardOptions) -> io::Result<bool> {
     Ok(ends_well)
 }
 
-/// A guard, and the policy that the command line means.
-fn judge(settings: Settings, options: &GuardOptions) -> (Guard, Arc<Policy>) {
-    let guard = Guard::new(settings);
-    let policy = guard.policy_in(options.pool_mode, &RoleName::new(options.role.as_str()));
-    (guard, policy)
+/// A guard, and whose statements it judges.
+struct Judge {
+    guard: Guard,
+    policy: Arc<Policy>,
+    schemas: Option<Schemas>,
+}
+
+impl Judge {
+    fn new(settings: Settings, schemas: Option<Schemas>, options: &GuardOptions) -> Self {
+        let guard = Guard::new(settings);
+        let policy = guard.policy_in(options.pool_mode, &RoleName::new(options.role.as_str()));
+        Self {
+            guard,
+            policy,
+            schemas,
+        }
+    }
+
+    fn judge(&self, text: &[u8]) -> Result<Arc<Script>, Arc<Refusal>> {
+        self.guard.judge_within(&self.policy, self.schemas.as_ref(), text)
+    }
 }
 
 /// A file, or standard input for `-`.
@@ -140,19 +176,17 @@ fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
 /// # Errors
 ///
 /// `out` failed.
-pub(crate) fn explain(
-    guard: &Guard,
-    policy: &Arc<Policy>,
-    sql: &str,
-    out: &mut impl Write,
-) -> io::Result<bool> {
-    writeln!(out, "policy:   {}", policy.name())?;
-    let verdict = guard.judge(policy, sql.as_bytes());
+fn explain(judge: &Judge, sql: &str, out: &mut impl Write) -> io::Result<bool> {
+    writeln!(out, "policy:   {}", judge.policy.name())?;
+    if let Some(schema) = judge.schemas.as_ref().and_then(Schemas::own) {
+        writeln!(out, "schema:   {schema}")?;
+    }
+    let verdict = judge.judge(sql.as_bytes());
     match &verdict {
         Ok(script) => explain_allowed(script, out)?,
         Err(refusal) => explain_refused(refusal, out)?,
     }
-    for facts in guard.facts(sql.as_bytes()) {
+    for facts in judge.guard.facts(sql.as_bytes()) {
         explain_facts(facts.as_ref(), out)?;
     }
     Ok(verdict.is_ok())
@@ -228,12 +262,7 @@ struct Line<'a> {
 /// # Errors
 ///
 /// `input` or `out` failed.
-pub(crate) fn batch(
-    guard: &Guard,
-    policy: &Arc<Policy>,
-    input: &mut dyn BufRead,
-    out: &mut impl Write,
-) -> io::Result<bool> {
+fn batch(judge: &Judge, input: &mut dyn BufRead, out: &mut impl Write) -> io::Result<bool> {
     let mut all_allowed = true;
     let mut text = Vec::new();
     loop {
@@ -242,8 +271,8 @@ pub(crate) fn batch(
             return Ok(all_allowed);
         }
         let sql = text.strip_suffix(b"\0").unwrap_or(&text);
-        let verdict = guard.judge(policy, sql);
-        let facts = guard.facts(sql);
+        let verdict = judge.judge(sql);
+        let facts = judge.guard.facts(sql);
         let is_empty = matches!(&verdict, Ok(script) if script.statements().is_empty());
         let parsed = is_empty || (!facts.is_empty() && facts.iter().all(Option::is_some));
         let line = match &verdict {
@@ -278,12 +307,21 @@ mod tests {
     use super::*;
     use crate::guard::Settings;
 
+    fn judge_of(schemas: Option<Schemas>) -> Judge {
+        let guard = Guard::new(Settings::default());
+        Judge {
+            policy: guard.policy_for(&"web".into()),
+            guard,
+            schemas,
+        }
+    }
+
     #[test]
     fn a_batch_gives_one_line_for_each_text() {
-        let guard = Guard::new(Settings::default());
+        let judge = judge_of(None);
         let mut out = Vec::new();
         let mut input = &b"SELECT 1\0DROP TABLE t\0\0SELECT a FROM t FOR UPDATE; SELECT +"[..];
-        assert!(!batch(&guard, &guard.policy_for(&"web".into()), &mut input, &mut out).unwrap());
+        assert!(!batch(&judge, &mut input, &mut out).unwrap());
         let lines: Vec<serde_json::Value> = out
             .split(|b| *b == b'\n')
             .filter(|line| !line.is_empty())
@@ -312,12 +350,12 @@ mod tests {
 
     #[test]
     fn an_explanation_says_why_and_what_to_do() {
-        let guard = Guard::new(Settings::default());
-        let explained = |sql: &str| {
+        let explained_for = |schemas: Option<Schemas>, sql: &str| {
             let mut out = Vec::new();
-            let allowed = explain(&guard, &guard.policy_for(&"web".into()), sql, &mut out).unwrap();
+            let allowed = explain(&judge_of(schemas), sql, &mut out).unwrap();
             (allowed, String::from_utf8(out).unwrap())
         };
+        let explained = |sql: &str| explained_for(None, sql);
         let (allowed, text) = explained("DELETE FROM todos");
         assert!(
             allowed && text.contains("class:    DELETE") && text.contains("no WHERE"),
@@ -326,6 +364,12 @@ mod tests {
         let (allowed, text) = explained("SELECT set_config('role', 'x', true)");
         assert!(
             !allowed && text.contains("42501") && text.contains("hint:") && text.contains("position: 8"),
+            "{text}"
+        );
+        let schemas = Schemas::only("s_a", &[].into());
+        let (allowed, text) = explained_for(Some(schemas), "TABLE s_b.notes");
+        assert!(
+            !allowed && text.contains("schema:   s_a") && text.contains("rule:     schema.other"),
             "{text}"
         );
     }

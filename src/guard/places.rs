@@ -101,7 +101,7 @@ impl Dotted {
     }
 
     /// The token of a part, counted from the last one.
-    fn from_last(&self, back: usize) -> Option<usize> {
+    fn part_from_end(&self, back: usize) -> Option<usize> {
         let part = self.parts.checked_sub(back + 1)?;
         Some(self.first + 2 * part)
     }
@@ -291,11 +291,13 @@ impl<'s, 'a> Reader<'s, 'a> {
             && name.first > 0
             && statement.is_punct(name.first - 1, b'(');
         if name.end_of == End::Other || in_operator {
-            return [name.from_last(0), None];
+            return [name.part_from_end(0), None];
         }
         if is_called || !self.is_column(name.first) {
-            let star = (name.end_of == End::Star).then(|| name.from_last(0)).flatten();
-            return [name.from_last(1), star];
+            let star = (name.end_of == End::Star)
+                .then(|| name.part_from_end(0))
+                .flatten();
+            return [name.part_from_end(1), star];
         }
         // `schema.relation.column`; a column's fields where it is set.
         let parts = name.parts + usize::from(name.end_of == End::Star);
@@ -308,7 +310,7 @@ impl<'s, 'a> Reader<'s, 'a> {
             return [None, None];
         }
         let back = if name.end_of == End::Star { 1 } else { 2 };
-        [name.from_last(back), None]
+        [name.part_from_end(back), None]
     }
 
     /// Whether the dotted name that begins at `at` is surely a column, or fields of one.

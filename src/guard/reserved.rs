@@ -443,8 +443,14 @@ mod tests {
             "logout",
             "create_table",
         ] {
-            assert!(!list.is_anywhere(name), "{name}");
+            let group = list.anywhere(name).and_then(|index| list.groups.get(index));
+            let group = group.filter(|group| !group.beside_tenants_only);
+            assert!(group.is_none(), "{name}");
         }
+        assert!(list.relation("pg_stats").is_some() && list.relation("pg_stat_user_tables").is_some());
+        assert!(list.relation("pg_statistic_ext").is_none() && list.relation("pg_class").is_none());
+        let asked_of_all = reserved_functions(PoolMode::Transaction);
+        assert!(!asked_of_all.contains(&"pg_stat_get_*".to_owned()));
     }
 
     #[test]

@@ -157,37 +157,53 @@ fn the_guard_lets_them_pass_where_tenants_have_schemas() {
 
 #[test]
 fn they_end_as_on_the_server_itself() {
-    same_everywhere(Version::Installed);
+    // Also where tenants are told apart by schema: this one's is where the tables are.
+    same_everywhere(Version::Installed, &["", "schema = \"public\""]);
 }
 
 #[test]
 fn they_end_as_on_18_itself() {
-    same_everywhere(Version::Eighteen);
+    same_everywhere(Version::Eighteen, &[""]);
 }
 
-fn same_everywhere(version: Version) {
+/// `places` is what else the configuration says of where the tenant lives, in one proxy after another.
+fn same_everywhere(version: Version, places: &[&str]) {
     let Some(postgres) = cluster(version) else { return };
     let somebody = somebody(postgres);
-    let tenant = "[[tenants.tenant]]\nname = \"library\"\nserver = \"main\"\ndatabase = \"library\"";
-    let options = StackOptions {
-        postgres: version,
-        ..StackOptions::pool(1)
-    };
-    let mut stack = Stack::start(&options.with(tenant));
+    let stacks = places.iter().map(|place| {
+        let tenant = format!(
+            "[[tenants.tenant]]\nname = \"library\"\nserver = \"main\"\ndatabase = \"library\"\n{place}"
+        );
+        let options = StackOptions {
+            postgres: version,
+            ..StackOptions::pool(1)
+        };
+        Stack::start(&options.with(&tenant))
+    });
+    let mut stacks: Vec<Stack> = stacks.collect();
     let mut different = Vec::new();
     for (name, sql) in statements() {
         let direct = outcome(&mut straight(postgres), &sql);
-        let proxied = outcome(&mut stack.login(&somebody), &sql);
         // In a hardened database nobody but the logins may call it; the proxy does it for the session.
         let is_for_us = direct
             .iter()
             .any(|line| line.contains("permission denied for function set_config"));
         // Which settings differ from their defaults is not the same on purpose: the session's own are set.
-        if direct != proxied && !is_for_us && !sql.contains("s.setting IS DISTINCT FROM s.boot_val") {
-            different.push(format!("{name}: {direct:?} became {proxied:?}: {sql:.200}"));
+        if is_for_us || sql.contains("s.setting IS DISTINCT FROM s.boot_val") {
+            continue;
+        }
+        for (stack, place) in stacks.iter().zip(places) {
+            let proxied = outcome(&mut stack.login(&somebody), &sql);
+            if direct != proxied {
+                different.push(format!(
+                    "{name} {place}: {direct:?} became {proxied:?}: {sql:.200}"
+                ));
+            }
         }
     }
-    stack.assert_well();
+    for stack in &mut stacks {
+        stack.assert_well();
+    }
     assert!(
         different.is_empty(),
         "{} end otherwise:\n  {}",

@@ -252,3 +252,40 @@ fn nobody_reaches_another_tenants_schema() {
         estate.stack.assert_well();
     }
 }
+
+/// Who has no schema keeps out of tenants' schemas in the same database as well, and no startup packet changes where
+/// names are looked for.
+#[test]
+fn there_is_no_way_around_the_schema() {
+    for mut estate in estates() {
+        let mut beside = estate.login("beside");
+        for text in [
+            "SELECT * FROM s_b.notes",
+            "SELECT nextval('s_b.notes_id_seq')",
+            "SET search_path = s_b",
+        ] {
+            assert_eq!(beside.sqlstate(text), "42501", "{text}");
+        }
+        assert_eq!(beside.value("SELECT count(*) FROM public.shared"), "0");
+        drop(beside);
+        for options in [("search_path", "s_b"), ("options", "-c search_path=s_b")] {
+            let token = of("a").token();
+            let options = [("user", "somebody"), ("database", "a"), options];
+            let refused = RawClient::try_login(estate.stack.port(), &options, Some(&token));
+            assert_eq!(refused.err().map(|why| why.sqlstate()).as_deref(), Some("42501"));
+        }
+        let mut client = estate.login("a");
+        assert_eq!(client.value("SELECT nextval('notes_id_seq') > 2"), "t");
+        assert_eq!(
+            client.value("SELECT nextval('s_a.notes_id_seq'::regclass) > 2"),
+            "t"
+        );
+        let insert = "INSERT INTO s_a.notes AS n (body) VALUES ('mine') RETURNING n.body";
+        assert_eq!(client.value(insert), "mine");
+        assert_eq!(
+            client.value("SELECT count(*) FROM notes n JOIN public.shared s ON n.id = s.id"),
+            "0"
+        );
+        estate.stack.assert_well();
+    }
+}

@@ -118,7 +118,8 @@ fn a_verdict_for_one_tenant_is_none_for_another() {
     }
     let common = |schemas| {
         let text = "SELECT n.body FROM notes n";
-        (0..3).map(|_| judge(schemas, text).unwrap()).last().unwrap()
+        (0..2).for_each(|_| drop(judge(schemas, text)));
+        judge(schemas, text).unwrap()
     };
     assert!(Arc::ptr_eq(&common(&a), &common(&b)));
 }
