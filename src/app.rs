@@ -14,15 +14,12 @@ use tokio::time::timeout;
 
 use crate::admin::{self, Readiness};
 use crate::auth::{AuthSetupError, Authenticator};
-use crate::base::memory::Budget;
 use crate::base::{Drain, DrainHandle, Events, LoginName, Phase, limits};
 use crate::client::{Gateway, GatewayParts};
 use crate::config::Config;
-use crate::guard::{self, Guard};
 use crate::net::tls::{self, Certificates};
 use crate::observe::{EventLog, Fanout, Metrics, MetricsError, MetricsSettings, PoolGauge, ServerGauge};
 use crate::pool::{self, Access, PoolKey, Pools};
-use crate::session;
 use crate::tenant::Directory;
 
 /// Why the proxy cannot run.
@@ -53,11 +50,7 @@ const ADMIN_LIMIT: Duration = Duration::from_secs(2);
 /// Dropped, it cuts off everybody.
 pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     let listener = listen(config.client.address)?;
-    let budget = Budget::new(config.memory_budget(), config.client.max_client_conn);
-    tracing::info!(
-        bytes = budget.snapshot().max,
-        "memory_budget: the most that clients can make the process hold"
-    );
+    let budget = memory::budget(&config);
     let admin_listener = match &config.admin {
         Some(settings) => Some(listen(settings.address)?),
         None => None,
@@ -80,10 +73,7 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     let _ = pools_seen.set(Arc::downgrade(&pools));
     let anonymous_role = config.auth.anonymous_role.as_ref().map(ToString::to_string);
     let authenticator = Authenticator::new(config.auth, events.clone())?;
-    let guard = Arc::new(Guard::new(guard::Settings {
-        cache_bytes: budget.cache(config.guard.cache_bytes, 8),
-        ..config.guard
-    }));
+    let guard = memory::guard(config.guard, &budget);
     let directory = Arc::new(Directory::new(config.tenants));
     let policies = policies::watch(
         config.policy_files,
@@ -97,14 +87,7 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         directory: Arc::clone(&directory),
         pools: Arc::clone(&pools),
         identity: config.identity,
-        sessions: session::Shared::new(
-            config.session,
-            guard,
-            Arc::clone(&pools),
-            &budget,
-            judges(),
-            events.clone(),
-        ),
+        sessions: memory::sessions(config.session, guard, &pools, &budget, &events),
         budget,
         anonymous_role,
         events: events.clone(),
@@ -134,11 +117,6 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         let _ = timeout(ADMIN_LIMIT, task).await;
     }
     Ok(())
-}
-
-/// How many long texts are judged at a time: as many as leave half of the cores to everything else.
-fn judges() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 /// Every certificate that is shown or trusted over TLS.

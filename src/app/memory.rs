@@ -1,14 +1,52 @@
-//! Memory goes back to the system when clients have left.
+//! The memory that clients may take, and its way back to the system when they have left.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use crate::base::Events;
+use crate::base::memory::Budget;
+use crate::config::Config;
+use crate::guard::{self, Guard};
+use crate::pool::Pools;
+use crate::session;
 
 /// How often memory is given back.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Enough for a thread that does nothing.
 const STACK_BYTES: usize = 64 * 1024;
+
+/// The budget of the whole process, told to the log.
+pub(super) fn budget(config: &Config) -> Arc<Budget> {
+    let budget = Budget::new(config.memory_budget(), config.client.max_client_conn);
+    tracing::info!(
+        bytes = budget.snapshot().max,
+        "memory_budget: the most that clients can make the process hold"
+    );
+    budget
+}
+
+/// The guard, its verdicts within the budget.
+pub(super) fn guard(settings: guard::Settings, budget: &Budget) -> Arc<Guard> {
+    Arc::new(Guard::new(guard::Settings {
+        cache_bytes: budget.cache(settings.cache_bytes, 8),
+        ..settings
+    }))
+}
+
+/// What sessions share. Long texts are judged by as many at a time as leave half of the cores to everything else.
+pub(super) fn sessions(
+    settings: session::Settings,
+    guard: Arc<Guard>,
+    pools: &Arc<Pools>,
+    budget: &Budget,
+    events: &Events,
+) -> Arc<session::Shared> {
+    let judges = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    session::Shared::new(settings, guard, Arc::clone(pools), budget, judges, events.clone())
+}
 
 /// Gives freed memory back to the system, again and again. Cancel safe.
 ///

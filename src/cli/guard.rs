@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::serve;
 use crate::base::{PoolMode, RoleName, TenantName};
-use crate::guard::{self, Facts, Guard, Limits, Policy, Refusal, Script, Settings};
+use crate::guard::{self, Asker, Facts, Guard, Limits, Policy, Refusal, Script, Settings};
 use crate::tenant::{self, Directory, RouteError, Schemas};
 
 /// What the command line of `portcullis guard` says.
@@ -157,7 +157,11 @@ impl Judge {
     }
 
     fn judge(&self, text: &[u8]) -> Result<Arc<Script>, Arc<Refusal>> {
-        self.guard.judge_within(&self.policy, self.schemas.as_ref(), text)
+        let asker = Asker {
+            schemas: self.schemas.as_ref(),
+            account: None,
+        };
+        self.guard.judge_for(asker, &self.policy, text)
     }
 }
 

@@ -5,7 +5,7 @@ use super::extended::unknown_statement;
 use super::inbound::{Inbound, Step};
 use super::names::too_many;
 use super::standing::Stand;
-use super::statement;
+use super::statement::{self, Statement};
 use super::{Session, Skipping};
 use crate::base::{Fault, SqlState, limits};
 use crate::wire::body::{self, BindNames};
@@ -53,6 +53,15 @@ impl Session {
         }
     }
 
+    /// Whether the transaction may have a portal more.
+    fn check_new_portal(&mut self, name: &[u8], statement: &Statement) -> Result<(), Fault> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        if link.portals.len() >= limits::CLIENT_STATEMENTS {
+            return Err(too_many("portals"));
+        }
+        Ok(link.portals.ask(self.identity.stay.account(), name, statement)?)
+    }
+
     /// `here` is what has come of the body.
     fn bind(&mut self, names: &BindNames<'_>, tail: usize, here: &[u8]) -> Step {
         if !self.is_settled_for(None) {
@@ -66,18 +75,12 @@ impl Session {
         if let Some(step) = self.need_link() {
             return step;
         }
+        if let Err(fault) = self.check_new_portal(names.portal, &statement) {
+            return self.refuse(fault);
+        }
         let Some(link) = &mut self.link else {
             return Step::Lease;
         };
-        if link.portals.len() >= limits::CLIENT_STATEMENTS {
-            return self.refuse(too_many("portals"));
-        }
-        if let Err(full) = link
-            .portals
-            .ask(self.identity.stay.account(), names.portal, &statement)
-        {
-            return self.refuse(full.into());
-        }
         if statement::is_session_command(statement.action()) {
             let rest = here.get(names.consumed..).unwrap_or_default();
             if let Some(count @ 1..) = body::bind_count(rest) {

@@ -1,3 +1,5 @@
+//! The books of the memory budget: shares, and that every sum is right.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
