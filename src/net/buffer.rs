@@ -82,6 +82,34 @@ impl Inbox {
         }
     }
 
+    /// Keeps what is left of bulk in an ordinary buffer, or less, for a wait.
+    #[inline]
+    pub fn slim(&mut self) {
+        let is_bulk = |buffer: &[u8]| buffer.len() == BULK_BUFFER_BYTES;
+        if self.buffer.as_deref().is_some_and(is_bulk) {
+            self.leave_bulk();
+        }
+    }
+
+    #[cold]
+    fn leave_bulk(&mut self) {
+        let len = self.filled.len();
+        if len <= PARKED_BYTES {
+            return self.park();
+        }
+        if len > BUFFER_BYTES {
+            return;
+        }
+        let mut ordinary = take(&FREE, BUFFER_BYTES);
+        if let Some(start) = ordinary.get_mut(..len) {
+            start.copy_from_slice(self.bytes());
+        }
+        self.filled = 0..len;
+        if let Some(bulk) = self.buffer.replace(ordinary) {
+            give_back(bulk);
+        }
+    }
+
     /// Reads once. `Ok(0)` is the end of the stream, or a full buffer (see [`Inbox::has_room`]).
     /// While nothing has arrived no buffer is held. Bulk is let gather for a moment first.
     pub fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -195,6 +223,22 @@ mod tests {
     use std::future::poll_fn;
     use tokio::io::AsyncWriteExt;
     use tokio::net::UnixStream;
+
+    #[test]
+    fn what_is_left_of_bulk_waits_in_little() {
+        for (len, kept) in [(100, 100), (10_000, BUFFER_BYTES), (40_000, BULK_BUFFER_BYTES)] {
+            let bytes: Vec<u8> = (0..BULK_BUFFER_BYTES).map(|at| (at % 251) as u8).collect();
+            let mut inbox = Inbox {
+                buffer: Some(bytes.into_boxed_slice()),
+                filled: 1_000..1_000 + len,
+                gather: Gather::default(),
+            };
+            let before = inbox.bytes().to_vec();
+            inbox.slim();
+            assert_eq!(inbox.bytes(), before);
+            assert_eq!(inbox.buffer.as_ref().unwrap().len(), kept);
+        }
+    }
 
     #[tokio::test]
     async fn fills_consumes_and_gives_the_buffer_back() {

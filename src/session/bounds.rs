@@ -1,6 +1,7 @@
 //! What the policy bounds while statements run: the size of an answer, and how long things may take. Also how a
 //! session comes to follow a policy that was changed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::inbound::Inbound;
@@ -51,7 +52,7 @@ impl Session {
         let link = self.link.take()?;
         self.ticket.slot().end();
         self.tally.settle();
-        self.names.clear();
+        self.names = VecDeque::new();
         self.captured = None;
         self.settings.rollback();
         // A session that keeps its connection is nothing without it.

@@ -11,6 +11,10 @@ use crate::base::{Fault, SqlState, limits};
 use crate::guard::Script;
 use crate::wire::body::Parse;
 
+/// As many statements, and changes to their names, as an ordinary session has at a time. The memory for more is given up
+/// with them.
+pub(super) const ORDINARY: usize = 64;
+
 /// A change to the client's statement names.
 pub(super) enum NameChange {
     /// Parse.
@@ -142,6 +146,11 @@ impl Session {
             Some(NameChange::Remove(name)) if name.is_empty() => self.unnamed = None,
             Some(NameChange::Remove(name)) => {
                 let removed = self.statements.remove(&name);
+                if self.statements.capacity() > ORDINARY
+                    && self.statements.len() < self.statements.capacity() / 4
+                {
+                    self.statements.shrink_to(2 * self.statements.len());
+                }
                 self.statement_bytes -= removed.map_or(0, |held| held.statement().bytes() + name.len());
             }
             Some(NameChange::RemoveAll) => {
@@ -149,6 +158,9 @@ impl Session {
                 self.statement_bytes = 0;
             }
             None => {}
+        }
+        if self.names.is_empty() {
+            self.names.shrink_to(ORDINARY);
         }
     }
 }

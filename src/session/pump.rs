@@ -117,6 +117,7 @@ impl Session {
         if self.must_go(cx) {
             return Poll::Ready(Wake::Drained);
         }
+        self.client.inbox.slim();
         Poll::Pending
     }
 

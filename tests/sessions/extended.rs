@@ -740,9 +740,10 @@ fn parameters_have_todays_types_once_a_change_has_shown() {
 fn sixty_five_thousand_parameters() {
     let stack = Stack::start(&StackOptions::pool(1));
     let mut client = stack.login(&alice());
-    let list: Vec<String> = (1..=65_535).map(|n| format!("${n}::int")).collect();
+    // With a cast at each it would be more tokens than an end user may send.
+    let list: Vec<String> = (1..=65_535).map(|n| format!("${n}")).collect();
     let padding = " ".repeat(200_000);
-    let sql = format!("SELECT cardinality(ARRAY[{}]){padding}", list.join(", "));
+    let sql = format!("SELECT cardinality(ARRAY[{}]::int[]){padding}", list.join(", "));
     let values = vec![Some(&b"7"[..]); 65_535];
     for name in ["", "many"] {
         client.send(

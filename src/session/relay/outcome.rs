@@ -9,7 +9,7 @@ use crate::session::effect::Effect;
 use crate::session::link::{
     Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Sequences, Shapes, Standing, Traces,
 };
-use crate::session::names::{NameChange, NameHash};
+use crate::session::names::{self, NameChange, NameHash};
 use crate::session::settings::Place;
 use crate::session::statement::{Statement, StatementCache};
 use crate::session::{Session, Skipping, wording};
@@ -116,6 +116,7 @@ impl Session {
             self.unnamed = None;
         }
         self.names.clear();
+        self.names.shrink_to(names::ORDINARY);
         self.captured = None;
         link.note_skipped(&skipped);
         if link.standing == Standing::Becoming {
