@@ -14,7 +14,7 @@ use super::serve;
 use crate::auth::Authenticator;
 use crate::base::{DatabaseName, Events, LoginName, RoleName, ServerName};
 use crate::config::Config;
-use crate::harden::{self, Finding, Kind, Wanted};
+use crate::harden::{self, Finding, Kind, Wanted, reason};
 use crate::net::Endpoint;
 use crate::{pool, tenant};
 
@@ -310,13 +310,4 @@ fn in_one_line(group: &[Finding]) -> String {
         None => String::new(),
     };
     format!("{}{more}{what_to_do}", named.join("; "))
-}
-
-/// The server's own words, which `tokio_postgres` keeps in the source.
-pub(super) fn reason(error: &tokio_postgres::Error) -> String {
-    match (error.as_db_error(), std::error::Error::source(error)) {
-        (Some(db), _) => format!("{}: {}", db.code().code(), db.message()),
-        (None, Some(source)) => format!("{error}: {source}"),
-        (None, None) => error.to_string(),
-    }
 }

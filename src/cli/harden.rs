@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
 
-use super::check::reason;
 use super::check_tls::Encryption;
+use super::harden_all;
 use super::serve;
 use crate::base::RoleName;
-use crate::harden::{self, Finding, Kind, Wanted};
+use crate::harden::{self, Finding, Hardened, Kind, Session, Undone, Wanted, reason};
 use crate::net::tls;
 
 /// What the command line of `portcullis harden` says.
@@ -20,14 +19,22 @@ pub struct HardenOptions {
     /// The configuration file: its logins and roles are who the database is hardened against
     #[arg(long, short, value_name = "FILE", default_value = "portcullis.toml")]
     config: PathBuf,
-    /// A database, as its owner or a superuser: postgres://user@host/name. May be given more than once; the
+    /// A database, as a superuser or its owner: postgres://user@host/name. May be given more than once; the
     /// password may be in PGPASSWORD
     #[arg(long, value_name = "URL", required = true)]
     database: Vec<String>,
+    /// Every database of the configuration on the server that --database names, and of all that exist there those that a
+    /// pattern of tenants means. One --database for each server
+    #[arg(long)]
+    all: bool,
+    /// Put back what it has changed in the database, as far as nobody has changed it since
+    #[arg(long, conflicts_with_all = ["dry_run", "keep"])]
+    undo: bool,
     /// Print the SQL that would run, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// A role that keeps the functions that PUBLIC loses, beside trusted roles: for migrations, monitoring, backups
+    /// A role that keeps the functions that PUBLIC loses, beside trusted roles and those that are no end user's: one made
+    /// after the first run, or an end user's role for which the database is not to be a second wall
     #[arg(long, value_name = "ROLE")]
     keep: Vec<String>,
     /// PEM file of authorities: the server's certificate is verified, and its name
@@ -35,19 +42,10 @@ pub struct HardenOptions {
     ca_file: Option<PathBuf>,
 }
 
-/// What came of one finding.
-#[derive(Debug)]
-enum Outcome {
-    Mended,
-    /// The platform keeps the right to change this to itself, as RDS does with `pg_catalog`.
-    KeptByPlatform,
-    Failed(String),
-}
-
-/// Hardens each database. Exit code 1 means that something could not be mended or a database not reached, 2 that the
-/// configuration has mistakes.
+/// Hardens each database. Exit code 1 means that something remains that end users could use, that a database could not be
+/// reached, or that nothing was changed in it; 2 that the configuration has mistakes.
 ///
-/// Not cancel safe in that some things are then mended and others not; running it again goes on.
+/// Cancel safe for each database: one is hardened or not; running it again goes on with the others.
 pub async fn run(options: HardenOptions) -> ExitCode {
     let config = match serve::load(&options.config) {
         Ok(config) => config,
@@ -58,93 +56,125 @@ pub async fn run(options: HardenOptions) -> ExitCode {
         wanted = wanted.keeping(RoleName::new(role.as_str()));
     }
     let mut code = ExitCode::SUCCESS;
+    let mut failed = |why: &str| {
+        let _ = writeln!(io::stderr(), "portcullis harden: {why}");
+        code = ExitCode::FAILURE;
+    };
+    let mut targets = Vec::new();
     for url in &options.database {
-        if let Err(why) = harden_database(url, &options, &wanted).await {
-            let _ = writeln!(io::stderr(), "portcullis harden: {why}");
-            code = ExitCode::FAILURE;
+        match target(url) {
+            Ok(target) => targets.push(target),
+            Err(why) => failed(&why),
+        }
+    }
+    if options.all {
+        let (databases, mistakes) = harden_all::databases(&config, targets, &options).await;
+        mistakes.iter().for_each(|why| failed(why));
+        targets = databases;
+    }
+    for target in &targets {
+        if let Err(why) = visit(target, &options, &wanted).await {
+            failed(&why);
         }
     }
     code
 }
 
-async fn harden_database(url: &str, options: &HardenOptions, wanted: &Wanted) -> Result<(), String> {
-    let target = target(url)?;
-    let name = target
-        .get_dbname()
-        .or(target.get_user())
-        .unwrap_or("?")
-        .to_owned();
-    let failed = |error: tokio_postgres::Error| format!("database {name}: {}", reason(&error));
-    let (client, connection) = target
-        .connect(encryption(&target, options)?)
-        .await
-        .map_err(failed)?;
-    let driver = tokio::spawn(connection);
-    let found = harden::findings(&client, wanted).await.map_err(failed)?;
+async fn visit(target: &tokio_postgres::Config, options: &HardenOptions, wanted: &Wanted) -> Result<(), String> {
+    let name = target.get_dbname().or(target.get_user()).unwrap_or("?");
+    let failed = |error: harden::HardenError| format!("database {name}: {error}");
+    let session = connect(target, options).await?;
     let outcome = if options.dry_run {
-        print_script(&name, &found);
+        let found = harden::findings(session.client(), wanted).await;
+        print_script(name, &found.map_err(|error| failed(error.into()))?);
         Ok(())
+    } else if options.undo {
+        tell_undone(name, &harden::undo(&session).await.map_err(failed)?)
     } else {
-        mend(&client, &name, &found).await
+        tell_hardened(name, &harden::harden(&session, wanted).await.map_err(failed)?)
     };
-    drop(client);
-    driver.abort();
+    session.close().await;
     outcome
 }
 
-/// Mends what can be mended and says how each went.
-async fn mend(client: &tokio_postgres::Client, name: &str, found: &[Finding]) -> Result<(), String> {
-    let (mut mended, mut kept, mut failed) = (0, 0, 0);
-    for finding in found.iter().filter(|finding| finding.kind == Kind::Mend) {
-        match outcome(client, finding).await {
-            Outcome::Mended => {
-                mended += 1;
-                say(&format!("mended   {}: {}", finding.object, finding.problem));
-            }
-            Outcome::KeptByPlatform => kept += 1,
-            Outcome::Failed(why) => {
-                failed += 1;
-                say(&format!(
-                    "failed   {}: {}: {why}",
-                    finding.object, finding.problem
-                ));
-            }
-        }
+/// A session in a database.
+///
+/// # Errors
+/// Says which database and why.
+pub(super) async fn connect(
+    target: &tokio_postgres::Config,
+    options: &HardenOptions,
+) -> Result<Session, String> {
+    let name = target.get_dbname().or(target.get_user()).unwrap_or("?");
+    let session = Session::open(target, encryption(target, options)?).await;
+    session.map_err(|error| format!("database {name}: {}", reason(&error)))
+}
+
+/// Says what came of each finding.
+fn tell_hardened(name: &str, outcome: &Hardened) -> Result<(), String> {
+    for finding in &outcome.mended {
+        say(&format!("mended   {}: {}", finding.object, finding.problem));
     }
-    for finding in found.iter().filter(|finding| finding.kind == Kind::Advice) {
+    for (finding, why) in &outcome.remaining {
+        say(&format!("remains  {}: {}: {why}", finding.object, finding.problem));
+    }
+    for finding in &outcome.left {
+        let what = if finding.kind == Kind::Gap { "gap     " } else { "advice  " };
         let fix = finding
             .fix
             .as_ref()
             .map_or_else(String::new, |fix| format!(" ({fix})"));
-        say(&format!("advice   {}: {}{fix}", finding.object, finding.problem));
+        say(&format!("{what} {}: {}{fix}", finding.object, finding.problem));
     }
-    if kept > 0 {
-        say(&format!(
-            "kept     {kept} rights in pg_catalog: this platform does not let its customers revoke them; the guard \
-             alone keeps end users from them"
-        ));
-    }
+    let (mended, remaining) = (outcome.mended.len(), outcome.remaining.len());
+    let unchanged = if mended == 0 { "; nothing was changed" } else { "" };
     say(&format!(
-        "done     database {name}: {mended} mended, {failed} failed"
+        "done     database {name}: {mended} mended, {remaining} failed{unchanged}"
     ));
-    match failed {
-        0 => Ok(()),
-        failed => Err(format!(
-            "database {name}: {failed} things could not be mended; run it as their owner or as a superuser"
-        )),
+    let mut missing: Vec<&str> = outcome.remaining.iter().map(|(finding, _)| finding.object.as_str()).collect();
+    let gaps = outcome.left.iter().filter(|finding| finding.kind == Kind::Gap);
+    missing.extend(gaps.map(|finding| finding.object.as_str()));
+    missing.dedup();
+    match wall_is_missing(&missing) {
+        None => Ok(()),
+        Some(what) => Err(format!("database {name}: {what}")),
     }
 }
 
-async fn outcome(client: &tokio_postgres::Client, finding: &Finding) -> Outcome {
-    match harden::mend(client, finding).await {
-        Ok(_) => Outcome::Mended,
-        Err(error)
-            if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
-                && finding.object.starts_with("pg_catalog.") =>
-        {
-            Outcome::KeptByPlatform
-        }
-        Err(error) => Outcome::Failed(reason(&error)),
+/// What the wall lacks. Whoever may call `set_config` is whoever it says.
+fn wall_is_missing(objects: &[&str]) -> Option<String> {
+    let first = objects.first()?;
+    let identity = objects.iter().find(|object| object.starts_with("pg_catalog.set_config("));
+    let (named, why) = match identity {
+        Some(named) => (named, ": end users may call what identity is set with, so the guard alone keeps them apart"),
+        None => (first, ""),
+    };
+    let more = match objects.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "the second wall is not there{why}; see {named}{more} above. What the server does not let this role change needs \
+         the owner or a superuser"
+    ))
+}
+
+fn tell_undone(name: &str, outcome: &Undone) -> Result<(), String> {
+    for skipped in &outcome.skipped {
+        say(&format!("skipped  {skipped}"));
+    }
+    for (thing, why) in &outcome.remaining {
+        say(&format!("remains  {thing}: {why}"));
+    }
+    let (restored, remaining) = (outcome.restored, outcome.remaining.len());
+    say(&format!(
+        "done     database {name}: {restored} put back, {remaining} failed"
+    ));
+    match remaining {
+        0 => Ok(()),
+        remaining => Err(format!(
+            "database {name}: {remaining} things could not be put back; run it as the role that hardened it"
+        )),
     }
 }
 
@@ -155,10 +185,14 @@ fn print_script(name: &str, found: &[Finding]) {
         let about = in_comment(&format!("{}: {}", finding.object, finding.problem));
         match (finding.kind, &finding.fix) {
             (Kind::Mend, Some(fix)) => say(&format!("{fix}; -- {about}")),
-            (_, Some(fix)) => say(&format!("-- advice: {about}: {}", in_comment(fix))),
-            (_, None) => say(&format!("-- advice: {about}")),
+            (kind, Some(fix)) => say(&format!("-- {}: {about}: {}", word(kind), in_comment(fix))),
+            (kind, None) => say(&format!("-- {}: {about}", word(kind))),
         }
     }
+}
+
+fn word(kind: Kind) -> &'static str {
+    if kind == Kind::Gap { "gap" } else { "advice" }
 }
 
 /// A name may hold a line break, which would end the comment.

@@ -6,6 +6,7 @@ mod check_tls;
 pub mod dev;
 pub mod guard;
 pub mod harden;
+mod harden_all;
 pub mod scram_secret;
 pub mod serve;
 pub mod token;
@@ -32,7 +33,7 @@ enum Command {
     Serve(serve::ServeOptions),
     /// Lists every mistake in the configuration, and whether servers, roles and key sets can be reached
     Check(check::CheckOptions),
-    /// Makes a database hold by itself what the guard keeps from end users
+    /// Makes databases hold by themselves what the guard keeps from end users, or takes that back
     Harden(harden::HardenOptions),
     /// Says what the guard thinks of a statement, and why
     Guard(guard::GuardOptions),
