@@ -115,14 +115,14 @@ SELECT 'function.identity', 'mend', f.name, pg_catalog.format('login %I cannot u
 -- Temporary tables shadow real ones for whoever gets the connection next.
 UNION ALL
 SELECT 'database.temporary', 'mend', d.datname, pg_catalog.format('%s may make temporary tables or schemas', g.name),
-    pg_catalog.format('REVOKE TEMPORARY, CREATE ON DATABASE %I FROM %s', d.datname, g.name)
-    || CASE WHEN g.oid = 0 THEN coalesce((SELECT pg_catalog.format('; GRANT %s ON DATABASE %I TO ',
-        string_agg(a.privilege_type, ', ' ORDER BY a.privilege_type DESC), d.datname) || k.names
+    pg_catalog.format('REVOKE %s ON DATABASE %I FROM %s', r.names, d.datname, g.name)
+    || CASE WHEN g.oid = 0 THEN coalesce(pg_catalog.format('; GRANT %s ON DATABASE %I TO ', r.names, d.datname) || k.names, '')
+        ELSE '' END
+    FROM keepers k, pg_catalog.pg_database d, grantees g,
+    LATERAL (SELECT string_agg(DISTINCT a.privilege_type, ', ' ORDER BY a.privilege_type DESC) AS names
         FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a
-        WHERE a.grantee = 0 AND a.privilege_type IN ('TEMPORARY', 'CREATE')), '') ELSE '' END
-    FROM keepers k, pg_catalog.pg_database d, grantees g WHERE g.oid <> d.datdba AND d.datname = pg_catalog.current_database()
-      AND EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a
-        WHERE a.grantee = g.oid AND a.privilege_type IN ('TEMPORARY', 'CREATE'))
+        WHERE a.grantee = g.oid AND a.privilege_type IN ('TEMPORARY', 'CREATE')) r
+    WHERE g.oid <> d.datdba AND d.datname = pg_catalog.current_database() AND r.names IS NOT NULL
 UNION ALL
 SELECT 'schema.create', 'mend', pg_catalog.quote_ident(n.nspname), pg_catalog.format('%s may create objects in it', g.name),
     pg_catalog.format('REVOKE CREATE ON SCHEMA %I FROM %s', n.nspname, g.name)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio_postgres::config::SslMode;
 
 use super::check_budget::{self, Seats};
+use super::check_patterns;
 use super::check_tls::Encryption;
 use super::serve;
 use crate::auth::Authenticator;
@@ -65,20 +66,20 @@ pub async fn run(options: CheckOptions) -> ExitCode {
 
 /// What was found, written down as it is found.
 #[derive(Default)]
-struct Findings {
+pub(super) struct Findings {
     bad: usize,
 }
 
 impl Findings {
-    fn good(&self, what: &str) {
+    pub(super) fn good(&self, what: &str) {
         let _ = writeln!(io::stdout(), "ok       {what}");
     }
 
-    fn warning(&self, what: &str) {
+    pub(super) fn warning(&self, what: &str) {
         let _ = writeln!(io::stdout(), "warning  {what}");
     }
 
-    fn bad(&mut self, what: &str) {
+    pub(super) fn bad(&mut self, what: &str) {
         self.bad += 1;
         let _ = writeln!(io::stdout(), "failed   {what}");
     }
@@ -109,49 +110,66 @@ async fn check_keys(config: Config, findings: &mut Findings) {
     }
 }
 
-/// Where a login is used: every placement that the configuration names outright.
+/// Where a login is used.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Spot {
-    server: ServerName,
-    database: DatabaseName,
-    login: LoginName,
+pub(super) struct Spot {
+    pub(super) server: ServerName,
+    pub(super) database: DatabaseName,
+    pub(super) login: LoginName,
 }
 
 async fn check_logins(config: &Config, findings: &mut Findings) {
-    let wanted = Wanted::of(config);
-    let (mut looked_at, mut counted) = (BTreeSet::new(), BTreeSet::new());
-    for spot in spots(&config.tenants) {
-        let place = format!("login {} on {}/{}", spot.login, spot.server, spot.database);
-        let Some(target) = target(&config.pool, &spot) else {
-            continue;
-        };
-        let encryption = Encryption::of(&config.pool, &spot.server);
-        match target.connect(encryption).await {
-            Ok((client, connection)) => {
-                let driver = tokio::spawn(connection);
-                findings.good(&format!("{place}: connects"));
-                if counted.insert(spot.server.clone()) {
-                    check_seats(&client, config, &spot.server, findings).await;
-                }
-                let roles = config.tenants.roles.iter();
-                let roles = roles
-                    .filter(|(_, role)| role.login == spot.login)
-                    .map(|(name, _)| name);
-                for role in roles {
-                    check_role(&client, &place, role, findings).await;
-                }
-                check_login_role(&client, &place, findings).await;
-                if looked_at.insert((spot.server.clone(), spot.database.clone())) {
-                    check_database(&client, &spot, &wanted, findings).await;
-                }
-                drop(client);
-                driver.abort();
-            }
-            Err(error) => findings.bad(&format!("{place}: {}", reason(&error))),
-        }
+    let mut seen = Seen {
+        wanted: Wanted::of(config),
+        databases: BTreeSet::new(),
+        servers: BTreeSet::new(),
+    };
+    let named = spots(&config.tenants);
+    for spot in &named {
+        check_spot(config, spot, &mut seen, findings).await;
+    }
+    for spot in check_patterns::spots(config, findings).await.difference(&named) {
+        check_spot(config, spot, &mut seen, findings).await;
     }
 }
 
+/// What need not be looked at again.
+struct Seen {
+    wanted: Wanted,
+    databases: BTreeSet<(ServerName, DatabaseName)>,
+    servers: BTreeSet<ServerName>,
+}
+
+async fn check_spot(config: &Config, spot: &Spot, seen: &mut Seen, findings: &mut Findings) {
+    let place = format!("login {} on {}/{}", spot.login, spot.server, spot.database);
+    let Some(target) = target(&config.pool, spot) else {
+        return;
+    };
+    let (client, connection) = match target.connect(Encryption::of(&config.pool, &spot.server)).await {
+        Ok(connected) => connected,
+        Err(error) => return findings.bad(&format!("{place}: {}", reason(&error))),
+    };
+    let driver = tokio::spawn(connection);
+    findings.good(&format!("{place}: connects"));
+    if seen.servers.insert(spot.server.clone()) {
+        check_seats(&client, config, &spot.server, findings).await;
+    }
+    let roles = config.tenants.roles.iter();
+    let roles = roles
+        .filter(|(_, role)| role.login == spot.login)
+        .map(|(name, _)| name);
+    for role in roles {
+        check_role(&client, &place, role, findings).await;
+    }
+    check_login_role(&client, &place, findings).await;
+    if seen.databases.insert((spot.server.clone(), spot.database.clone())) {
+        check_database(&client, spot, &seen.wanted, findings).await;
+    }
+    drop(client);
+    driver.abort();
+}
+
+/// Every placement that the configuration names outright, for each login.
 fn spots(tenants: &tenant::Settings) -> BTreeSet<Spot> {
     let placed = tenants.tenants.values().map(|p| (&p.server, &p.database));
     let shared = tenants.databases.values().map(|d| (&d.server, &d.database));
@@ -167,7 +185,8 @@ fn spots(tenants: &tenant::Settings) -> BTreeSet<Spot> {
         .collect()
 }
 
-fn target(pool: &pool::Settings, spot: &Spot) -> Option<tokio_postgres::Config> {
+/// How a login gets there; `None` for a name that the configuration does not explain.
+pub(super) fn target(pool: &pool::Settings, spot: &Spot) -> Option<tokio_postgres::Config> {
     let server = pool.servers.get(&spot.server)?;
     let login = pool.logins.get(&spot.login)?;
     let mut target = tokio_postgres::Config::new();

@@ -2,6 +2,7 @@
 
 pub mod check;
 mod check_budget;
+mod check_patterns;
 mod check_tls;
 pub mod dev;
 pub mod guard;

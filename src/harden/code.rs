@@ -60,19 +60,20 @@ impl Code {
             if callers.is_empty() {
                 break;
             }
-            let named: Vec<usize> = (0..pieces.len())
-                .filter(|at| {
-                    let piece = pieces.get(*at).filter(|piece| !piece.is_reached);
-                    let name = piece.and_then(|piece| piece.name.as_deref());
-                    name.is_some_and(|name| {
-                        let mut callers = callers.iter().filter_map(|at| pieces.get(*at));
-                        callers.any(|caller| caller.words.mentions(name))
-                    })
-                })
-                .collect();
-            for at in named {
+            let mut named: Vec<(usize, String)> = Vec::new();
+            for (at, piece) in pieces.iter().enumerate().filter(|(_, piece)| !piece.is_reached) {
+                let Some(name) = piece.name.as_deref() else {
+                    continue;
+                };
+                let mut callers = callers.iter().filter_map(|at| pieces.get(*at));
+                if let Some(caller) = callers.find(|caller| caller.words.mentions(name)) {
+                    named.push((at, format!("{} by way of {}", caller.label, piece.label)));
+                }
+            }
+            for (at, label) in named {
                 if let Some(piece) = pieces.get_mut(at) {
                     piece.is_reached = true;
+                    piece.label = label;
                 }
             }
         }
@@ -119,7 +120,7 @@ mod tests {
         ]);
         assert_eq!(
             code.find(|words| words.mentions("pg_notify")).unwrap().label,
-            "third"
+            "first by way of second by way of third"
         );
         assert!(code.find(|words| words.mentions("set_config")).is_none());
     }
