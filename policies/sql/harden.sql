@@ -150,9 +150,9 @@ UNION ALL
 SELECT 'default.privileges', 'mend', g.name,
     pg_catalog.format('tables that %I will make give it %s', o.rolname, string_agg(DISTINCT a.privilege_type, ', ')),
     pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s REVOKE %s ON TABLES FROM %s', o.rolname,
-        coalesce(pg_catalog.format(' IN SCHEMA %I', n.nspname), ''), string_agg(DISTINCT a.privilege_type, ', '), g.name)
+        coalesce(' IN SCHEMA ' || pg_catalog.quote_ident(n.nspname), ''), string_agg(DISTINCT a.privilege_type, ', '), g.name)
     || CASE WHEN g.oid = 0 THEN coalesce(pg_catalog.format('; ALTER DEFAULT PRIVILEGES FOR ROLE %I%s GRANT %s ON TABLES TO ',
-        o.rolname, coalesce(pg_catalog.format(' IN SCHEMA %I', n.nspname), ''), string_agg(DISTINCT a.privilege_type, ', '))
+        o.rolname, coalesce(' IN SCHEMA ' || pg_catalog.quote_ident(n.nspname), ''), string_agg(DISTINCT a.privilege_type, ', '))
         || k.names, '') ELSE '' END
     FROM keepers k, pg_catalog.pg_default_acl d JOIN pg_catalog.pg_roles o ON o.oid = d.defaclrole
     LEFT JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace, LATERAL pg_catalog.aclexplode(d.defaclacl) a

@@ -43,7 +43,7 @@ lists AS (
     UNION ALL
     SELECT 'DEFAULT PRIVILEGES', CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'ROUTINES'
             WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END,
-        pg_catalog.format('FOR ROLE %I', o.name) || coalesce(pg_catalog.format(' IN SCHEMA %I', n.nspname), ''), d.defaclrole, d.defaclacl,
+        pg_catalog.format('FOR ROLE %I', o.name) || coalesce(' IN SCHEMA ' || pg_catalog.quote_ident(n.nspname), ''), d.defaclrole, d.defaclacl,
         CASE WHEN d.defaclnamespace <> 0 THEN NULL
             ELSE pg_catalog.acldefault(CASE d.defaclobjtype WHEN 'S' THEN 's' ELSE d.defaclobjtype END, d.defaclrole) END
         FROM pg_catalog.pg_default_acl d JOIN roles o ON o.oid = d.defaclrole
