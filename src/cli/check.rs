@@ -162,7 +162,10 @@ async fn check_spot(config: &Config, spot: &Spot, seen: &mut Seen, findings: &mu
         check_role(&client, &place, role, findings).await;
     }
     check_login_role(&client, &place, findings).await;
-    if seen.databases.insert((spot.server.clone(), spot.database.clone())) {
+    if seen
+        .databases
+        .insert((spot.server.clone(), spot.database.clone()))
+    {
         check_database(&client, spot, &seen.wanted, findings).await;
     }
     drop(client);

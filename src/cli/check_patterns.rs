@@ -19,12 +19,11 @@ const LOOKED_AT: usize = 3;
 const DOORS: [&str; 2] = ["postgres", "template1"];
 
 /// The databases that a server has and lets in.
-const EXISTING: &str =
-    "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname";
+const EXISTING: &str = "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname";
 
 /// What came of knocking.
 enum Door {
-    /// The login is let in.
+    /// The login is let in, and finds these databases.
     Open(Vec<DatabaseName>),
     /// Its password is right, and it may enter nothing that we know of.
     Known,
@@ -32,73 +31,71 @@ enum Door {
     Shut(String),
 }
 
-/// For each pattern up to [`LOOKED_AT`] of its databases with every login. Where there is none yet, the logins are
-/// tried on the server alone. Says what it has found.
+/// Tries every login on each server that a pattern names, and gives for each pattern up to [`LOOKED_AT`] of its databases
+/// with every login. Says what it has found.
 ///
 /// Cancel safe: it changes nothing.
 pub(super) async fn spots(config: &Config, findings: &mut Findings) -> BTreeSet<Spot> {
     let tenants = &config.tenants;
     let logins: BTreeSet<&LoginName> = tenants.roles.values().map(|role| &role.login).collect();
+    let servers: BTreeSet<&ServerName> = tenants.patterns.iter().map(|p| &p.template.server).collect();
     let mut spots = BTreeSet::new();
-    let mut tried = BTreeSet::new();
-    for pattern in &tenants.patterns {
-        let server = &pattern.template.server;
-        let name = format!("pattern {} on {server}", pattern.template.database);
-        let mut meant = Vec::new();
+    for server in servers {
+        let mut existing = None;
         for login in &logins {
-            let is_new = tried.insert((server, *login));
+            let place = format!("login {login} on {server}");
             match knock(config, server, login).await {
-                Door::Open(existing) => {
-                    meant = existing;
-                    meant.retain(|database| pattern.tenant_of(database.as_str()).is_some());
-                    break;
+                Door::Open(found) => {
+                    findings.good(&format!("{place}: the server takes its password"));
+                    existing = Some(found);
                 }
-                // Said once, however many patterns there are.
-                Door::Shut(why) if is_new => findings.bad(&format!("login {login} on {server}: {why}")),
-                Door::Known if is_new => findings.warning(&format!(
-                    "login {login} on {server}: the server takes its password, and lets it into no database that \
-                     is known, so what a pattern means cannot be listed"
+                Door::Known => findings.good(&format!(
+                    "{place}: the server takes its password, but lets it into no database that is known"
                 )),
-                Door::Shut(_) | Door::Known => {}
+                Door::Shut(why) => findings.bad(&format!("{place}: {why}")),
             }
         }
-        say(&name, pattern, &meant, findings);
-        if meant.is_empty() {
-            for login in &logins {
-                if tried.insert((server, *login)) {
-                    try_login(config, server, login, findings).await;
-                }
-            }
-        }
-        for database in meant.iter().take(LOOKED_AT) {
-            spots.extend(logins.iter().map(|login| Spot {
-                server: server.clone(),
-                database: database.clone(),
-                login: (*login).clone(),
+        let patterns = tenants.patterns.iter().filter(|p| p.template.server == *server);
+        for pattern in patterns {
+            let looked_at = some_of(pattern, existing.as_deref(), findings);
+            spots.extend(looked_at.iter().flat_map(|database| {
+                logins.iter().map(|login| Spot {
+                    server: server.clone(),
+                    database: database.clone(),
+                    login: (*login).clone(),
+                })
             }));
         }
     }
     spots
 }
 
-fn say(name: &str, pattern: &Pattern, meant: &[DatabaseName], findings: &Findings) {
-    let looked_at: Vec<&str> = meant.iter().take(LOOKED_AT).map(DatabaseName::as_str).collect();
-    match meant.len() {
-        0 => findings.warning(&format!(
-            "{name}: no database of it was found{}: the logins are tried on the server alone",
-            if pattern.prefix.is_empty() { String::new() } else { format!(" (tenants {}…)", pattern.prefix) }
-        )),
-        all => findings.good(&format!("{name}: {all} databases, looking at {}", looked_at.join(", "))),
+/// Some databases of a pattern.
+fn some_of(pattern: &Pattern, existing: Option<&[DatabaseName]>, findings: &Findings) -> Vec<DatabaseName> {
+    let name = format!(
+        "pattern {} on {}",
+        pattern.template.database, pattern.template.server
+    );
+    let Some(existing) = existing else {
+        findings.warning(&format!("{name}: no login could list the server's databases"));
+        return Vec::new();
+    };
+    let meant = existing
+        .iter()
+        .filter(|database| pattern.tenant_of(database.as_str()).is_some());
+    let mut meant: Vec<DatabaseName> = meant.cloned().collect();
+    let all = meant.len();
+    meant.truncate(LOOKED_AT);
+    if meant.is_empty() {
+        findings.warning(&format!("{name}: no database of it is there yet"));
+    } else {
+        let names: Vec<&str> = meant.iter().map(DatabaseName::as_str).collect();
+        findings.good(&format!(
+            "{name}: {all} databases, looking at {}",
+            names.join(", ")
+        ));
     }
-}
-
-/// Whether the server takes a login's password, where no database of a pattern shows it.
-async fn try_login(config: &Config, server: &ServerName, login: &LoginName, findings: &mut Findings) {
-    let place = format!("login {login} on {server}");
-    match knock(config, server, login).await {
-        Door::Open(_) | Door::Known => findings.good(&format!("{place}: the server takes its password")),
-        Door::Shut(why) => findings.bad(&format!("{place}: {why}")),
-    }
+    meant
 }
 
 /// Tries the databases that the configuration names, then those that every server has.
@@ -133,9 +130,15 @@ async fn knock(config: &Config, server: &ServerName, login: &LoginName) -> Door 
 }
 
 fn doors(tenants: &Settings, server: &ServerName) -> Vec<DatabaseName> {
-    let mut doors: Vec<DatabaseName> = tenants.databases_on(server, &[]).into_iter().take(LOOKED_AT).collect();
+    let mut doors: Vec<DatabaseName> = tenants
+        .databases_on(server, &[])
+        .into_iter()
+        .take(LOOKED_AT)
+        .collect();
     let fixed = tenants.patterns.iter().map(|pattern| &pattern.template);
-    let fixed = fixed.filter(|place| place.server == *server).map(|place| &place.database);
+    let fixed = fixed
+        .filter(|place| place.server == *server)
+        .map(|place| &place.database);
     doors.extend(fixed.filter(|database| !database.as_str().contains('{')).cloned());
     doors.extend(DOORS.map(DatabaseName::new));
     doors

@@ -80,7 +80,11 @@ pub async fn run(options: HardenOptions) -> ExitCode {
     code
 }
 
-async fn visit(target: &tokio_postgres::Config, options: &HardenOptions, wanted: &Wanted) -> Result<(), String> {
+async fn visit(
+    target: &tokio_postgres::Config,
+    options: &HardenOptions,
+    wanted: &Wanted,
+) -> Result<(), String> {
     let name = target.get_dbname().or(target.get_user()).unwrap_or("?");
     let failed = |error: harden::HardenError| format!("database {name}: {error}");
     let session = connect(target, options).await?;
@@ -116,10 +120,17 @@ fn tell_hardened(name: &str, outcome: &Hardened) -> Result<(), String> {
         say(&format!("mended   {}: {}", finding.object, finding.problem));
     }
     for (finding, why) in &outcome.remaining {
-        say(&format!("remains  {}: {}: {why}", finding.object, finding.problem));
+        say(&format!(
+            "remains  {}: {}: {why}",
+            finding.object, finding.problem
+        ));
     }
     for finding in &outcome.left {
-        let what = if finding.kind == Kind::Gap { "gap     " } else { "advice  " };
+        let what = if finding.kind == Kind::Gap {
+            "gap     "
+        } else {
+            "advice  "
+        };
         let fix = finding
             .fix
             .as_ref()
@@ -131,7 +142,11 @@ fn tell_hardened(name: &str, outcome: &Hardened) -> Result<(), String> {
     say(&format!(
         "done     database {name}: {mended} mended, {remaining} failed{unchanged}"
     ));
-    let mut missing: Vec<&str> = outcome.remaining.iter().map(|(finding, _)| finding.object.as_str()).collect();
+    let mut missing: Vec<&str> = outcome
+        .remaining
+        .iter()
+        .map(|(finding, _)| finding.object.as_str())
+        .collect();
     let gaps = outcome.left.iter().filter(|finding| finding.kind == Kind::Gap);
     missing.extend(gaps.map(|finding| finding.object.as_str()));
     missing.dedup();
@@ -144,9 +159,14 @@ fn tell_hardened(name: &str, outcome: &Hardened) -> Result<(), String> {
 /// What the wall lacks. Whoever may call `set_config` is whoever it says.
 fn wall_is_missing(objects: &[&str]) -> Option<String> {
     let first = objects.first()?;
-    let identity = objects.iter().find(|object| object.starts_with("pg_catalog.set_config("));
+    let identity = objects
+        .iter()
+        .find(|object| object.starts_with("pg_catalog.set_config("));
     let (named, why) = match identity {
-        Some(named) => (named, ": end users may call what identity is set with, so the guard alone keeps them apart"),
+        Some(named) => (
+            named,
+            ": end users may call what identity is set with, so the guard alone keeps them apart",
+        ),
         None => (first, ""),
     };
     let more = match objects.len().saturating_sub(1) {

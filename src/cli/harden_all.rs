@@ -15,7 +15,8 @@ use crate::net::Endpoint;
 const PORT: u16 = 5432;
 
 /// The databases that a server has and lets in.
-const EXISTING: &str = "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate";
+const EXISTING: &str =
+    "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate";
 
 /// A target for each database that the configuration means on the targets' servers, and what is wrong with the rest.
 ///
@@ -31,7 +32,9 @@ pub(super) async fn databases(
         let Some(server) = server_of(config, &target) else {
             let names: Vec<&str> = config.pool.servers.keys().map(ServerName::as_str).collect();
             let names = names.join(", ");
-            mistakes.push(format!("--database names none of the servers by host and port: {names}"));
+            mistakes.push(format!(
+                "--database names none of the servers by host and port: {names}"
+            ));
             continue;
         };
         missing.remove(&server);
@@ -85,6 +88,10 @@ fn server_of(config: &Config, target: &Target) -> Option<ServerName> {
         (Endpoint::Unix(path), Some(Host::Unix(folder))) => *path == folder.join(format!(".s.PGSQL.{port}")),
         _ => false,
     };
-    let found = config.pool.servers.iter().find(|(_, server)| same(&server.endpoint));
+    let found = config
+        .pool
+        .servers
+        .iter()
+        .find(|(_, server)| same(&server.endpoint));
     found.map(|(name, _)| name.clone())
 }

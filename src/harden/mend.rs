@@ -99,7 +99,11 @@ async fn harden_within(session: &Session, wanted: &Wanted) -> Result<Hardened, H
     let mut tried: HashMap<Finding, String> = HashMap::new();
     let mut found = survey(client, wanted, &code).await?;
     for _ in 0..ROUNDS {
-        let new: Vec<Finding> = found.iter().filter(|f| f.is_mend() && !tried.contains_key(f)).cloned().collect();
+        let new: Vec<Finding> = found
+            .iter()
+            .filter(|f| f.is_mend() && !tried.contains_key(f))
+            .cloned()
+            .collect();
         if new.is_empty() {
             break;
         }
@@ -121,11 +125,16 @@ async fn harden_within(session: &Session, wanted: &Wanted) -> Result<Hardened, H
         outcome.remaining.push((finding, why));
     }
     outcome.mended.extend(tried.into_keys());
-    outcome.mended.sort_by(|a, b| (&a.rule, &a.object, &a.problem).cmp(&(&b.rule, &b.object, &b.problem)));
+    outcome
+        .mended
+        .sort_by(|a, b| (&a.rule, &a.object, &a.problem).cmp(&(&b.rule, &b.object, &b.problem)));
     outcome.left.sort_by_key(|finding| finding.kind != Kind::Gap);
     let changes = before.changes(&Snapshot::take(client).await?);
     if !changes.is_empty() {
-        let at = client.query_one("SELECT pg_catalog.now()::text", &[]).await?.try_get(0)?;
+        let at = client
+            .query_one("SELECT pg_catalog.now()::text", &[])
+            .await?
+            .try_get(0)?;
         runs.push(Run { at, changes });
         record::write(client, &runs).await?;
     }
@@ -157,11 +166,17 @@ async fn put_back(
     let client = session.client();
     let now = Snapshot::take(client).await?;
     let mut tried = Vec::new();
-    for change in changes {
+    // What is done to a table's rights is done to its columns': columns come last.
+    let (columns, others): (Vec<Change>, Vec<Change>) = changes
+        .into_iter()
+        .partition(|change| change.thing.kind == "COLUMN");
+    for change in others.into_iter().chain(columns) {
         let (state, owner) = now.of(&change.thing).unwrap_or((&change.after, ""));
         let script = statements(&change, state, owner).join("; ");
         if script.is_empty() {
-            outcome.skipped.push(format!("{}: changed since, and left", label(&change)));
+            outcome
+                .skipped
+                .push(format!("{}: changed since, and left", label(&change)));
             continue;
         }
         let why = attempt(session, &script).await?.join("; ");
@@ -172,7 +187,7 @@ async fn put_back(
     for (change, why) in tried {
         let is_back = match later.of(&change.thing) {
             Some((state, owner)) => statements(&change, state, owner).is_empty(),
-            None => change.was_initial || why.is_empty(),
+            None => change.was_initial,
         };
         if is_back {
             outcome.restored += 1;

@@ -71,7 +71,9 @@ impl From<SnapshotError> for HardenError {
     fn from(error: SnapshotError) -> Self {
         match error {
             SnapshotError::Server(error) => Self::Server(error),
-            SnapshotError::Text(error) => Self::Refused(format!("the list of rights cannot be read: {error}")),
+            SnapshotError::Text(error) => {
+                Self::Refused(format!("the list of rights cannot be read: {error}"))
+            }
         }
     }
 }
@@ -97,7 +99,11 @@ pub async fn findings(client: &Client, wanted: &Wanted) -> Result<Vec<Finding>, 
 }
 
 /// The same where the code of the database is known.
-async fn survey(client: &Client, wanted: &Wanted, code: &Code) -> Result<Vec<Finding>, tokio_postgres::Error> {
+async fn survey(
+    client: &Client,
+    wanted: &Wanted,
+    code: &Code,
+) -> Result<Vec<Finding>, tokio_postgres::Error> {
     let (logins, roles): (Vec<&str>, Vec<&str>) = wanted
         .memberships
         .iter()

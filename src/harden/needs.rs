@@ -90,8 +90,21 @@ fn takings(fix: &str) -> Vec<Taking> {
     each(fix, |_, parts| {
         let parts = parts.filter(|parts| parts.verb == "revoke")?;
         let kinds = [
-            "table", "tables", "sequence", "sequences", "routine", "routines", "function", "procedure", "schema", "schemas",
-            "database", "language", "type", "types", "parameter",
+            "table",
+            "tables",
+            "sequence",
+            "sequences",
+            "routine",
+            "routines",
+            "function",
+            "procedure",
+            "schema",
+            "schemas",
+            "database",
+            "language",
+            "type",
+            "types",
+            "parameter",
         ];
         let mut object = parts.object.iter().peekable();
         let kind = object.next_if(|token| token.kind == "word" && kinds.contains(&token.text.as_str()));
@@ -105,7 +118,11 @@ fn takings(fix: &str) -> Vec<Taking> {
             }
         }
         Some(Taking {
-            privileges: parts.privileges.iter().map(|privilege| privilege.to_lowercase()).collect(),
+            privileges: parts
+                .privileges
+                .iter()
+                .map(|privilege| privilege.to_lowercase())
+                .collect(),
             kind: kind.map_or_else(|| "table".to_owned(), |kind| kind.text.clone()),
             name: name.to_owned(),
         })
@@ -191,7 +208,12 @@ mod tests {
                 "routine",
                 "set_config",
             ),
-            ("REVOKE UPDATE ON pg_catalog.pg_settings FROM a", "update", "table", "pg_settings"),
+            (
+                "REVOKE UPDATE ON pg_catalog.pg_settings FROM a",
+                "update",
+                "table",
+                "pg_settings",
+            ),
             (
                 "ALTER DEFAULT PRIVILEGES FOR ROLE o IN SCHEMA s REVOKE TRIGGER, MAINTAIN ON TABLES FROM \"a b\"",
                 "trigger,maintain",
@@ -210,7 +232,11 @@ mod tests {
                 panic!("{taken:?}");
             };
             assert_eq!(
-                (taking.privileges.join(",").as_str(), taking.kind.as_str(), taking.name.as_str()),
+                (
+                    taking.privileges.join(",").as_str(),
+                    taking.kind.as_str(),
+                    taking.name.as_str()
+                ),
                 (privileges, kind, name),
                 "{fix}"
             );
@@ -221,7 +247,8 @@ mod tests {
     #[test]
     fn only_what_is_needed_stays() {
         let code = Code::of("BEGIN CREATE TEMP TABLE t (a int); PERFORM pg_notify('a', 'b'); END");
-        let fix = "REVOKE TEMPORARY, CREATE ON DATABASE d FROM PUBLIC; GRANT CREATE, TEMPORARY ON DATABASE d TO o";
+        let fix =
+            "REVOKE TEMPORARY, CREATE ON DATABASE d FROM PUBLIC; GRANT CREATE, TEMPORARY ON DATABASE d TO o";
         let both = spared(mend("database.temporary", fix), &code);
         let [rest, advice] = both.as_slice() else {
             panic!("{both:?}");

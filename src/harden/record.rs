@@ -45,7 +45,9 @@ pub(super) async fn read(client: &Client) -> Result<Vec<Run>, HardenError> {
     }
     let runs: Option<String> = kept.try_get("runs")?;
     let runs = serde_json::from_str(runs.as_deref().unwrap_or("[]"));
-    runs.map_err(|error| HardenError::Refused(format!("the comment of schema {SCHEMA} cannot be read: {error}")))
+    runs.map_err(|error| {
+        HardenError::Refused(format!("the comment of schema {SCHEMA} cannot be read: {error}"))
+    })
 }
 
 /// Keeps these runs, or nothing at all where there are none.
@@ -54,7 +56,9 @@ pub(super) async fn read(client: &Client) -> Result<Vec<Run>, HardenError> {
 /// The server's: the role may not create a schema, or something else is in it.
 pub(super) async fn write(client: &Client, runs: &[Run]) -> Result<(), HardenError> {
     if runs.is_empty() {
-        let gone = client.batch_execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA}")).await;
+        let gone = client
+            .batch_execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA}"))
+            .await;
         return Ok(gone?);
     }
     let runs = serde_json::to_string(runs)

@@ -35,7 +35,10 @@ impl Held {
     }
 
     fn get(&self, pair: &Pair) -> Option<&BTreeMap<String, bool>> {
-        self.0.iter().find(|(of, _)| of == pair).map(|(_, privileges)| privileges)
+        self.0
+            .iter()
+            .find(|(of, _)| of == pair)
+            .map(|(_, privileges)| privileges)
     }
 
     fn grantable(&self, pair: &Pair, privilege: &str) -> Option<bool> {
@@ -107,13 +110,23 @@ impl Script<'_> {
     }
 
     fn say(&mut self, (grantee, grantor): &Pair, verb: &str, privilege: &str, options: &str) {
-        let grantee = if grantee.is_empty() { "PUBLIC".to_owned() } else { quoted(grantee) };
+        let grantee = if grantee.is_empty() {
+            "PUBLIC".to_owned()
+        } else {
+            quoted(grantee)
+        };
         let preposition = if verb == "GRANT" { "TO" } else { "FROM" };
-        let Thing { kind, object, part, .. } = self.thing;
+        let Thing {
+            kind, object, part, ..
+        } = self.thing;
         let statement = match kind.as_str() {
-            "COLUMN" => format!("{verb} {privilege} ({part}) ON TABLE {object} {preposition} {grantee}{options}"),
+            "COLUMN" => {
+                format!("{verb} {privilege} ({part}) ON TABLE {object} {preposition} {grantee}{options}")
+            }
             "DEFAULT PRIVILEGES" => {
-                format!("ALTER DEFAULT PRIVILEGES {part} {verb} {privilege} ON {object} {preposition} {grantee}{options}")
+                format!(
+                    "ALTER DEFAULT PRIVILEGES {part} {verb} {privilege} ON {object} {preposition} {grantee}{options}"
+                )
             }
             _ => format!("{verb} {privilege} ON {kind} {object} {preposition} {grantee}{options}"),
         };
@@ -162,8 +175,17 @@ fn attributes(
     after: &BTreeMap<String, bool>,
     now: &BTreeMap<String, bool>,
 ) -> Vec<String> {
-    let Thing { kind, object, part, grantor } = thing;
-    let granted_by = if grantor.is_empty() { String::new() } else { format!(" GRANTED BY {grantor}") };
+    let Thing {
+        kind,
+        object,
+        part,
+        grantor,
+    } = thing;
+    let granted_by = if grantor.is_empty() {
+        String::new()
+    } else {
+        format!(" GRANTED BY {grantor}")
+    };
     if kind == "MEMBERSHIP" && before.is_empty() {
         let is_there = now == after;
         return is_there
@@ -176,7 +198,10 @@ fn attributes(
         .filter(|(name, value)| after.get(*name) != Some(*value) && now.get(*name) == after.get(*name));
     let differing: Vec<(&str, bool)> = differing.map(|(name, value)| (name.as_str(), *value)).collect();
     let each = |clause: fn(&str, bool) -> String| -> Vec<String> {
-        differing.iter().map(|(name, value)| clause(name, *value)).collect()
+        differing
+            .iter()
+            .map(|(name, value)| clause(name, *value))
+            .collect()
     };
     match (kind.as_str(), differing.is_empty()) {
         (_, true) => Vec::new(),
@@ -193,7 +218,10 @@ fn attributes(
             .collect(),
         ("MEMBERSHIP", _) => {
             let clauses = each(|name, value| format!("{name} {}", if value { "TRUE" } else { "FALSE" }));
-            vec![format!("GRANT {object} TO {part} WITH {}{granted_by}", clauses.join(", "))]
+            vec![format!(
+                "GRANT {object} TO {part} WITH {}{granted_by}",
+                clauses.join(", ")
+            )]
         }
         ("ROW SECURITY", _) => {
             let clauses = each(|name, value| match (name, value) {
@@ -285,7 +313,15 @@ mod tests {
             ["ALTER DEFAULT PRIVILEGES FOR ROLE o GRANT TRIGGER ON TABLES TO \"a\""]
         );
         assert_eq!(
-            undone(thing("ROLE", "l"), [r#"{"INHERIT":true}"#, r#"{"INHERIT":false}"#, r#"{"INHERIT":false}"#], false),
+            undone(
+                thing("ROLE", "l"),
+                [
+                    r#"{"INHERIT":true}"#,
+                    r#"{"INHERIT":false}"#,
+                    r#"{"INHERIT":false}"#
+                ],
+                false
+            ),
             ["ALTER ROLE l INHERIT"]
         );
         let mut membership = thing("MEMBERSHIP", "r");
@@ -296,7 +332,10 @@ mod tests {
             ["GRANT r TO l WITH ADMIN OPTION"]
         );
         membership.grantor = "g".to_owned();
-        let [yes, no] = [r#"{"ADMIN":false,"INHERIT":true}"#, r#"{"ADMIN":false,"INHERIT":false}"#];
+        let [yes, no] = [
+            r#"{"ADMIN":false,"INHERIT":true}"#,
+            r#"{"ADMIN":false,"INHERIT":false}"#,
+        ];
         assert_eq!(
             undone(membership, [yes, no, no], false),
             ["GRANT r TO l WITH INHERIT TRUE GRANTED BY g"]

@@ -86,7 +86,11 @@ impl Snapshot {
             let kind: String = row.try_get("kind")?;
             let owner: String = row.try_get("owner")?;
             let thing = Thing {
-                grantor: if kind == "MEMBERSHIP" { owner.clone() } else { String::new() },
+                grantor: if kind == "MEMBERSHIP" {
+                    owner.clone()
+                } else {
+                    String::new()
+                },
                 kind,
                 object: row.try_get("object")?,
                 part: row.try_get("part")?,

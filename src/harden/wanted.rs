@@ -77,14 +77,19 @@ impl Wanted {
     ///
     /// Cancel safe: it changes nothing.
     pub(super) async fn exists(&self, client: &Client) -> Result<(), HardenError> {
-        let mut names: Vec<&str> = self.logins().chain(self.asked.iter().map(String::as_str)).collect();
+        let mut names: Vec<&str> = self
+            .logins()
+            .chain(self.asked.iter().map(String::as_str))
+            .collect();
         names.sort_unstable();
         names.dedup();
         let missing = "SELECT pg_catalog.string_agg(n, ', ') FROM unnest($1::text[]) AS n \
                        WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = n)";
         let missing: Option<String> = client.query_one(missing, &[&names]).await?.try_get(0)?;
         missing.map_or(Ok(()), |missing| {
-            Err(HardenError::Refused(format!("there is no role {missing}: create it first")))
+            Err(HardenError::Refused(format!(
+                "there is no role {missing}: create it first"
+            )))
         })
     }
 }

@@ -157,7 +157,9 @@ impl Words {
                 "truncate" if !about_itself => self.add(Deed::Truncate),
                 "update" => self.add(Deed::Update),
                 "references" => self.add(Deed::References),
-                "temp" | "temporary" if matches!(before, "create" | "replace" | "into" | "local" | "global") => {
+                "temp" | "temporary"
+                    if matches!(before, "create" | "replace" | "into" | "local" | "global") =>
+                {
                     self.add(Deed::Temporary);
                     self.add(Deed::CreateInSchema);
                 }
@@ -182,16 +184,19 @@ impl Words {
         let rest = words.iter().skip(at + 1).take(6).map(String::as_str);
         for word in rest {
             match word {
-                "or" | "replace" | "local" | "global" | "unlogged" | "recursive" | "unique" | "constraint" | "trusted"
-                | "procedural" | "materialized" | "foreign" | "text" | "search" | "event" | "access" | "operator" => {}
+                "or" | "replace" | "local" | "global" | "unlogged" | "recursive" | "unique"
+                | "constraint" | "trusted" | "procedural" | "materialized" | "foreign" | "text"
+                | "search" | "event" | "access" | "operator" => {}
                 "temp" | "temporary" => return self.add(Deed::Temporary),
                 "schema" | "extension" | "publication" | "language" | "server" => {
                     return self.add(Deed::CreateInDatabase);
                 }
                 "trigger" => return self.add(Deed::CreateTrigger),
-                "table" | "view" | "sequence" | "index" | "function" | "procedure" | "routine" | "type" | "domain"
-                | "aggregate" | "collation" | "conversion" | "statistics" | "class" | "family" | "rule" | "policy"
-                | "configuration" | "dictionary" | "parser" | "template" => return self.add(Deed::CreateInSchema),
+                "table" | "view" | "sequence" | "index" | "function" | "procedure" | "routine" | "type"
+                | "domain" | "aggregate" | "collation" | "conversion" | "statistics" | "class" | "family"
+                | "rule" | "policy" | "configuration" | "dictionary" | "parser" | "template" => {
+                    return self.add(Deed::CreateInSchema);
+                }
                 _ => return,
             }
         }
@@ -226,18 +231,34 @@ mod tests {
     #[test]
     fn names_are_seen_in_code_and_in_strings_and_not_in_comments() {
         for (language, source, sees) in [
-            ("plpgsql", "BEGIN PERFORM pg_catalog.PG_NOTIFY('c', ''); END", true),
+            (
+                "plpgsql",
+                "BEGIN PERFORM pg_catalog.PG_NOTIFY('c', ''); END",
+                true,
+            ),
             ("plpgsql", "BEGIN PERFORM \"pg_notify\"('c', ''); END", true),
-            ("plpgsql", "BEGIN EXECUTE 'select pg_notify(''c'', '''')'; END", true),
+            (
+                "plpgsql",
+                "BEGIN EXECUTE 'select pg_notify(''c'', '''')'; END",
+                true,
+            ),
             ("plpgsql", "BEGIN EXECUTE E'select pg\\x5fnotify()'; END", true),
             ("plpgsql", "BEGIN EXECUTE 'select pg_' || 'notify(1)'; END", true),
             ("plpgsql", "BEGIN RETURN starts_with(t, 'pg_'); END", false),
-            ("plpgsql", "BEGIN /* pg_notify */ RETURN 'pg_notifyx'; -- pg_notify\nEND", false),
+            (
+                "plpgsql",
+                "BEGIN /* pg_notify */ RETURN 'pg_notifyx'; -- pg_notify\nEND",
+                false,
+            ),
             ("sql", "SELECT U&\"pg!005fnotify\" UESCAPE '!'('c', '')", true),
             ("plpython3u", "# plpy.execute(\"SELECT pg_notify('c')\")", true),
             ("plpython3u", "return 1", false),
         ] {
-            assert_eq!(Words::read(language, source).mentions("pg_notify"), sees, "{source}");
+            assert_eq!(
+                Words::read(language, source).mentions("pg_notify"),
+                sees,
+                "{source}"
+            );
         }
     }
 
@@ -245,19 +266,68 @@ mod tests {
     fn deeds_are_seen_in_code_and_in_what_it_runs() {
         for (language, source, deed, sees) in [
             ("plpgsql", "BEGIN TRUNCATE t; END", Deed::Truncate, true),
-            ("plpgsql", "BEGIN EXECUTE 'TRUNCATE ' || t; END", Deed::Truncate, true),
-            ("plpgsql", "BEGIN IF TG_OP = 'TRUNCATE' THEN RETURN NULL; END IF; END", Deed::Truncate, false),
-            ("plpgsql", "BEGIN CREATE TEMP TABLE t (a int); END", Deed::Temporary, true),
-            ("plpgsql", "BEGIN CREATE OR REPLACE TEMPORARY VIEW v AS SELECT 1; END", Deed::Temporary, true),
-            ("plpgsql", "BEGIN EXECUTE 'create ' || 'temp table t (a int)'; END", Deed::Temporary, true),
+            (
+                "plpgsql",
+                "BEGIN EXECUTE 'TRUNCATE ' || t; END",
+                Deed::Truncate,
+                true,
+            ),
+            (
+                "plpgsql",
+                "BEGIN IF TG_OP = 'TRUNCATE' THEN RETURN NULL; END IF; END",
+                Deed::Truncate,
+                false,
+            ),
+            (
+                "plpgsql",
+                "BEGIN CREATE TEMP TABLE t (a int); END",
+                Deed::Temporary,
+                true,
+            ),
+            (
+                "plpgsql",
+                "BEGIN CREATE OR REPLACE TEMPORARY VIEW v AS SELECT 1; END",
+                Deed::Temporary,
+                true,
+            ),
+            (
+                "plpgsql",
+                "BEGIN EXECUTE 'create ' || 'temp table t (a int)'; END",
+                Deed::Temporary,
+                true,
+            ),
             ("sql", "SELECT temp FROM weather", Deed::Temporary, false),
-            ("plpgsql", "BEGIN SELECT a INTO b FROM t; END", Deed::CreateInSchema, false),
+            (
+                "plpgsql",
+                "BEGIN SELECT a INTO b FROM t; END",
+                Deed::CreateInSchema,
+                false,
+            ),
             ("sql", "SELECT a INTO b FROM t", Deed::CreateInSchema, true),
-            ("plpgsql", "BEGIN RAISE 'could not create a user'; END", Deed::CreateInSchema, false),
-            ("plpgsql", "BEGIN CREATE UNIQUE INDEX ON t (a); END", Deed::CreateInSchema, true),
-            ("plpgsql", "BEGIN EXECUTE format('CREATE SCHEMA %I', s); END", Deed::CreateInDatabase, true),
+            (
+                "plpgsql",
+                "BEGIN RAISE 'could not create a user'; END",
+                Deed::CreateInSchema,
+                false,
+            ),
+            (
+                "plpgsql",
+                "BEGIN CREATE UNIQUE INDEX ON t (a); END",
+                Deed::CreateInSchema,
+                true,
+            ),
+            (
+                "plpgsql",
+                "BEGIN EXECUTE format('CREATE SCHEMA %I', s); END",
+                Deed::CreateInDatabase,
+                true,
+            ),
         ] {
-            assert_eq!(Words::read(language, source).does(deed), sees, "{deed:?}: {source}");
+            assert_eq!(
+                Words::read(language, source).does(deed),
+                sees,
+                "{deed:?}: {source}"
+            );
         }
         let read = |source| Words::read("plpgsql", source);
         assert!(read("BEGIN TRUNCATE a; END").does_to(Deed::Truncate, "a"));

@@ -43,14 +43,24 @@ impl Settings {
     /// The databases of a server that sessions may go to: those that are named outright, whether they exist or not, and
     /// of those that exist all that a pattern means.
     pub fn databases_on(&self, server: &ServerName, existing: &[DatabaseName]) -> BTreeSet<DatabaseName> {
-        let placed = self.tenants.values().map(|place| (&place.server, &place.database));
-        let shared = self.databases.values().map(|shared| (&shared.server, &shared.database));
+        let placed = self
+            .tenants
+            .values()
+            .map(|place| (&place.server, &place.database));
+        let shared = self
+            .databases
+            .values()
+            .map(|shared| (&shared.server, &shared.database));
         let named = placed.chain(shared).filter(|(on, _)| *on == server);
         let meant = existing.iter().filter(|database| {
             let mut patterns = self.patterns.iter();
             patterns.any(|p| p.template.server == *server && p.tenant_of(database.as_str()).is_some())
         });
-        named.map(|(_, database)| database).chain(meant).cloned().collect()
+        named
+            .map(|(_, database)| database)
+            .chain(meant)
+            .cloned()
+            .collect()
     }
 
     /// Every server that a session may be sent to.

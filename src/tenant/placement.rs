@@ -174,14 +174,25 @@ mod tests {
     fn a_database_tells_its_tenant() {
         let pattern = fleet("db_{tenant}_x", Separation::Database);
         assert_eq!(pattern.tenant_of("db_p7_x").as_deref(), Some("p7"));
-        for other in ["db_p7", "db_7_x", "db__x", "postgres", "", "db_p\u{e9}_x", "xdb_p7_x"] {
+        for other in [
+            "db_p7",
+            "db_7_x",
+            "db__x",
+            "postgres",
+            "",
+            "db_p\u{e9}_x",
+            "xdb_p7_x",
+        ] {
             assert_eq!(pattern.tenant_of(other), None, "{other}");
         }
         let twice = fleet("{tenant}_{tenant}", Separation::Database);
         assert_eq!(twice.tenant_of("pa_pa").as_deref(), Some("pa"));
         assert_eq!(twice.tenant_of("pa_pb"), None);
         let one = fleet("app", Separation::Shared);
-        assert_eq!((one.tenant_of("app"), one.tenant_of("apq")), (Some(String::new()), None));
+        assert_eq!(
+            (one.tenant_of("app"), one.tenant_of("apq")),
+            (Some(String::new()), None)
+        );
     }
 
     #[test]

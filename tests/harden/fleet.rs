@@ -8,7 +8,12 @@ use crate::support::postgres::Version;
 /// `portcullis check`: whether it is content, and what it says.
 fn check(ground: &Ground) -> (bool, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-    let output = command.arg("check").arg("--config").arg(&ground.config).output().unwrap();
+    let output = command
+        .arg("check")
+        .arg("--config")
+        .arg(&ground.config)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.success(), said)
 }
@@ -34,7 +39,8 @@ fn all_means_every_database_of_the_configuration() {
     let listed = "[[tenant]]\nname = \"lonely\"\nserver = \"main\"\ndatabase = \"lonely\"\n";
     tenants(&ground, &[listed, PATTERN].concat());
     let is_hardened = |database: &str| {
-        let sql = "SELECT has_function_privilege('authenticated', 'set_config(text, text, boolean)', 'EXECUTE')";
+        let sql =
+            "SELECT has_function_privilege('authenticated', 'set_config(text, text, boolean)', 'EXECUTE')";
         ground.postgres.superuser(database).value(sql) == "f"
     };
     let harden = |more: &[&str]| {
@@ -45,7 +51,10 @@ fn all_means_every_database_of_the_configuration() {
     let said = harden(&["--all"]);
     let hardened = ["db_t1", "db_t2", "lonely"].map(is_hardened);
     assert_eq!(hardened, [true; 3], "{said}");
-    assert!(!is_hardened("db_x1") && !is_hardened("postgres") && !is_hardened("shop"), "{said}");
+    assert!(
+        !is_hardened("db_x1") && !is_hardened("postgres") && !is_hardened("shop"),
+        "{said}"
+    );
     let (success, looked) = check(&ground);
     assert!(
         success && looked.contains("pattern db_{tenant} on main: 2 databases, looking at db_t1, db_t2"),
@@ -54,11 +63,17 @@ fn all_means_every_database_of_the_configuration() {
     let second = harden(&["--all"]);
     assert_eq!(second.matches("nothing was changed").count(), 3, "{second}");
     let undone = harden(&["--all", "--undo"]);
-    assert!(!["db_t1", "db_t2", "lonely"].into_iter().any(is_hardened), "{undone}");
+    assert!(
+        !["db_t1", "db_t2", "lonely"].into_iter().any(is_hardened),
+        "{undone}"
+    );
     // A database that is listed and not there is no success.
     superuser.values("DROP DATABASE lonely");
     let (success, said) = ground.harden("postgres", &["--all"]);
-    assert!(!success && said.contains("lonely") && is_hardened("db_t1"), "{said}");
+    assert!(
+        !success && said.contains("lonely") && is_hardened("db_t1"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -67,8 +82,14 @@ fn check_tries_logins_where_tenants_come_by_pattern_alone() {
     tenants(&ground, PATTERN);
     // None of the pattern's databases is there yet.
     let (success, said) = check(&ground);
-    assert!(success && said.contains("no database of it was found"), "{said}");
-    assert!(said.contains("login app on main: the server takes its password"), "{said}");
+    assert!(
+        success && said.contains("no database of it is there yet"),
+        "{said}"
+    );
+    assert!(
+        said.contains("login app on main: the server takes its password"),
+        "{said}"
+    );
     let config = std::fs::read_to_string(&ground.config).unwrap();
     let wrong = |login: &str| {
         let config = config.replace(&format!("{login}-login-password"), "not-the-password");
@@ -87,6 +108,12 @@ fn check_tries_logins_where_tenants_come_by_pattern_alone() {
     wrong("service");
     std::fs::write(&ground.config, config.as_str()).unwrap();
     let (success, said) = check(&ground);
-    assert!(success && said.contains("5 databases, looking at db_t1, db_t2, db_t3"), "{said}");
-    assert!(said.contains("login service on main/db_t3: connects") && !said.contains("db_t4: connects"), "{said}");
+    assert!(
+        success && said.contains("5 databases, looking at db_t1, db_t2, db_t3"),
+        "{said}"
+    );
+    assert!(
+        said.contains("login service on main/db_t3: connects") && !said.contains("db_t4: connects"),
+        "{said}"
+    );
 }

@@ -6,7 +6,10 @@ use crate::{Ground, says, state};
 
 /// Makes a database with one table and runs some SQL in it.
 fn database(ground: &Ground, name: &str, sql: &str) {
-    ground.postgres.superuser("postgres").values(&format!("CREATE DATABASE {name}"));
+    ground
+        .postgres
+        .superuser("postgres")
+        .values(&format!("CREATE DATABASE {name}"));
     let mut superuser = ground.postgres.superuser(name);
     superuser.values("CREATE TABLE notes (a int, b int); GRANT SELECT ON notes TO authenticated");
     superuser.values(sql);
@@ -27,8 +30,21 @@ fn what_a_person_has_granted_stays() {
     let granted = "GRANT EXECUTE ON FUNCTION pg_export_snapshot() TO authenticated";
     database(&ground, "handed", granted);
     let (success, first) = ground.harden("handed", &[]);
-    assert!(success && says(&first, "advice", "pg_export_snapshot(): authenticated may call it, by a grant"), "{first}");
-    assert!(may_call(&ground, "handed", "authenticated", "pg_export_snapshot()"));
+    assert!(
+        success
+            && says(
+                &first,
+                "advice",
+                "pg_export_snapshot(): authenticated may call it, by a grant"
+            ),
+        "{first}"
+    );
+    assert!(may_call(
+        &ground,
+        "handed",
+        "authenticated",
+        "pg_export_snapshot()"
+    ));
     assert!(!may_call(&ground, "handed", "member", "pg_export_snapshot()"));
     assert!(!may_call(&ground, "handed", "authenticated", NOTIFY));
 
@@ -43,22 +59,36 @@ fn what_a_person_has_granted_stays() {
     for role in ["later", "member"] {
         assert!(!may_call(&ground, "handed", role, NOTIFY));
         let (success, kept) = ground.harden("handed", &["--keep", role]);
-        assert!(success && says(&kept, "mended", &format!("{role} is to keep it")), "{kept}");
+        assert!(
+            success && says(&kept, "mended", &format!("{role} is to keep it")),
+            "{kept}"
+        );
         assert!(may_call(&ground, "handed", role, NOTIFY));
         for more in [&["--keep", role][..], &[]] {
             if role == "member" && more.is_empty() {
                 continue;
             }
             let (success, again) = ground.harden("handed", more);
-            assert!(success && again.contains(": 0 mended, 0 failed"), "{more:?}: {again}");
+            assert!(
+                success && again.contains(": 0 mended, 0 failed"),
+                "{more:?}: {again}"
+            );
         }
         assert!(may_call(&ground, "handed", role, NOTIFY));
-        assert!(!may_call(&ground, "handed", role, "pg_catalog.pg_read_file(text)"));
+        assert!(!may_call(
+            &ground,
+            "handed",
+            role,
+            "pg_catalog.pg_read_file(text)"
+        ));
     }
     // Nobody has said that this one may set identity: the wall is not there.
     superuser.values(&format!("GRANT EXECUTE ON FUNCTION {SET_CONFIG} TO anon"));
     let (success, open) = ground.harden("handed", &["--keep", "member"]);
-    assert!(!success && says(&open, "gap", "anon may call it and so be whoever it says"), "{open}");
+    assert!(
+        !success && says(&open, "gap", "anon may call it and so be whoever it says"),
+        "{open}"
+    );
 }
 
 #[test]
@@ -66,8 +96,14 @@ fn a_role_that_is_missing_stops_it() {
     let ground = Ground::new(Version::Installed).unwrap();
     let picture = state::of(&ground.postgres, Version::Installed, "umbrella");
     let (success, said) = ground.harden("umbrella", &["--keep", "nobody_there"]);
-    assert!(!success && said.contains("there is no role nobody_there"), "{said}");
-    state::assert_same(&picture, &state::of(&ground.postgres, Version::Installed, "umbrella"));
+    assert!(
+        !success && said.contains("there is no role nobody_there"),
+        "{said}"
+    );
+    state::assert_same(
+        &picture,
+        &state::of(&ground.postgres, Version::Installed, "umbrella"),
+    );
 }
 
 #[test]
@@ -79,10 +115,21 @@ fn code_that_sets_settings_leaves_the_wall_open_and_that_is_said() {
     let (success, said) = ground.harden("settings", &[]);
     assert!(!success, "{said}");
     assert!(
-        says(&said, "advice", "set_config(text, text, boolean): anyone may call it, which stays: function public.remember"),
+        says(
+            &said,
+            "advice",
+            "set_config(text, text, boolean): anyone may call it, which stays: function public.remember"
+        ),
         "{said}"
     );
-    assert!(says(&said, "gap", "authenticated may call it and so be whoever it says"), "{said}");
+    assert!(
+        says(
+            &said,
+            "gap",
+            "authenticated may call it and so be whoever it says"
+        ),
+        "{said}"
+    );
     assert!(!says(&said, "mended", "set_config"), "{said}");
     let mut superuser = ground.postgres.superuser("settings");
     superuser.values("SET ROLE authenticated");
@@ -114,16 +161,25 @@ fn undoing_puts_back_what_was_taken_and_nothing_else() {
     database(&ground, "taken", granted);
     let picture = state::of(&ground.postgres, Version::Installed, "taken");
     let (success, said) = ground.harden("taken", &[]);
-    assert!(success && says(&said, "mended", "portcullis_app has rights of its own"), "{said}");
+    assert!(
+        success && says(&said, "mended", "portcullis_app has rights of its own"),
+        "{said}"
+    );
     // Two runs are undone together.
     let mut superuser = ground.postgres.superuser("taken");
     superuser.values("GRANT TRUNCATE ON notes TO authenticated");
     let (success, said) = ground.harden("taken", &[]);
-    assert!(success && says(&said, "mended", "authenticated has TRUNCATE"), "{said}");
+    assert!(
+        success && says(&said, "mended", "authenticated has TRUNCATE"),
+        "{said}"
+    );
     let (success, said) = ground.harden("taken", &["--undo"]);
     assert!(success, "{said}");
     superuser.values("REVOKE TRUNCATE ON notes FROM authenticated");
-    state::assert_same(&picture, &state::of(&ground.postgres, Version::Installed, "taken"));
+    state::assert_same(
+        &picture,
+        &state::of(&ground.postgres, Version::Installed, "taken"),
+    );
 
     // What others have changed meanwhile is theirs, and what is gone is no obstacle.
     superuser.values("CREATE TABLE gone (a int); GRANT ALL ON gone TO anon");
@@ -133,6 +189,9 @@ fn undoing_puts_back_what_was_taken_and_nothing_else() {
          GRANT SELECT ON notes TO portcullis_app"
     ));
     let (success, said) = ground.harden("taken", &["--undo"]);
-    assert!(success && says(&said, "skipped", "TABLE public.gone: is gone"), "{said}");
+    assert!(
+        success && says(&said, "skipped", "TABLE public.gone: is gone"),
+        "{said}"
+    );
     assert!(may_call(&ground, "taken", "newcomer", NOTIFY) && may_call(&ground, "taken", "member", NOTIFY));
 }

@@ -38,17 +38,27 @@ impl Ground {
     }
 
     pub(crate) fn harden(&self, database: &str, more: &[&str]) -> (bool, String) {
-        self.postgres.try_harden("postgres", &[database], &self.config, more)
+        self.postgres
+            .try_harden("postgres", &[database], &self.config, more)
     }
 }
 
 /// Who does what in the application. Each statement runs alone and is taken back.
 const BEHAVIOUR: &[(&str, &str)] = &[
     ("authenticated", "SELECT id, title FROM app.documents ORDER BY id"),
-    ("authenticated", "SELECT team, person FROM app.memberships ORDER BY person"),
-    ("authenticated", "UPDATE app.documents SET seen = seen + 1 RETURNING id"),
+    (
+        "authenticated",
+        "SELECT team, person FROM app.memberships ORDER BY person",
+    ),
+    (
+        "authenticated",
+        "UPDATE app.documents SET seen = seen + 1 RETURNING id",
+    ),
     ("authenticated", "SELECT id, title FROM app.titles ORDER BY id"),
-    ("authenticated", "UPDATE app.titles SET title = title || '!' RETURNING id"),
+    (
+        "authenticated",
+        "UPDATE app.titles SET title = title || '!' RETURNING id",
+    ),
     ("anon", "SELECT id, title FROM app.titles ORDER BY id"),
     ("anon", "SELECT id FROM app.documents"),
     ("member", "SELECT id, title FROM app.documents ORDER BY id"),
@@ -72,7 +82,10 @@ const BEHAVIOUR: &[(&str, &str)] = &[
     (WORKER, "SELECT pg_notify('work', '')"),
     (WORKER, "SELECT set_config('app.x', 'y', true)"),
     (WORKER, "CREATE TEMP TABLE work (n int)"),
-    (WORKER, "UPDATE pg_settings SET setting = '1min' WHERE name = 'statement_timeout'"),
+    (
+        WORKER,
+        "UPDATE pg_settings SET setting = '1min' WHERE name = 'statement_timeout'",
+    ),
 ];
 
 /// What comes of each statement: its rows, or its error.
@@ -97,7 +110,8 @@ pub(crate) fn behaviour(ground: &Ground, database: &str) -> Vec<String> {
 
 /// `name` is part of some line that begins with `verdict`.
 pub(crate) fn says(said: &str, verdict: &str, name: &str) -> bool {
-    said.lines().any(|line| line.starts_with(verdict) && line.contains(name))
+    said.lines()
+        .any(|line| line.starts_with(verdict) && line.contains(name))
 }
 
 #[test]
@@ -117,7 +131,11 @@ fn does_what_it_did(version: Version) {
     owned::make_database(&ground.postgres, "owned");
     let before = behaviour(&ground, "owned");
     let errors: Vec<&String> = before.iter().filter(|line| line.contains("42501")).collect();
-    assert_eq!(errors.len(), 1, "only anon reading documents is refused: {errors:#?}");
+    assert_eq!(
+        errors.len(),
+        1,
+        "only anon reading documents is refused: {errors:#?}"
+    );
     let picture = state::of(&ground.postgres, version, "owned");
 
     let (success, first) = ground.harden("owned", &[]);
@@ -133,7 +151,10 @@ fn does_what_it_did(version: Version) {
         ("lo_create(oid)", "function app.attach()"),
         ("setval(regclass, bigint)", "function app.restart()"),
         ("pg_export_snapshot()", "default app.log.snapshot"),
-        ("pg_cursor(", "view app.cursors by way of system view pg_catalog.pg_cursors"),
+        (
+            "pg_cursor(",
+            "view app.cursors by way of system view pg_catalog.pg_cursors",
+        ),
         ("app.basket", "function app.empty_basket() needs TRUNCATE"),
         ("app.numbers", "function app.restart() needs UPDATE"),
         ("owned", "function app.sorted() needs TEMPORARY"),
@@ -147,7 +168,10 @@ fn does_what_it_did(version: Version) {
     assert!(says(&first, "advice", "FORCE would hold"), "{first}");
     let mut end_user = owned::session(&ground.postgres, "portcullis_app", "owned");
     end_user.values("SET ROLE authenticated");
-    assert_eq!(end_user.sqlstate("SELECT set_config('app.user_id', 'bob', false)"), "42501");
+    assert_eq!(
+        end_user.sqlstate("SELECT set_config('app.user_id', 'bob', false)"),
+        "42501"
+    );
     assert_eq!(end_user.sqlstate("TRUNCATE app.documents"), "42501");
 
     let hardened = state::of(&ground.postgres, version, "owned");

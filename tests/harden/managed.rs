@@ -38,16 +38,26 @@ fn is_told_what_remains(version: Version) {
     let (success, first) = harden(&[]);
     assert!(!success, "{first}");
     assert!(
-        says(&first, "remains", "pg_catalog.set_config(text, text, boolean): anyone may call it: no privileges"),
+        says(
+            &first,
+            "remains",
+            "pg_catalog.set_config(text, text, boolean): anyone may call it: no privileges"
+        ),
         "{first}"
     );
     assert!(!says(&first, "mended", "pg_catalog."), "{first}");
-    assert!(first.contains("end users may call what identity is set with"), "{first}");
+    assert!(
+        first.contains("end users may call what identity is set with"),
+        "{first}"
+    );
     for mended in ["app.log: tenant has", "rent_app: it inherits its roles' rights"] {
         assert!(says(&first, "mended", mended), "{mended}: {first}");
     }
     if version == Version::Eighteen {
-        assert!(says(&first, "mended", "rent_app: it inherits the rights of tenant"), "{first}");
+        assert!(
+            says(&first, "mended", "rent_app: it inherits the rights of tenant"),
+            "{first}"
+        );
     }
     assert_eq!(behaviour(&ground, "rented"), before, "{first}");
 
@@ -68,6 +78,9 @@ fn is_told_what_remains(version: Version) {
 
     // A superuser finishes the work.
     let (success, whole) = ground.harden("rented", &[]);
-    assert!(success && says(&whole, "mended", "pg_catalog.set_config"), "{whole}");
+    assert!(
+        success && says(&whole, "mended", "pg_catalog.set_config"),
+        "{whole}"
+    );
     assert_eq!(behaviour(&ground, "rented"), before, "{whole}");
 }

@@ -52,7 +52,11 @@ pub(crate) fn of(postgres: &Postgres, version: Version, database: &str) -> Vec<S
         ];
         let dumped = dumps.iter().flat_map(|dump| dump.lines());
         // Newer ones guard a script by a word made anew for each.
-        lines.extend(dumped.filter(|line| !line.contains("restrict ")).map(str::to_owned));
+        lines.extend(
+            dumped
+                .filter(|line| !line.contains("restrict "))
+                .map(str::to_owned),
+        );
     }
     lines
 }
@@ -72,9 +76,16 @@ fn without_order(line: String) -> String {
 /// Stops at what differs.
 pub(crate) fn assert_same(before: &[String], after: &[String]) {
     let only = |these: &[String], those: &[String]| -> Vec<String> {
-        these.iter().filter(|line| !those.contains(line)).cloned().collect()
+        these
+            .iter()
+            .filter(|line| !those.contains(line))
+            .cloned()
+            .collect()
     };
     let (lost, new) = (only(before, after), only(after, before));
-    assert!(lost.is_empty() && new.is_empty(), "lost: {lost:#?}\nnew: {new:#?}");
+    assert!(
+        lost.is_empty() && new.is_empty(),
+        "lost: {lost:#?}\nnew: {new:#?}"
+    );
     assert!(before == after, "the lines are in another order");
 }

@@ -222,7 +222,10 @@ impl Postgres {
         }
         let output = command.output().expect("portcullis harden");
         let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
     }
 
     /// The ordinary configuration as a file.
