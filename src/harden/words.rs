@@ -171,7 +171,7 @@ impl Words {
                     self.add(Deed::CreateInSchema);
                 }
                 // SELECT … INTO makes a table in SQL; in PL/pgSQL it sets a variable.
-                "into" if !matches!(before, "insert" | "merge") && !(is_code && language == "plpgsql") => {
+                "into" if !(matches!(before, "insert" | "merge") || is_code && language == "plpgsql") => {
                     self.add(Deed::CreateInSchema);
                 }
                 _ => {}
