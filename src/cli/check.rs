@@ -9,14 +9,14 @@ use std::sync::Arc;
 use tokio_postgres::config::SslMode;
 
 use super::check_budget::{self, Seats};
-use super::check_separation;
 use super::check_tls::Encryption;
 use super::serve;
+use super::{check_patterns, check_separation};
 use crate::auth::Authenticator;
 use crate::base::memory::Budget;
 use crate::base::{DatabaseName, Events, LoginName, RoleName, ServerName, TenantName};
 use crate::config::Config;
-use crate::harden::{self, Finding, Kind, Wanted};
+use crate::harden::{self, Finding, Kind, Wanted, reason};
 use crate::net::Endpoint;
 use crate::{pool, tenant};
 
@@ -142,7 +142,7 @@ async fn check_keys(config: Config, findings: &mut Findings) {
     }
 }
 
-/// Where a login is used: every placement that the configuration names outright.
+/// Where a login is used.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spot {
     pub(super) server: ServerName,
@@ -163,41 +163,61 @@ impl std::fmt::Display for Spot {
 }
 
 async fn check_logins(config: &Config, findings: &mut Findings) {
-    let wanted = Wanted::of(config);
-    let (mut looked_at, mut counted) = (BTreeSet::new(), BTreeSet::new());
-    for spot in spots(&config.tenants) {
-        let place = spot.to_string();
-        let Some(target) = target(&config.pool, &spot) else {
-            continue;
-        };
-        let encryption = Encryption::of(&config.pool, &spot.server);
-        match target.connect(encryption).await {
-            Ok((client, connection)) => {
-                let driver = tokio::spawn(connection);
-                findings.good(&format!("{place}: connects"));
-                if counted.insert(spot.server.clone()) {
-                    check_seats(&client, config, &spot.server, findings).await;
-                }
-                let roles = config.tenants.roles.iter();
-                // Roles of a tenant's own are looked at with the tenant.
-                let roles = roles
-                    .filter(|(_, role)| role.login == spot.login && spot.tenant.is_none())
-                    .map(|(name, _)| name);
-                for role in roles {
-                    check_role(&client, &place, role, findings).await;
-                }
-                check_login_role(&client, &place, findings).await;
-                if looked_at.insert((spot.server.clone(), spot.database.clone())) {
-                    check_database(&client, config, &spot, &wanted, findings).await;
-                }
-                drop(client);
-                driver.abort();
-            }
-            Err(error) => findings.bad(&format!("{place}: {}", reason(&error))),
-        }
+    let mut seen = Seen {
+        wanted: Wanted::of(config),
+        databases: BTreeSet::new(),
+        servers: BTreeSet::new(),
+    };
+    let named = spots(&config.tenants);
+    for spot in &named {
+        check_spot(config, spot, &mut seen, findings).await;
+    }
+    for spot in check_patterns::spots(config, findings).await.difference(&named) {
+        check_spot(config, spot, &mut seen, findings).await;
     }
 }
 
+/// What need not be looked at again.
+struct Seen {
+    wanted: Wanted,
+    databases: BTreeSet<(ServerName, DatabaseName)>,
+    servers: BTreeSet<ServerName>,
+}
+
+async fn check_spot(config: &Config, spot: &Spot, seen: &mut Seen, findings: &mut Findings) {
+    let place = spot.to_string();
+    let Some(target) = target(&config.pool, spot) else {
+        return;
+    };
+    let (client, connection) = match target.connect(Encryption::of(&config.pool, &spot.server)).await {
+        Ok(connected) => connected,
+        Err(error) => return findings.bad(&format!("{place}: {}", reason(&error))),
+    };
+    let driver = tokio::spawn(connection);
+    findings.good(&format!("{place}: connects"));
+    if seen.servers.insert(spot.server.clone()) {
+        check_seats(&client, config, &spot.server, findings).await;
+    }
+    let roles = config.tenants.roles.iter();
+    // Roles of a tenant's own are looked at with the tenant.
+    let roles = roles
+        .filter(|(_, role)| role.login == spot.login && spot.tenant.is_none())
+        .map(|(name, _)| name);
+    for role in roles {
+        check_role(&client, &place, role, findings).await;
+    }
+    check_login_role(&client, &place, findings).await;
+    if seen
+        .databases
+        .insert((spot.server.clone(), spot.database.clone()))
+    {
+        check_database(&client, config, spot, &seen.wanted, findings).await;
+    }
+    drop(client);
+    driver.abort();
+}
+
+/// Every placement that the configuration names outright, for each login.
 fn spots(tenants: &tenant::Settings) -> BTreeSet<Spot> {
     let placed = tenants.tenants.iter();
     let placed = placed.map(|(tenant, place)| (&place.server, &place.database, Some(tenant)));
@@ -369,13 +389,4 @@ pub(super) fn in_one_line(group: &[Finding]) -> String {
         None => String::new(),
     };
     format!("{}{more}{what_to_do}", named.join("; "))
-}
-
-/// The server's own words, which `tokio_postgres` keeps in the source.
-pub(super) fn reason(error: &tokio_postgres::Error) -> String {
-    match (error.as_db_error(), std::error::Error::source(error)) {
-        (Some(db), _) => format!("{}: {}", db.code().code(), db.message()),
-        (None, Some(source)) => format!("{error}: {source}"),
-        (None, None) => error.to_string(),
-    }
 }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::Client;
 
-use super::check::{Findings, Spot, reason, target};
+use super::check::{Findings, Spot, target};
 use super::check_tls::Encryption;
 use crate::base::{DatabaseName, RoleName, ServerName};
 use crate::config::Config;
-use crate::harden::{self, Finding, Kind, TenantRoles, Wanted};
+use crate::harden::{self, Finding, Kind, TenantRoles, Wanted, reason};
 use crate::tenant::{
     Directory, Resident, ResidentRole, RunsAs, Separation, Settings, TENANT_MARK, TenantChoice,
 };

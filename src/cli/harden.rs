@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use tokio_postgres::config::SslMode;
-use tokio_postgres::error::SqlState;
 
-use super::check::reason;
 use super::check_tls::Encryption;
+use super::harden_report::{print_script, say, tell_hardened, tell_undone};
 use super::harden_tenants::Tenants;
-use super::serve;
+use super::{harden_all, serve};
 use crate::base::RoleName;
 use crate::config::Config;
-use crate::harden::{self, Finding, Kind, TenantRoles, Wanted};
+use crate::harden::{self, Extent, Request, Session, TenantRoles, Wanted, reason};
 use crate::net::tls;
 
 /// What the command line of `portcullis harden` says.
@@ -22,14 +21,22 @@ pub struct HardenOptions {
     /// The configuration file: its logins and roles are who the database is hardened against
     #[arg(long, short, value_name = "FILE", default_value = "portcullis.toml")]
     config: PathBuf,
-    /// A database, as its owner or a superuser: postgres://user@host/name. May be given more than once; the
+    /// A database, as a superuser or its owner: postgres://user@host/name. May be given more than once; the
     /// password may be in PGPASSWORD
     #[arg(long, value_name = "URL", required = true)]
     database: Vec<String>,
+    /// Every database of the configuration on the server that --database names, and of all that exist there those that a
+    /// pattern of tenants means. One --database for each server
+    #[arg(long)]
+    all: bool,
+    /// Put back what it has changed in the database, as far as nobody has changed it since
+    #[arg(long, conflicts_with_all = ["dry_run", "keep"])]
+    undo: bool,
     /// Print the SQL that would run, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// A role that keeps the functions that PUBLIC loses, beside trusted roles: for migrations, monitoring, backups
+    /// A role that keeps the functions that PUBLIC loses, beside trusted roles and those that are no end user's: one made
+    /// after the first run, or an end user's role for which the database is not to be a second wall
     #[arg(long, value_name = "ROLE")]
     keep: Vec<String>,
     /// Only make the roles of this tenant, whose schema is there: for a new one. May be given more than once
@@ -50,46 +57,42 @@ pub struct HardenOptions {
     ca_file: Option<PathBuf>,
 }
 
-/// What came of one finding.
-#[derive(Debug)]
-enum Outcome {
-    Mended,
-    /// The platform keeps the right to change this to itself, as RDS does with `pg_catalog`.
-    KeptByPlatform,
-    Failed(String),
-}
-
-/// Hardens each database. Exit code 1 means that something could not be mended or a database not reached, 2 that the
-/// configuration has mistakes.
+/// Hardens each database. Exit code 1 means that something remains that end users could use, that a database could not be
+/// reached, or that nothing was changed in it; 2 that the configuration has mistakes.
 ///
-/// Not cancel safe in that some things are then mended and others not; running it again goes on.
+/// Cancel safe for each database: one is hardened or not; running it again goes on with the others.
 pub async fn run(options: HardenOptions) -> ExitCode {
     let config = match serve::load(&options.config) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let mut wanted = Wanted::of(&config);
-    for role in &options.keep {
-        wanted = wanted.keeping(RoleName::new(role.as_str()));
+    let mut code = ExitCode::SUCCESS;
+    let mut failed = |why: &str| {
+        let _ = writeln!(io::stderr(), "portcullis harden: {why}");
+        code = ExitCode::FAILURE;
+    };
+    let mut targets = Vec::new();
+    for url in &options.database {
+        match target(url) {
+            Ok(target) => targets.push(target),
+            Err(why) => failed(&why),
+        }
     }
-    let tenants = match Tenants::new(&config, options.server.as_deref()) {
-        Ok(tenants) => tenants,
+    if options.all {
+        let (databases, mistakes) = harden_all::databases(&config, targets, &options).await;
+        mistakes.iter().for_each(|why| failed(why));
+        targets = databases;
+    }
+    let plan = match Plan::new(config, options) {
+        Ok(plan) => plan,
         Err(why) => {
-            let _ = writeln!(io::stderr(), "portcullis harden: {why}");
-            return ExitCode::from(2);
+            failed(&why);
+            return ExitCode::from(serve::BAD_CONFIG);
         }
     };
-    let plan = Plan {
-        options,
-        config,
-        wanted,
-        tenants,
-    };
-    let mut code = ExitCode::SUCCESS;
-    for url in &plan.options.database {
-        if let Err(why) = plan.carry_out(url).await {
-            let _ = writeln!(io::stderr(), "portcullis harden: {why}");
-            code = ExitCode::FAILURE;
+    for target in &targets {
+        if let Err(why) = plan.visit(target).await {
+            failed(&why);
         }
     }
     code
@@ -104,79 +107,66 @@ struct Plan {
 }
 
 impl Plan {
-    async fn carry_out(&self, url: &str) -> Result<(), String> {
-        let target = target(url)?;
-        let name = target
-            .get_dbname()
-            .or(target.get_user())
-            .unwrap_or("?")
-            .to_owned();
-        let (client, connection) = target
-            .connect(encryption(&target, &self.options)?)
-            .await
-            .map_err(|error| format!("database {name}: {}", reason(&error)))?;
-        let driver = tokio::spawn(connection);
+    fn new(config: Config, options: HardenOptions) -> Result<Self, String> {
+        let mut wanted = Wanted::of(&config);
+        for role in &options.keep {
+            wanted = wanted.keeping(RoleName::new(role.as_str()));
+        }
+        Ok(Self {
+            tenants: Tenants::new(&config, options.server.as_deref())?,
+            wanted,
+            config,
+            options,
+        })
+    }
+
+    async fn visit(&self, target: &tokio_postgres::Config) -> Result<(), String> {
+        let name = target.get_dbname().or(target.get_user()).unwrap_or("?");
+        let session = connect(target, &self.options).await?;
         let outcome = match &self.options.drop_tenant {
-            Some(tenant) => self.drop_tenant(&client, &name, tenant).await,
-            None => self.harden(&client, &name).await,
+            Some(tenant) => self.drop_tenant(session.client(), name, tenant).await,
+            None if self.options.undo => match harden::undo(&session).await {
+                Ok(undone) => tell_undone(name, &undone),
+                Err(error) => Err(format!("database {name}: {error}")),
+            },
+            None => self.harden(&session, name).await,
         };
-        drop(client);
-        driver.abort();
+        session.close().await;
         outcome
     }
 
-    /// Tenants' own roles first, so that all the rest is looked at with them.
-    async fn harden(&self, client: &tokio_postgres::Client, name: &str) -> Result<(), String> {
-        let failed = |error: tokio_postgres::Error| format!("database {name}: {}", reason(&error));
+    async fn harden(&self, session: &Session, name: &str) -> Result<(), String> {
+        let failed = |error: harden::HardenError| format!("database {name}: {error}");
+        let client = session.client();
         let residents = self.tenants.of(client, name, &self.options.tenant).await?;
-        let needed = TenantRoles::of(&self.config, &self.wanted, &residents);
-        let mut outcome = Ok(());
-        if !needed.is_empty() {
-            let found = needed.findings(client).await.map_err(failed)?;
-            let (takes, gives): (Vec<_>, Vec<_>) = found.into_iter().partition(TenantRoles::takes_away);
-            let takes = if self.options.add_only { Vec::new() } else { takes };
-            if self.options.dry_run {
-                print_script(name, &[gives, takes].concat());
-            } else {
-                outcome = self.mend_tenants(client, name, &needed, [gives, takes]).await;
-            }
-        }
-        if !self.options.tenant.is_empty() || self.options.add_only {
-            return outcome;
-        }
+        let tenants = TenantRoles::of(&self.config, &self.wanted, &residents);
         let wanted = self.wanted.clone().with_residents(&residents);
         let wanted = wanted.with_tenants_elsewhere(client, &self.tenants.directory);
-        let wanted = wanted.await.map_err(failed)?;
-        let found = harden::findings(client, &wanted).await.map_err(failed)?;
+        let wanted = wanted.await.map_err(|error| failed(error.into()))?;
+        let extent = match (self.options.add_only, self.options.tenant.is_empty()) {
+            (true, _) => Extent::Gifts,
+            (false, false) => Extent::TenantRoles,
+            (false, true) => Extent::Everything,
+        };
         if self.options.dry_run {
+            let mut found = tenants
+                .findings(client)
+                .await
+                .map_err(|error| failed(error.into()))?;
+            found.retain(|finding| extent != Extent::Gifts || !TenantRoles::takes_away(finding));
+            if extent == Extent::Everything {
+                let rest = harden::findings(client, &wanted).await;
+                found.extend(rest.map_err(|error| failed(error.into()))?);
+            }
             print_script(name, &found);
             return Ok(());
         }
-        mend(client, name, &found).await.and(outcome)
-    }
-
-    /// Gives tenants' roles what they need, and only if that has worked takes it from the others; then looks again.
-    async fn mend_tenants(
-        &self,
-        client: &tokio_postgres::Client,
-        name: &str,
-        needed: &TenantRoles,
-        [gives, takes]: [Vec<Finding>; 2],
-    ) -> Result<(), String> {
-        mend(client, &format!("{name}, roles of tenants"), &gives).await?;
-        mend(client, &format!("{name}, roles that tenants share"), &takes).await?;
-        let left = needed.findings(client).await;
-        let left = left.map_err(|error| format!("database {name}: {}", reason(&error)))?;
-        let is_left = |left: &&Finding| {
-            left.kind == Kind::Mend && !(self.options.add_only && TenantRoles::takes_away(left))
+        let request = Request {
+            wanted: &wanted,
+            tenants: &tenants,
+            extent,
         };
-        match left.iter().find(is_left) {
-            None => Ok(()),
-            Some(left) => Err(format!(
-                "database {name}: {}: {}, still: somebody else has granted it",
-                left.object, left.problem
-            )),
-        }
+        tell_hardened(name, &harden::harden(session, request).await.map_err(failed)?)
     }
 
     async fn drop_tenant(
@@ -206,78 +196,17 @@ impl Plan {
     }
 }
 
-/// Mends what can be mended and says how each went.
-async fn mend(client: &tokio_postgres::Client, name: &str, found: &[Finding]) -> Result<(), String> {
-    let (mut mended, mut kept, mut failed) = (0, 0, 0);
-    for finding in found.iter().filter(|finding| finding.kind == Kind::Mend) {
-        match outcome(client, finding).await {
-            Outcome::Mended => {
-                mended += 1;
-                say(&format!("mended   {}: {}", finding.object, finding.problem));
-            }
-            Outcome::KeptByPlatform => kept += 1,
-            Outcome::Failed(why) => {
-                failed += 1;
-                say(&format!(
-                    "failed   {}: {}: {why}",
-                    finding.object, finding.problem
-                ));
-            }
-        }
-    }
-    for finding in found.iter().filter(|finding| finding.kind == Kind::Advice) {
-        let fix = finding
-            .fix
-            .as_ref()
-            .map_or_else(String::new, |fix| format!(" ({fix})"));
-        say(&format!("advice   {}: {}{fix}", finding.object, finding.problem));
-    }
-    if kept > 0 {
-        say(&format!(
-            "kept     {kept} rights in pg_catalog: this platform does not let its customers revoke them; the guard \
-             alone keeps end users from them"
-        ));
-    }
-    say(&format!(
-        "done     database {name}: {mended} mended, {failed} failed"
-    ));
-    match failed {
-        0 => Ok(()),
-        failed => Err(format!(
-            "database {name}: {failed} things could not be mended; run it as their owner or as a superuser"
-        )),
-    }
-}
-
-async fn outcome(client: &tokio_postgres::Client, finding: &Finding) -> Outcome {
-    match harden::mend(client, finding).await {
-        Ok(_) => Outcome::Mended,
-        Err(error)
-            if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
-                && finding.object.starts_with("pg_catalog.") =>
-        {
-            Outcome::KeptByPlatform
-        }
-        Err(error) => Outcome::Failed(reason(&error)),
-    }
-}
-
-/// The SQL that would run, to be read or piped into psql; advice as comments.
-fn print_script(name: &str, found: &[Finding]) {
-    say(&format!("-- database {}", in_comment(name)));
-    for finding in found {
-        let about = in_comment(&format!("{}: {}", finding.object, finding.problem));
-        match (finding.kind, &finding.fix) {
-            (Kind::Mend, Some(fix)) => say(&format!("{fix}; -- {about}")),
-            (_, Some(fix)) => say(&format!("-- advice: {about}: {}", in_comment(fix))),
-            (_, None) => say(&format!("-- advice: {about}")),
-        }
-    }
-}
-
-/// A name may hold a line break, which would end the comment.
-fn in_comment(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
+/// A session in a database.
+///
+/// # Errors
+/// Says which database and why.
+pub(super) async fn connect(
+    target: &tokio_postgres::Config,
+    options: &HardenOptions,
+) -> Result<Session, String> {
+    let name = target.get_dbname().or(target.get_user()).unwrap_or("?");
+    let session = Session::open(target, encryption(target, options)?).await;
+    session.map_err(|error| format!("database {name}: {}", reason(&error)))
 }
 
 fn target(url: &str) -> Result<tokio_postgres::Config, String> {
@@ -316,18 +245,9 @@ fn encryption(target: &tokio_postgres::Config, options: &HardenOptions) -> Resul
     Ok(Encryption::by(connector))
 }
 
-pub(super) fn say(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_cannot_leave_its_comment() {
-        assert_eq!(in_comment("a\nDROP TABLE t; --"), "a DROP TABLE t; --");
-    }
 
     #[test]
     fn urls_and_key_value_strings_are_understood() {

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
 
-use super::check::reason;
 use crate::base::{ServerName, TenantName};
 use crate::config::Config;
-use crate::harden::{farewell, schemas};
+use crate::harden::{farewell, reason, schemas};
 use crate::tenant::{Directory, Resident};
 
 /// The tenants of a database that the configuration may mean.
@@ -67,7 +66,7 @@ impl Tenants {
         }
         for resident in &residents {
             if let Some((role, trap)) = resident.refused.first() {
-                super::harden::say(&format!(
+                super::harden_report::say(&format!(
                     "advice   tenant {}: cannot have a role or login of its own for {role}: {trap}",
                     resident.tenant
                 ));

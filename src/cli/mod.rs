@@ -2,11 +2,14 @@
 
 pub mod check;
 mod check_budget;
+mod check_patterns;
 mod check_separation;
 mod check_tls;
 pub mod dev;
 pub mod guard;
 pub mod harden;
+mod harden_all;
+mod harden_report;
 mod harden_tenants;
 pub mod scram_secret;
 pub mod serve;
@@ -34,7 +37,7 @@ enum Command {
     Serve(serve::ServeOptions),
     /// Lists every mistake in the configuration, and whether servers, roles and key sets can be reached
     Check(check::CheckOptions),
-    /// Makes a database hold by itself what the guard keeps from end users
+    /// Makes databases hold by themselves what the guard keeps from end users, or takes that back
     Harden(harden::HardenOptions),
     /// Says what the guard thinks of a statement, and why
     Guard(guard::GuardOptions),

@@ -101,6 +101,14 @@ pub enum DevError {
         /// What the server said.
         source: tokio_postgres::Error,
     },
+    /// A database of the demonstration could not be hardened.
+    #[error("cannot harden the database {database}: {source}")]
+    Harden {
+        /// The database.
+        database: &'static str,
+        /// Why.
+        source: crate::harden::HardenError,
+    },
     /// The proxy's port is in use.
     #[error("port {port} on 127.0.0.1 is taken: choose another with --port (0 picks a free one)")]
     PortTaken {

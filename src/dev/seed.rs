@@ -1,9 +1,9 @@
 //! Makes the demonstration's roles, databases and rows. Safe to run on data that is there already.
 
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Config, NoTls};
 
 use super::{Cluster, DevError};
-use crate::harden::{self, Wanted};
+use crate::harden::{self, Extent, Request, TenantRoles, Wanted};
 
 /// What one tenant of the demonstration starts with.
 pub(super) struct Tenant {
@@ -63,35 +63,32 @@ pub(super) async fn seed(cluster: &Cluster, passwords: &Passwords) -> Result<(),
 ///
 /// Cancel safe: the next run does what is missing.
 pub(super) async fn harden(cluster: &Cluster, wanted: &Wanted) -> Result<(), DevError> {
+    let request = Request {
+        wanted,
+        tenants: &TenantRoles::default(),
+        extent: Extent::Everything,
+    };
     for tenant in &TENANTS {
         let session = Session::open(cluster.superuser_config().dbname(tenant.name)).await?;
-        let doing = || format!("harden the database {}", tenant.name);
-        let found = harden::findings(&session.client, wanted).await;
-        for finding in found.map_err(while_asking(doing))? {
-            let mended = harden::mend(&session.client, &finding).await;
-            mended.map_err(while_asking(doing))?;
-        }
+        let hardened = harden::harden(&session.0, request).await;
+        hardened.map_err(|source| DevError::Harden {
+            database: tenant.name,
+            source,
+        })?;
         session.close().await;
     }
     Ok(())
 }
 
-/// A superuser's connection and the task that drives it.
-struct Session {
-    client: Client,
-    driver: tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>,
-}
+/// A superuser's connection.
+struct Session(harden::Session);
 
 impl Session {
     async fn open(config: &Config) -> Result<Self, DevError> {
-        let (client, connection) = config
-            .connect(NoTls)
-            .await
-            .map_err(while_asking(|| "connect to the private Postgres".to_owned()))?;
-        Ok(Self {
-            client,
-            driver: tokio::spawn(connection),
-        })
+        let session = harden::Session::open(config, NoTls).await;
+        session
+            .map(Self)
+            .map_err(while_asking(|| "connect to the private Postgres".to_owned()))
     }
 
     async fn make_roles(&self, passwords: &Passwords) -> Result<(), DevError> {
@@ -99,11 +96,13 @@ impl Session {
         let settings = "SELECT pg_catalog.set_config('portcullis.app_password', $1, false), \
                         pg_catalog.set_config('portcullis.service_password', $2, false)";
         let values = self
-            .client
+            .0
+            .client()
             .query(settings, &[&passwords.app, &passwords.service])
             .await;
         values.map_err(while_asking(doing))?;
-        self.client
+        self.0
+            .client()
             .batch_execute(ROLES)
             .await
             .map_err(while_asking(doing))
@@ -112,12 +111,14 @@ impl Session {
     async fn make_database(&self, name: &str) -> Result<(), DevError> {
         let doing = || format!("make the database {name}");
         let found = self
-            .client
+            .0
+            .client()
             .query("SELECT FROM pg_catalog.pg_database WHERE datname = $1", &[&name])
             .await;
         if found.map_err(while_asking(doing))?.is_empty() {
             let create = self
-                .client
+                .0
+                .client()
                 .batch_execute(&format!("CREATE DATABASE {name}"))
                 .await;
             create.map_err(while_asking(doing))?;
@@ -129,7 +130,8 @@ impl Session {
         let doing = || format!("fill the database {}", tenant.name);
         let exists = "SELECT pg_catalog.to_regclass('public.todos') IS NOT NULL";
         let exists = self
-            .client
+            .0
+            .client()
             .query_one(exists, &[])
             .await
             .and_then(|row| row.try_get::<_, bool>(0));
@@ -139,16 +141,15 @@ impl Session {
             tenant.rows
         };
         // One simple Query is one transaction: the table and its first rows come together or not at all.
-        self.client
+        self.0
+            .client()
             .batch_execute(&format!("{SCHEMA}{rows}"))
             .await
             .map_err(while_asking(doing))
     }
 
-    /// Waits until the server has been told, so that a database is not still in use afterwards.
     async fn close(self) {
-        drop(self.client);
-        let _ = self.driver.await;
+        self.0.close().await;
     }
 }
 

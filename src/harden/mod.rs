@@ -1,30 +1,50 @@
 //! The database as a second wall: what it lacks to hold when the guard does not, and how that is mended.
 //!
 //! One query, `policies/sql/harden.sql`, says what is missing, each with the statement that mends it. So looking,
-//! mending and looking again are the same thing, and nothing is done twice.
+//! mending and looking again are the same thing, and nothing is done twice. Three things are true of every rule there,
+//! also of one to come, without its doing:
+//!
+//! * A right that the database's own code needs is not taken (`needs`, from the fix and `policies/sql/code.sql`).
+//! * Only what is gone when the survey is taken again counts as mended (`mend`).
+//! * What a fix has changed is found by comparing the rights before and after, and can be put back (`snapshot`, `restore`).
 
+mod code;
+mod mend;
+mod needs;
+mod record;
+mod restore;
+mod session;
+mod snapshot;
+mod sql;
 mod tenant_roles;
 mod wanted;
+mod words;
 
+pub use mend::{Extent, Hardened, Request, Undone, harden, undo};
+pub use session::Session;
 pub use tenant_roles::{TenantRoles, farewell, schemas};
 pub use wanted::Wanted;
 
+use code::Code;
+use snapshot::SnapshotError;
 use tokio_postgres::{Client, Row};
 
 /// The query that finds what is missing.
 const FINDINGS: &str = include_str!("../../policies/sql/harden.sql");
 
 /// Who acts on a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `portcullis harden` mends it.
     Mend,
     /// A person has to decide: mending it may take something from the application.
     Advice,
+    /// The same, and as long as nobody has decided the wall is not there.
+    Gap,
 }
 
 /// One thing that a database lacks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Finding {
     /// The rule that finds it, such as `table.privileges`.
     pub rule: String,
@@ -38,6 +58,37 @@ pub struct Finding {
     pub fix: Option<String>,
 }
 
+/// Why a database is not hardened. Nothing has changed in it then.
+#[derive(Debug, thiserror::Error)]
+pub enum HardenError {
+    /// What the server says.
+    #[error("{}", reason(.0))]
+    Server(#[from] tokio_postgres::Error),
+    /// It would not be safe to go on.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<SnapshotError> for HardenError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Server(error) => Self::Server(error),
+            SnapshotError::Text(error) => {
+                Self::Refused(format!("the list of rights cannot be read: {error}"))
+            }
+        }
+    }
+}
+
+/// The server's own words, which `tokio_postgres` keeps in the source.
+pub fn reason(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), std::error::Error::source(error)) {
+        (Some(db), _) => format!("{}: {}", db.code().code(), db.message()),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    }
+}
+
 /// Looks for what the database of this session lacks. Any role may look.
 ///
 /// # Errors
@@ -45,6 +96,16 @@ pub struct Finding {
 ///
 /// Cancel safe: it changes nothing.
 pub async fn findings(client: &Client, wanted: &Wanted) -> Result<Vec<Finding>, tokio_postgres::Error> {
+    let code = Code::read(client, wanted).await?;
+    survey(client, wanted, &code).await
+}
+
+/// The same where the code of the database is known.
+async fn survey(
+    client: &Client,
+    wanted: &Wanted,
+    code: &Code,
+) -> Result<Vec<Finding>, tokio_postgres::Error> {
     let (logins, roles): (Vec<&str>, Vec<&str>) = wanted
         .memberships
         .iter()
@@ -60,31 +121,38 @@ pub async fn findings(client: &Client, wanted: &Wanted) -> Result<Vec<Finding>, 
                 &wanted.keepers,
                 &wanted.functions,
                 &wanted.prefixes,
+                &wanted.asked,
             ],
         )
         .await?;
-    rows.iter().map(Finding::of).collect()
-}
-
-/// Mends one thing; true if there was something to do. Needs a role that owns what it is about, mostly a superuser.
-///
-/// # Errors
-/// The server's: 42501 where the platform keeps that right to itself.
-///
-/// Cancel safe: the fix is one transaction.
-pub async fn mend(client: &Client, finding: &Finding) -> Result<bool, tokio_postgres::Error> {
-    match (&finding.fix, finding.kind) {
-        (Some(fix), Kind::Mend) => client.batch_execute(fix).await.map(|()| true),
-        _ => Ok(false),
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        found.extend(needs::spared(Finding::of(row)?, code));
     }
+    // A gap that a mend is going to close is none.
+    let mended: Vec<String> = found
+        .iter()
+        .filter(|finding| finding.is_mend())
+        .map(|finding| finding.object.clone())
+        .collect();
+    found.retain(|finding| finding.kind != Kind::Gap || !mended.contains(&finding.object));
+    Ok(found)
 }
 
 impl Finding {
+    /// Whether `portcullis harden` mends it.
+    pub fn is_mend(&self) -> bool {
+        self.kind == Kind::Mend && self.fix.is_some()
+    }
+
     fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let kind: &str = row.try_get("kind")?;
         Ok(Self {
             rule: row.try_get("rule")?,
-            kind: if kind == "mend" { Kind::Mend } else { Kind::Advice },
+            kind: match row.try_get("kind")? {
+                "mend" => Kind::Mend,
+                "gap" => Kind::Gap,
+                _ => Kind::Advice,
+            },
             object: row.try_get("object")?,
             problem: row.try_get("problem")?,
             fix: row.try_get("fix")?,

@@ -21,7 +21,7 @@ pub use residents::{Resident, ResidentRole};
 pub use route::{Route, Spot};
 pub use schemas::Schemas;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::base::{DatabaseName, LoginName, PlanName, PoolMode, RoleName, ServerName, TenantName};
 
@@ -48,6 +48,37 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The databases of a server that sessions may go to: those that are named outright, whether they exist or not, and
+    /// of those that exist all that a pattern means.
+    pub fn databases_on(&self, server: &ServerName, existing: &[DatabaseName]) -> BTreeSet<DatabaseName> {
+        let placed = self
+            .tenants
+            .values()
+            .map(|place| (&place.server, &place.database));
+        let shared = self
+            .databases
+            .values()
+            .map(|shared| (&shared.server, &shared.database));
+        let named = placed.chain(shared).filter(|(on, _)| *on == server);
+        let meant = existing.iter().filter(|database| {
+            let mut patterns = self.patterns.iter();
+            patterns.any(|p| p.template.server == *server && p.tenant_of(database.as_str()).is_some())
+        });
+        named
+            .map(|(_, database)| database)
+            .chain(meant)
+            .cloned()
+            .collect()
+    }
+
+    /// Every server that a session may be sent to.
+    pub fn servers(&self) -> BTreeSet<ServerName> {
+        let placed = self.tenants.values().map(|place| &place.server);
+        let shared = self.databases.values().map(|shared| &shared.server);
+        let patterns = self.patterns.iter().map(|pattern| &pattern.template.server);
+        placed.chain(shared).chain(patterns).cloned().collect()
+    }
+
     /// Whether some session may keep its server connection: a role, a place or all of them have session mode.
     pub fn uses_session_mode(&self) -> bool {
         let roles = self.roles.values().map(|role| role.pool_mode);

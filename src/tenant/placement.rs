@@ -100,6 +100,24 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// The tenant that this pattern places in a database of that name; for a pattern that names one database for all,
+    /// whether it is that one, with an empty name. `None` if it places nobody there.
+    pub fn tenant_of(&self, database: &str) -> Option<String> {
+        let template = self.template.database.as_str();
+        let marks = template.matches(TENANT_MARK).count();
+        if marks == 0 {
+            return (template == database).then(String::new);
+        }
+        let text = template.len() - marks * TENANT_MARK.len();
+        let length = database.len().checked_sub(text)? / marks;
+        let start = template.find(TENANT_MARK)?;
+        let tenant = database.get(start..start + length)?;
+        let placed = self.place(tenant)?;
+        (placed.database.as_str() == database).then(|| tenant.to_owned())
+    }
+}
+
 /// Whether a name consists of 1 to [`PATTERN_NAME_BYTES`] of `A-Z a-z 0-9 _ -`. Only such names are put
 /// into a pattern, so a token cannot steer a session to a database the pattern does not mean.
 pub fn is_plain_name(name: &str) -> bool {
@@ -156,6 +174,31 @@ mod tests {
         let placed = fleet("app", schema).place("p7").unwrap();
         assert_eq!(placed.database.as_str(), "app");
         assert_eq!(placed.separation.search_path().unwrap(), r#""s_p7", "public""#);
+    }
+
+    #[test]
+    fn a_database_tells_its_tenant() {
+        let pattern = fleet("db_{tenant}_x", Separation::Database);
+        assert_eq!(pattern.tenant_of("db_p7_x").as_deref(), Some("p7"));
+        for other in [
+            "db_p7",
+            "db_7_x",
+            "db__x",
+            "postgres",
+            "",
+            "db_p\u{e9}_x",
+            "xdb_p7_x",
+        ] {
+            assert_eq!(pattern.tenant_of(other), None, "{other}");
+        }
+        let twice = fleet("{tenant}_{tenant}", Separation::Database);
+        assert_eq!(twice.tenant_of("pa_pa").as_deref(), Some("pa"));
+        assert_eq!(twice.tenant_of("pa_pb"), None);
+        let one = fleet("app", Separation::Shared);
+        assert_eq!(
+            (one.tenant_of("app"), one.tenant_of("apq")),
+            (Some(String::new()), None)
+        );
     }
 
     #[test]

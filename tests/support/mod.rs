@@ -11,6 +11,7 @@
 )]
 
 pub(crate) mod leash;
+pub(crate) mod owned;
 pub(crate) mod people;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

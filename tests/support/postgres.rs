@@ -200,18 +200,32 @@ impl Postgres {
 
     /// `portcullis harden` for databases, against the roles of a configuration; what it says.
     pub(crate) fn harden(&self, databases: &[&str], config: &Path, more: &[&str]) -> String {
+        let (success, said) = self.try_harden("postgres", databases, config, more);
+        assert!(success, "portcullis harden: {said}");
+        said
+    }
+
+    /// The same as any role, and whether its exit code is 0.
+    pub(crate) fn try_harden(
+        &self,
+        user: &str,
+        databases: &[&str],
+        config: &Path,
+        more: &[&str],
+    ) -> (bool, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
         command.arg("harden").arg("--config").arg(config).args(more);
         for database in databases {
             let (host, port) = (self.folder.display(), self.port);
-            let url = format!("host={host} port={port} user=postgres dbname={database}");
+            let url = format!("host={host} port={port} user={user} dbname={database}");
             command.args(["--database", &url]);
         }
         let output = command.output().expect("portcullis harden");
         let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
-        assert!(output.status.success(), "portcullis harden: {said}");
-        said
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
     }
 
     /// The ordinary configuration as a file.
