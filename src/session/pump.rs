@@ -78,20 +78,9 @@ impl Session {
         } else if let Poll::Ready(wake) = self.poll_kept(cx) {
             return Poll::Ready(wake);
         }
-        if self.client.leaves_by.is_none() && self.client.inbox.has_room() {
-            match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
-                Poll::Ready(Ok(count @ 1..)) => {
-                    self.client.moved += count as u64;
-                    // In a transaction it is idle until the server has something to do.
-                    if self.link.is_none() || self.shared.settings.pace.is_none() {
-                        self.idle_since = Instant::now();
-                    }
-                    progress = true;
-                }
-                Poll::Ready(_) if self.client.has_taken_leave() => progress = true,
-                Poll::Ready(_) => return Poll::Ready(Wake::ClientGone),
-                Poll::Pending => {}
-            }
+        match self.read_client(cx) {
+            Ok(read) => progress |= read,
+            Err(wake) => return Poll::Ready(wake),
         }
         if self.client.leaves_by.is_some() && self.link.as_ref().is_none_or(|link| waits_for_client(link)) {
             // What it has left behind comes to nothing.
@@ -119,6 +108,26 @@ impl Session {
         }
         self.client.inbox.slim();
         Poll::Pending
+    }
+
+    /// Reads what the client has sent, as far as there is room. Says whether there is something to look at.
+    fn read_client(&mut self, cx: &mut Context<'_>) -> Result<bool, Wake> {
+        if self.client.leaves_by.is_some() || !self.client.inbox.has_room() {
+            return Ok(false);
+        }
+        match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
+            Poll::Ready(Ok(count @ 1..)) => {
+                self.client.moved += count as u64;
+                // In a transaction it is idle until the server has something to do.
+                if self.link.is_none() || self.shared.settings.pace.is_none() {
+                    self.idle_since = Instant::now();
+                }
+                Ok(true)
+            }
+            Poll::Ready(_) if self.client.has_taken_leave() => Ok(true),
+            Poll::Ready(_) => Err(Wake::ClientGone),
+            Poll::Pending => Ok(false),
+        }
     }
 
     /// Whether the process is so far in shutting down that this session has to end: once it is idle while
