@@ -64,7 +64,7 @@ fn shared(database: &str, tenant: TenantNeed) -> SharedDatabase {
 fn role(login: &str, choice: TenantChoice) -> RoleSettings {
     RoleSettings {
         login: login.into(),
-        user: OwnName::new(login),
+        user: OwnName::new(format!("login_{login}")),
         runs_as: RunsAs::TenantsRole,
         choice,
         pool_mode: None,
