@@ -371,7 +371,7 @@ mod tests {
                 pair("timezone", "UTC"),
             ]
         );
-        s.restart(Pairs::new(vec![pair("timezone", "UTC")]), &Policy::end_user());
+        s.restart(Pairs::new(vec![pair("timezone", "UTC")]), &Policy::trusted());
         assert_eq!(s.startup_value("lock_timeout"), None);
         assert_eq!(
             *s.in_force(),
