@@ -178,7 +178,7 @@ impl<'s, 'a> Reader<'s, 'a> {
     /// be.
     fn bare(&self, at: Option<usize>) -> &'a str {
         match at {
-            Some(at) if !is_label(self.statement, at) => unquoted(self.statement, at),
+            Some(at) if !self.statement.is_label(at) => unquoted(self.statement, at),
             _ => "",
         }
     }
@@ -257,7 +257,18 @@ impl<'s, 'a> Reader<'s, 'a> {
         let statement = self.statement;
         let before = at.checked_sub(1);
         match (self.bare(Some(at)), self.clause()) {
-            ("select", _) | ("where", Clause::Names) => self.turn_to(Clause::Expressions),
+            ("select", _) => {
+                // `INSERT INTO trim (SELECT … FROM …)`
+                if let Some(level) = self
+                    .levels
+                    .last_mut()
+                    .filter(|level| level.opener == Opener::Excerpt)
+                {
+                    level.opener = Opener::Other;
+                }
+                self.turn_to(Clause::Expressions);
+            }
+            ("where", Clause::Names) => self.turn_to(Clause::Expressions),
             ("from", Clause::Expressions) if !self.is_in_expression(at) => self.turn_to(Clause::Sources),
             // `ORDER BY a USING <`
             ("using", Clause::Expressions) if !is_operator(statement, at + 1) => {
@@ -383,11 +394,6 @@ fn begins_item(statement: &Statement<'_>, at: usize) -> bool {
     statement.is_punct(at, b'(')
         || statement.is_punct(at, b',')
         || matches!(statement.name(at), Some("columns" | "collate"))
-}
-
-/// Whether the word at `at` is a column label or part of a dotted name, where every word may stand.
-fn is_label(statement: &Statement<'_>, at: usize) -> bool {
-    at > 0 && (statement.kw(at - 1) == Kw::As || statement.is_punct(at - 1, b'.'))
 }
 
 fn is_after_point(statement: &Statement<'_>, at: usize) -> bool {

@@ -108,7 +108,7 @@ impl Reader<'_, '_> {
         };
         let first = !std::mem::replace(&mut level.begun, true);
         let kw = statement.kw(at);
-        if kw == Kw::None || is_label(statement, at) {
+        if kw == Kw::None || statement.is_label(at) {
             return;
         }
         match kw {
@@ -188,11 +188,6 @@ impl Reader<'_, '_> {
             self.insert_into = Some(at + 1);
         }
     }
-}
-
-/// Whether the word at `at` is a column label or an attribute, where every keyword may stand.
-fn is_label(statement: &Statement<'_>, at: usize) -> bool {
-    at > 0 && (statement.kw(at - 1) == Kw::As || statement.is_punct(at - 1, b'.'))
 }
 
 /// Whether the word at `at` names something in the list of a WITH: a query, or a column of SEARCH or CYCLE.
@@ -313,6 +308,9 @@ mod tests {
             "SELECT 1 AS into INTO t",
             "INSERT INTO t SELECT 1 INTO u",
             "SELECT t.* INTO u FROM t",
+            "SELECT t.as INTO u FROM t",
+            "SELECT 1 AS as INTO u",
+            "SELECT (t).as INTO u FROM t",
         ] {
             assert!(query(text).2, "{text}");
         }

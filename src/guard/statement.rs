@@ -85,6 +85,17 @@ impl<'a> Statement<'a> {
         }
     }
 
+    /// Whether the word at `at` is a column label or an attribute, where every keyword may stand. The `AS` before it may
+    /// be one itself: `SELECT t.as FROM …`, `SELECT 1 AS as FROM …`.
+    pub(super) fn is_label(&self, at: usize) -> bool {
+        let before = self.tokens.get(..at).unwrap_or_default();
+        // No more of them follow each other in a statement.
+        let words = before.iter().rev().take(4);
+        let run = words.take_while(|token| token.kw == Kw::As).count();
+        let is_point = |back: usize| at.checked_sub(back).is_some_and(|at| self.is_punct(at, b'.'));
+        is_point(1) || (run - usize::from(run > 0 && is_point(run + 1))) % 2 == 1
+    }
+
     /// The index of the parenthesis that closes the one at `open`, or the statement's length.
     pub(super) fn closing(&self, open: usize) -> usize {
         let mut depth = 0_usize;

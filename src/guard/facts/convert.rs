@@ -33,8 +33,7 @@ pub(super) fn tokens(statement: &Statement<'_>) -> Vec<TokenWithSpan> {
 fn behind_only(statement: &Statement<'_>, at: usize) -> Option<usize> {
     let before = at.checked_sub(1)?;
     if statement.kw(at) != Kw::Only
-        || statement.kw(before) == Kw::As
-        || statement.is_punct(before, b'.')
+        || statement.is_label(at)
         || matches!(statement.name(before), Some("row" | "rows"))
     {
         return None;

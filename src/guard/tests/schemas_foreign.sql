@@ -32,6 +32,13 @@ SELECT * FROM ROWS FROM (s_b.f(1), generate_series(1, 2))
 SELECT * FROM notes TABLESAMPLE s_b.m (10)
 SELECT s_b.id FROM notes s_b, s_b.notes
 SELECT s_b.notes FROM notes s_b CROSS JOIN s_b.notes
+SELECT n.as FROM odd n, s_b.notes
+SELECT (n).as FROM odd n, s_b.notes
+SELECT 1 AS as FROM notes n, s_b.notes
+SELECT n.as OPERATOR(s_b.*) 1 FROM odd n
+SELECT 1 FROM odd n WHERE n.as IN (SELECT 1 AS as FROM notes, s_b.notes)
+INSERT INTO trim (SELECT body FROM s_b.notes)
+INSERT INTO overlay (WITH x AS (SELECT 1) SELECT n.body FROM x, s_b.notes n)
 SELECT 1 AS from, (SELECT max(id) FROM s_b.notes)
 SELECT 1 select, (SELECT 1 FROM s_b.notes)
 WITH s_b AS (SELECT 1) SELECT * FROM s_b.notes

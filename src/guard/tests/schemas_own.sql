@@ -50,3 +50,4 @@ SELECT a.attname FROM pg_attribute a WHERE a.attrelid = '"s_a"."notes"'::regclas
 SELECT to_tsvector('english', n.body), to_tsvector('pg_catalog.english', n.body), to_tsquery('a.b') FROM notes n
 SELECT 's_b.notes', 'a.b' || 'c.d', E'x.y' AS "s_b.notes"
 SELECT c.relname, pg_relation_size(c.oid), pg_get_viewdef(c.oid), obj_description(c.oid) FROM pg_class c
+SELECT n.as, 1 AS as, n.from, 1 AS from, n.id FROM notes n
