@@ -17,6 +17,7 @@ use crate::net::tls;
 
 /// What the command line of `portcullis harden` says.
 #[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct HardenOptions {
     /// The configuration file: its logins and roles are who the database is hardened against
     #[arg(long, short, value_name = "FILE", default_value = "portcullis.toml")]

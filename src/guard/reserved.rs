@@ -16,6 +16,7 @@ const WHOLE_SCHEMA: &str = ".*";
 /// Some functions that are reserved for one reason.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 pub(super) struct Group {
     /// The rule's name, as refusals carry it.
     pub(super) rule: String,
