@@ -454,6 +454,22 @@ mod tests {
         assert!(!asked_of_all.contains(&"pg_stat_get_*".to_owned()));
     }
 
+    /// One of them would hide the other, and what it binds whom to.
+    #[test]
+    fn no_name_is_in_two_groups() {
+        let list = Reserved::parse(SOURCE).unwrap();
+        let mut functions = std::collections::HashSet::new();
+        let mut relations = std::collections::HashSet::new();
+        for group in &list.groups {
+            for name in group.functions.iter().chain(&group.common) {
+                assert!(functions.insert(name.as_str()), "{name}");
+            }
+            for name in &group.relations {
+                assert!(relations.insert(name.as_str()), "{name}");
+            }
+        }
+    }
+
     #[test]
     fn functions_are_reserved_by_their_schema() {
         let is = |schema, name, notation, search_path| {
