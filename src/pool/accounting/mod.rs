@@ -262,18 +262,16 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         }
     }
 
-    /// Somebody no longer waits; the waiter and what it waited for, or `None` if it was answered before.
-    pub(super) fn leave(&mut self, ticket: Ticket, now: Instant) -> Option<(W, WaitReason)> {
+    /// Somebody no longer waits; the waiter and what it waited for, or `None` if it was answered before. Then settle:
+    /// what was kept from others for it may serve them now.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<(W, WaitReason)> {
         let flow = self.flows.find(ticket.flow)?;
         if !flow.queue.contains(ticket.number) {
             return None;
         }
-        let (pool, reason) = (flow.pool, self.reason(ticket.flow));
+        let reason = self.reason(ticket.flow);
         let waiter = self.part(ticket.flow, ticket.number)?;
         self.drop_unused(ticket.flow);
-        if self.pools.find(pool).is_some() {
-            self.crave(pool, self.appetite(pool, now));
-        }
         Some((waiter, reason))
     }
 
