@@ -243,11 +243,10 @@ impl Fleet {
     }
 
     fn give_up(&mut self, number: u32, turn: u64) {
-        let now = self.now();
         let client = &mut self.clients[number as usize];
         if client.turn == turn
             && let Some(ticket) = client.ticket.take()
-            && self.books.leave(ticket, now).is_some()
+            && self.books.leave(ticket).is_some()
         {
             self.outcome.timeouts += 1;
             let pool = self.pool_of(number);

@@ -277,7 +277,12 @@ impl Pool {
     /// Takes note that somebody no longer waits; what for, unless it was answered.
     pub(super) fn leave(&self, ticket: Ticket) -> Option<WaitReason> {
         let mut books = self.host.books();
-        books.leave(ticket, Instant::now()).map(|(_, reason)| reason)
+        let (_waiter, reason) = books.leave(ticket)?;
+        // What was kept from others for it may serve them now.
+        let follow = books.settle(self.id, Instant::now());
+        drop(books);
+        self.host.follow(follow);
+        Some(reason)
     }
 
     /// Takes note that a session ended.

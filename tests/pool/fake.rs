@@ -29,6 +29,11 @@ impl Fake {
     }
 
     pub(crate) async fn start_with(pieces: Vec<Vec<u8>>, then: Then) -> Self {
+        Self::start_for(usize::MAX, pieces, then).await
+    }
+
+    /// Says its pieces to so many clients, and to those that come after them nothing at all.
+    pub(crate) async fn start_for(clients: usize, pieces: Vec<Vec<u8>>, then: Then) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let endpoint = Endpoint::Tcp {
@@ -43,8 +48,12 @@ impl Fake {
         let (accepted, heard) = (Arc::clone(&fake.accepted), Arc::clone(&fake.heard));
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                accepted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(play(socket, pieces.clone(), then, Arc::clone(&heard)));
+                let (pieces, then) = if accepted.fetch_add(1, Ordering::SeqCst) < clients {
+                    (pieces.clone(), then)
+                } else {
+                    (Vec::new(), Then::Hang)
+                };
+                tokio::spawn(play(socket, pieces, then, Arc::clone(&heard)));
             }
         });
         fake

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use portcullis::base::{CheckIn, DiscardReason, Fault, SqlState};
-use portcullis::pool::{PoolError, Pools};
+use portcullis::base::{CheckIn, DiscardReason, Events, Fault, SqlState};
+use portcullis::pool::{PoolError, Pools, Share};
 use tokio::net::TcpListener;
 
 use crate::events::Recorder;
@@ -138,6 +138,48 @@ async fn a_client_that_gives_up_loses_nothing() {
     assert_eq!(pool.snapshot().idle, 1);
     // It was the same connection all the time.
     assert_eq!(recorder.count("opened"), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_keeps_no_idle_connection_from_others() {
+    let fake = Fake::start_for(2, vec![fake::greeting(&fake::PINNED)], Then::Hang).await;
+    let mut settings = settings(fake.endpoint.clone(), "u_trust", 2);
+    settings
+        .servers
+        .get_mut("main")
+        .unwrap()
+        .budget
+        .max_concurrent_logins = 1;
+    settings.default_share = Share {
+        cap: Some(1),
+        burst: 1,
+        ..Share::default()
+    };
+    let pools = Pools::new(settings, Events::none());
+    let capped = (pools.enter(&key("postgres"), Some(&"t".into()), None)).unwrap();
+    let _held = capped.checkout(&role("r")).await.unwrap();
+    let idle = pools
+        .get(&key("postgres"))
+        .unwrap()
+        .checkout(&role("r"))
+        .await
+        .unwrap();
+    idle.check_in(CheckIn::Reuse);
+    assert_eq!(capped.snapshot().idle, 1);
+
+    // The server says nothing to a third login, and a fourth has to wait for that.
+    let mut context = Context::from_waker(Waker::noop());
+    let (slow, anyone) = (pools.get(&key("slow")).unwrap(), role("r"));
+    let mut third = Box::pin(slow.checkout(&anyone));
+    let mut fourth = Box::pin(slow.checkout(&anyone));
+    assert!(third.as_mut().poll(&mut context).is_pending());
+    assert!(fourth.as_mut().poll(&mut context).is_pending());
+
+    // As long as a client waits that is within its cap, one that is beyond its own waits beside an idle connection.
+    let mut beyond = pin!(capped.checkout(&anyone));
+    assert!(beyond.as_mut().poll(&mut context).is_pending());
+    drop(fourth);
+    assert!(beyond.as_mut().poll(&mut context).is_ready());
 }
 
 #[tokio::test]

@@ -81,10 +81,6 @@ impl Hunger {
         first.is_none_or(|(craving, _)| craving.class > Class::Line)
     }
 
-    pub(super) fn everyone(&self) -> impl Iterator<Item = PoolId> {
-        self.0.values().copied()
-    }
-
     /// Whose turn it is in a class, of those whom the same would help.
     fn first(&self, class: Class, means: Means) -> Option<PoolId> {
         let start = Craving {

@@ -262,18 +262,16 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         }
     }
 
-    /// Somebody no longer waits; the waiter and what it waited for, or `None` if it was answered before.
-    pub(super) fn leave(&mut self, ticket: Ticket, now: Instant) -> Option<(W, WaitReason)> {
+    /// Somebody no longer waits; the waiter and what it waited for, or `None` if it was answered before. Then settle:
+    /// what was kept from others for it may serve them now.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<(W, WaitReason)> {
         let flow = self.flows.find(ticket.flow)?;
         if !flow.queue.contains(ticket.number) {
             return None;
         }
-        let (pool, reason) = (flow.pool, self.reason(ticket.flow));
+        let reason = self.reason(ticket.flow);
         let waiter = self.part(ticket.flow, ticket.number)?;
         self.drop_unused(ticket.flow);
-        if self.pools.find(pool).is_some() {
-            self.crave(pool, self.appetite(pool, now));
-        }
         Some((waiter, reason))
     }
 
@@ -308,8 +306,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
         if self.backoff.is_failing() {
             // It is up again: pools that were held back by that may go on.
             self.backoff.succeeded();
-            let held_back = |pool: &PoolId| !self.pools[*pool].is_content();
-            self.touched.extend(self.pools.keys().filter(held_back));
+            self.touch_discontent();
         }
         let ledger = &mut self.pools[pool];
         ledger.backoff.succeeded();
@@ -331,7 +328,8 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
             Blame::Pool => self.pools[pool].backoff.failed(now, jitter, error),
             Blame::Server => {
                 self.backoff.failed(now, jitter, error);
-                self.touched.extend(self.hunger.everyone());
+                // Those too who wait for a cap or a floor rather than for the server may have nothing left to wait for.
+                self.touch_discontent();
             }
         }
         self.drop_retired(pool);
@@ -445,6 +443,12 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     fn is_settled(&self, pool: PoolId) -> bool {
         let at_rest = |ledger: &Ledger<P, E>| ledger.is_content() || ledger.is_full();
         self.pools.find(pool).is_some_and(at_rest) && self.touched.is_empty() && self.hunger.is_empty()
+    }
+
+    /// Marks every pool that wants anything, whether the server could give it now or not.
+    fn touch_discontent(&mut self) {
+        let wants = |pool: &PoolId| !self.pools[*pool].is_content();
+        self.touched.extend(self.pools.keys().filter(wants));
     }
 
     /// Answers everybody in a pool that has no connection and may not make one.

@@ -76,7 +76,7 @@ impl<P: Clone, C, W, E: Clone> Accounting<P, C, W, E> {
     }
 
     /// The flow that is next in a pool, if it may have a connection now.
-    fn next_flow(&self, pool: PoolId) -> Option<FlowId> {
+    pub(super) fn next_flow(&self, pool: PoolId) -> Option<FlowId> {
         let ledger = &self.pools[pool];
         if let Some((_, flow)) = ledger.urgent.first_key_value() {
             return Some(*flow);

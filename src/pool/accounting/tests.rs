@@ -142,6 +142,24 @@ impl Bench {
         self.settle(pool);
     }
 
+    /// Client `who` goes; whether it still waited.
+    fn leave(&mut self, who: u32) -> bool {
+        let index = self
+            .tickets
+            .iter()
+            .position(|(waiter, _)| *waiter == who)
+            .unwrap();
+        let (_, ticket) = self.tickets.remove(index);
+        let pool = self.books.flows.find(ticket.flow).map(|flow| flow.pool);
+        let left = self.books.leave(ticket);
+        assert!(left.as_ref().is_none_or(|(waiter, _)| *waiter == who));
+        assert!(self.books.leave(ticket).is_none());
+        if let Some(pool) = pool.filter(|_| left.is_some()) {
+            self.settle(pool);
+        }
+        left.is_some()
+    }
+
     fn holders(&self) -> Vec<u32> {
         self.leases.iter().map(|(who, ..)| *who).collect()
     }

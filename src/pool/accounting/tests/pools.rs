@@ -124,6 +124,26 @@ fn a_server_that_is_down_is_down_for_all_its_pools() {
 }
 
 #[test]
+fn a_server_that_is_down_is_no_hope_for_those_who_wait_for_their_cap() {
+    let mut bench = Bench::new(UNLIMITED);
+    let [here, there, probed] = ["here", "there", "probed"].map(|name| bench.pool(name, limits(2, 0)));
+    let capped = Share {
+        cap: Some(1),
+        ..Share::default()
+    };
+    let (one, two) = (bench.flow(here, "t", capped), bench.flow(there, "t", capped));
+    bench.hold(one, 1, 1);
+    assert_eq!(bench.ask(two, 2), "cap");
+    // Another pool's login finds the server down: even when the tenant's own connection comes free, this pool has none.
+    let other = bench.flow(probed, "o", Share::default());
+    bench.ask(other, 3);
+    bench.fail(Blame::Server);
+    bench.stranded.sort_unstable();
+    assert_eq!(bench.stranded, [2, 3]);
+    assert_eq!(bench.ask(two, 4), "fail");
+}
+
+#[test]
 fn the_reaper_spares_the_minimum_but_not_the_faulty() {
     let mut bench = Bench::new(UNLIMITED);
     let pool = bench.pool("a", limits(5, 2));

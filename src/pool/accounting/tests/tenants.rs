@@ -102,7 +102,7 @@ fn a_floor_is_kept_while_the_tenant_is_awake() {
     // What it holds beyond its floor it gets in its turn.
     assert_eq!(bench.ask(quiet, 102), "pool");
     // When its sessions end, others may have all.
-    bench.books.leave(bench.tickets.last().unwrap().1, bench.now);
+    bench.leave(102);
     bench.give(100);
     bench.give(101);
     assert_eq!(bench.leases.len(), 4);
@@ -261,6 +261,31 @@ fn a_pause_in_connecting_hides_nobody_whom_an_idle_connection_could_serve() {
         assert_eq!(bench.holders(), [1, 2, 5], "{blame:?}");
         assert!(bench.connects.is_empty());
     }
+}
+
+#[test]
+fn who_gives_up_no_longer_keeps_a_burst_back() {
+    let mut bench = Bench::new(ServerLimits {
+        logins: 1,
+        ..UNLIMITED
+    });
+    let (one, two) = (bench.pool("one", limits(2, 0)), bench.pool("two", limits(2, 0)));
+    let other = bench.flow(one, "o", Share::default());
+    bench.hold(other, 1, 1);
+    let bursting = bench.flow(one, "b", share(1, 0, Some(1), 1));
+    bench.hold(bursting, 2, 1);
+    bench.give(1);
+    // The only login that may run is under way, and two clients want one.
+    let slow = bench.flow(two, "s", Share::default());
+    bench.ask(slow, 10);
+    bench.ask(slow, 11);
+    assert_eq!(bench.connects, [two]);
+    // Somebody within its cap waits: one beyond its own waits beside an idle connection.
+    assert_eq!(bench.ask(bursting, 3), "cap");
+    assert_eq!(bench.books.counts(one).idle, 1);
+    // The other gives up, in another pool: the connection is put to use at once, and not when the login is done.
+    assert!(bench.leave(11));
+    assert_eq!(bench.holders(), [2, 3]);
 }
 
 #[test]
