@@ -156,7 +156,7 @@ async fn a_client_that_gives_up_keeps_no_idle_connection_from_others() {
         ..Share::default()
     };
     let pools = Pools::new(settings, Events::none());
-    let capped = (pools.enter(&key("postgres"), Some(&"t".into()), None)).unwrap();
+    let capped = (pools.enter(&key("postgres"), Some(&"t".into()), None, Tenancy::Sole)).unwrap();
     let _held = capped.checkout(&role("r")).await.unwrap();
     let idle = pools
         .get(&key("postgres"))
