@@ -87,6 +87,6 @@ pub(crate) fn in_seconds(seconds: i64) -> i64 {
 
 /// Signs claims with HS256.
 pub(crate) fn sign(claims: &Map<String, Value>, secret: &str) -> String {
-    let key = EncodingKey::from_secret(secret.as_bytes());
+    let key = EncodingKey::from_secret(secret.as_bytes()).unwrap();
     encode(&Header::new(Algorithm::HS256), claims, &key).unwrap()
 }
