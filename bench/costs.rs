@@ -74,7 +74,7 @@ fn signers() -> Vec<Signer> {
     vec![
         signer(
             Algorithm::HS256,
-            EncodingKey::from_secret(SECRET),
+            EncodingKey::from_secret(SECRET).unwrap(),
             KeySource::Secret(Secret::new(SECRET)),
         ),
         signer(

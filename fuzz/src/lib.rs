@@ -142,7 +142,7 @@ pub fn token(bytes: &[u8]) {
         base64url(header.as_bytes()),
         base64url(claims.as_bytes())
     );
-    let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
+    let key = jsonwebtoken::EncodingKey::from_secret(SECRET).unwrap();
     if let Ok(signature) = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256) {
         let role = log_in(format!("{message}.{signature}").as_bytes());
         assert!(

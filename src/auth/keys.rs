@@ -28,16 +28,17 @@ impl Key {
         if bytes.trim_ascii_start().starts_with(b"-----BEGIN ") {
             return Err(SetupReason::SecretIsPem);
         }
+        let too_short = || SetupReason::SecretTooShort {
+            bytes: bytes.len(),
+            least: SECRET_BYTES,
+        };
         if bytes.len() < SECRET_BYTES {
-            return Err(SetupReason::SecretTooShort {
-                bytes: bytes.len(),
-                least: SECRET_BYTES,
-            });
+            return Err(too_short());
         }
         Ok(Self {
             id: None,
             algorithms: AlgorithmFamily::Hmac.algorithms().to_vec(),
-            material: DecodingKey::from_secret(bytes),
+            material: DecodingKey::from_secret(bytes).map_err(|_| too_short())?,
         })
     }
 

@@ -72,6 +72,9 @@ pub enum TokenError {
         /// Why.
         source: io::Error,
     },
+    /// The HMAC secret has no bytes.
+    #[error("the secret is empty")]
+    EmptySecret,
     /// The PEM text holds no private key that can sign here.
     #[error(
         "not a private key in PEM that can sign; EC keys must be in PKCS #8 \
@@ -217,11 +220,11 @@ impl SigningKey {
     /// The key and the algorithm that is usual for it.
     fn load(&self) -> Result<(EncodingKey, Algorithm), TokenError> {
         match self {
-            Self::Secret(secret) => Ok(hmac(secret.expose())),
+            Self::Secret(secret) => hmac(secret.expose()),
             Self::SecretFile(path) => {
                 let text = read(path)?;
                 let text = text.strip_suffix(b"\n").unwrap_or(&text);
-                Ok(hmac(text.strip_suffix(b"\r").unwrap_or(text)))
+                hmac(text.strip_suffix(b"\r").unwrap_or(text))
             }
             Self::Pem(pem) => private_key(pem.expose()),
             Self::PemFile(path) => private_key(&read(path)?),
@@ -229,8 +232,9 @@ impl SigningKey {
     }
 }
 
-fn hmac(secret: &[u8]) -> (EncodingKey, Algorithm) {
-    (EncodingKey::from_secret(secret), Algorithm::HS256)
+fn hmac(secret: &[u8]) -> Result<(EncodingKey, Algorithm), TokenError> {
+    let key = EncodingKey::from_secret(secret).map_err(|_| TokenError::EmptySecret)?;
+    Ok((key, Algorithm::HS256))
 }
 
 fn private_key(pem: &[u8]) -> Result<(EncodingKey, Algorithm), TokenError> {

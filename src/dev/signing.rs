@@ -54,7 +54,7 @@ impl SigningKey {
         };
         Ok(Self {
             path: path.to_owned(),
-            key: EncodingKey::from_secret(bytes_of(&text)),
+            key: EncodingKey::from_secret(bytes_of(&text))?,
         })
     }
 
@@ -110,7 +110,7 @@ mod tests {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[ISSUER]);
         validation.set_issuer(&[ISSUER]);
-        let key = DecodingKey::from_secret(secret.as_bytes());
+        let key = DecodingKey::from_secret(secret.as_bytes()).unwrap();
         let claims = decode::<serde_json::Value>(&token, &key, &validation)
             .unwrap()
             .claims;

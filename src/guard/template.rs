@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, LimitClause, Query, SetExpr, Statement as Ast, UnaryOperator, Value,
+    BinaryOperator, Expr, InTarget, LimitClause, Query, SetExpr, Statement as Ast, UnaryOperator, Value,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -160,7 +160,11 @@ impl Places {
                 | BinaryOperator::GtEq => self.compared([left, right]),
                 _ => {}
             },
-            Some(Expr::InList { expr, list, .. }) if is_column(expr) => {
+            Some(Expr::In {
+                expr,
+                target: InTarget::List(list),
+                ..
+            }) if is_column(expr) => {
                 list.iter().for_each(|value| self.value(value));
             }
             Some(Expr::Between { expr, low, high, .. }) if is_column(expr) => {

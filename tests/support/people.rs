@@ -98,6 +98,6 @@ pub(crate) fn sign_text(claims: &str) -> String {
 
 /// Signs claims with HS256.
 pub(crate) fn sign(claims: &Map<String, Value>, secret: &str) -> String {
-    let key = EncodingKey::from_secret(secret.as_bytes());
+    let key = EncodingKey::from_secret(secret.as_bytes()).unwrap();
     encode(&Header::new(Algorithm::HS256), claims, &key).unwrap()
 }

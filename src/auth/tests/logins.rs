@@ -35,7 +35,11 @@ async fn issuers_do_not_stand_in_for_each_other() {
     let posing = token(json!({"iss": "second", "aud": null}));
     assert_eq!(log_in(&auth, &posing).await.unwrap_err(), AuthError::BadSignature);
     let claims = claims(json!({"iss": "second", "aud": null, "exp": null}));
-    let own = sign(&Header::default(), &claims, &EncodingKey::from_secret(secret));
+    let own = sign(
+        &Header::default(),
+        &claims,
+        &EncodingKey::from_secret(secret).unwrap(),
+    );
     assert_eq!(log_in(&auth, &own).await.unwrap().expires_at(), None);
 }
 

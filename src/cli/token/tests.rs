@@ -138,6 +138,12 @@ fn what_cannot_be_signed_is_refused() {
             Err(TokenError::BadPem)
         ));
     }
+    for empty in [b"".as_slice(), b"\n", b"\r\n"] {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(empty).unwrap();
+        let key = SigningKey::SecretFile(file.path().to_owned());
+        assert!(matches!(sign(&options(key)), Err(TokenError::EmptySecret)));
+    }
     let missing = options(SigningKey::PemFile("/nonexistent/key.pem".into()));
     assert!(
         sign(&missing)
