@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use portcullis::base::{CheckIn, DiscardReason, Events, Fault, SqlState};
+use portcullis::base::{CheckIn, DiscardReason, Events, Fault, SqlState, Tenancy};
 use portcullis::pool::{PoolError, Pools, Share};
 use tokio::net::TcpListener;
 
