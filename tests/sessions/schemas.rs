@@ -236,6 +236,9 @@ fn nobody_reaches_another_tenants_schema() {
             }
             if superuser.value(STATE) != before {
                 failures.push(format!("changed: {text}"));
+            }
+            // Where nothing is refused, tables would grow with every text.
+            if failures.len() > 20 {
                 break;
             }
         }

@@ -219,7 +219,7 @@ fn piece() -> impl Strategy<Value = &'static str> {
         "END",
         "AND",
         "=",
-        "IS DISTINCT FROM",
+        "n.id IS DISTINCT FROM",
         "extract(year FROM",
         "LATERAL",
         "ONLY",
