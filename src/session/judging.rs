@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use crate::base::{ClientEnd, Fault, SqlState, limits};
+use crate::wire::body;
 use crate::wire::tag::client as tag;
 
 /// Who judges, and who waits to.
@@ -119,8 +120,19 @@ impl Drop for Place {
 impl Session {
     /// Whether a message is a long text that it must wait to have judged.
     pub(super) fn awaits_judge(&self, tag: u8, body: &[u8]) -> bool {
-        let is_text = matches!(tag, tag::QUERY | tag::PARSE) && body.len() >= limits::LONG_TEXT_BYTES;
-        is_text && self.turn.is_none() && self.turn_fault.is_none() && self.judged.is_none()
+        if body.len() < limits::LONG_TEXT_BYTES
+            || self.turn.is_some()
+            || self.turn_fault.is_some()
+            || self.judged.is_some()
+        {
+            return false;
+        }
+        let text = match tag {
+            tag::QUERY => body::query(body).ok(),
+            tag::PARSE => body::parse(body).ok().map(|message| message.sql),
+            _ => None,
+        };
+        text.is_some_and(|text| !self.shared.guard.knows(&self.policy, text))
     }
 
     /// Waits for the turn to judge the message at hand, until the client cancels or leaves, or time is up. An error that
