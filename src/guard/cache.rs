@@ -10,6 +10,8 @@ use foldhash::fast::RandomState;
 use moka::Equivalent;
 use moka::sync::Cache;
 
+use super::policy::Policy;
+use super::scope::Scope;
 use super::shape::{Reading, Shape};
 use super::template::{self, RepeatedTexts, Template};
 use super::{Refusal, Script};
@@ -93,6 +95,15 @@ pub(super) struct Whose {
     pub(super) scope: u64,
 }
 
+impl Whose {
+    pub(super) fn new(policy: &Policy, scope: Scope<'_>) -> Self {
+        Self {
+            policy: policy.id(),
+            scope: scope.id(),
+        }
+    }
+}
+
 struct Key {
     whose: Whose,
     text: Box<[u8]>,
@@ -146,6 +157,11 @@ impl VerdictCache {
             kept.verdicts.insert(key.owned(), verdict.clone());
         }
         verdict
+    }
+
+    /// The verdict on a text, if it is kept.
+    pub(super) fn get(&self, whose: Whose, text: &[u8]) -> Option<Verdict> {
+        self.kept.as_ref()?.verdicts.get(&BorrowedKey { whose, text })
     }
 
     /// The verdict on a text that nobody remembers: that of its shape, or what `judge` says.

@@ -245,6 +245,18 @@ impl Guard {
         }
     }
 
+    /// Whether the verdict on a text is known without reading it.
+    pub fn knows(&self, asker: Asker<'_>, policy: &Policy, text: &[u8]) -> bool {
+        let kept = |scope: Scope<'_>| self.cache.get(Whose::new(policy, scope), text);
+        let Some(schemas) = asker.schemas.filter(|_| !policy.is_trusted()) else {
+            return kept(Scope::Everywhere).is_some();
+        };
+        match kept(Scope::Someones) {
+            Some(Err(refusal)) if refusal.rule == scope::ASKED => kept(Scope::Of(schemas)).is_some(),
+            verdict => verdict.is_some(),
+        }
+    }
+
     fn judge_in(
         &self,
         account: Option<&Arc<Account>>,
@@ -252,10 +264,7 @@ impl Guard {
         scope: Scope<'_>,
         text: &[u8],
     ) -> Result<Arc<Script>, Arc<Refusal>> {
-        let whose = Whose {
-            policy: policy.id(),
-            scope: scope.id(),
-        };
+        let whose = Whose::new(policy, scope);
         self.cache
             .get_or_judge(whose, text, |text| match read_text(text) {
                 Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),

@@ -132,7 +132,7 @@ impl Session {
             tag::PARSE => body::parse(body).ok().map(|message| message.sql),
             _ => None,
         };
-        text.is_some_and(|text| !self.shared.guard.knows(&self.policy, text))
+        text.is_some_and(|text| !self.shared.guard.knows(self.asker(), &self.policy, text))
     }
 
     /// Waits for the turn to judge the message at hand, until the client cancels or leaves, or time is up. An error that

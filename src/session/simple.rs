@@ -209,11 +209,15 @@ impl Session {
             return Err(*fault);
         }
         let _turn = self.turn.take();
-        let asker = Asker {
+        self.shared.judge(self.asker(), &self.policy, text)
+    }
+
+    /// What the guard has to know of a session besides its policy.
+    pub(super) fn asker(&self) -> Asker<'_> {
+        Asker {
             schemas: self.identity.route.schemas.as_ref(),
             account: Some(self.account()),
-        };
-        self.shared.judge(asker, &self.policy, text)
+        }
     }
 }
 
