@@ -14,6 +14,7 @@ use super::facts::{self, Facts};
 use super::lexer::{Kw, TokenKind};
 use super::policy::Policy;
 use super::reserved::{Called, Group, Notation, Reserved, SearchPath};
+use super::result_list::is_selected;
 use super::scope::{self, Scope};
 use super::settings::{Settable, is_quiet, too_long};
 use super::statement::Statement;
@@ -52,13 +53,14 @@ impl Names<'_> {
         let treats = (0..statement.len()).any(|at| is_treat(statement, at));
         for at in 0..statement.len() {
             let Some(name) = statement.name(at) else { continue };
+            let is_called = statement.is_punct(at + 1, b'(') && !relation.contains(&at);
             if !self.policy.is_trusted()
                 && let Some(group) = Reserved::list().relation(name)
-                && (self.scope.is_held() || !group.beside_tenants_only)
+                // What is called there is a function, and those are listed by themselves.
+                && (!group.beside_tenants_only || (self.scope.is_held() && !is_called))
             {
                 return Err(Denial::reserved(group, "relation", name, statement.offset(at)));
             }
-            let is_called = statement.is_punct(at + 1, b'(') && !relation.contains(&at);
             if is_called || treats || is_attribute_call(statement, at) {
                 self.call(statement, at, name, &mut edits)?;
                 // What looks like a call may be a list of columns; only the grammar can tell.
@@ -308,57 +310,6 @@ fn refused_messages(policy: &Policy) -> Denial {
     Denial::forbidden("setting.messages", message).hint("Use SET client_min_messages.")
 }
 
-/// Whether the call whose name is at `at` is an item of the statement's own list of results: right behind
-/// SELECT or a comma, in no parentheses, ahead of every clause. There it runs whenever the statement returns a
-/// row, and not a second time.
-fn is_selected(statement: &Statement<'_>, at: usize) -> bool {
-    let qualified =
-        at > 1 && statement.is_punct(at - 1, b'.') && statement.name(at - 2) == Some("pg_catalog");
-    let first = if qualified { at - 2 } else { at };
-    let Some(before) = first.checked_sub(1) else {
-        return false;
-    };
-    // Whatever comes later in a longer list is not looked for: the way to it is gone once for each call.
-    if statement.kw(0) != Kw::Select || at > CALL_TOKENS || (before != 0 && !statement.is_punct(before, b','))
-    {
-        return false;
-    }
-    let mut depth = 0_usize;
-    for at in 1..before {
-        if statement.is_punct(at, b'(') || statement.is_punct(at, b'[') {
-            depth += 1;
-        } else if statement.is_punct(at, b')') || statement.is_punct(at, b']') {
-            depth = depth.saturating_sub(1);
-        } else if depth == 0 && statement.name(at).is_some_and(ends_result_list) {
-            return false;
-        }
-    }
-    depth == 0
-}
-
-/// Whether a word may follow the list of results, or make of it something else than a list.
-fn ends_result_list(word: &str) -> bool {
-    matches!(
-        word,
-        "into"
-            | "from"
-            | "where"
-            | "group"
-            | "having"
-            | "window"
-            | "order"
-            | "limit"
-            | "offset"
-            | "fetch"
-            | "for"
-            | "union"
-            | "intersect"
-            | "except"
-            | "distinct"
-            | "case"
-    )
-}
-
 /// `TREAT (`
 fn is_treat(statement: &Statement<'_>, at: usize) -> bool {
     statement.kw(at) == Kw::Treat && statement.is_punct(at + 1, b'(')
@@ -471,7 +422,7 @@ fn is_own_activity(statement: &Statement<'_>, at: usize) -> bool {
 }
 
 /// Longest call whose arguments are told apart, in tokens: calls nest, and each looks over those inside it.
-const CALL_TOKENS: usize = 1_000;
+pub(super) const CALL_TOKENS: usize = 1_000;
 
 /// The token ranges of the arguments of the call whose parenthesis is at `open`; at most four of them, which
 /// is enough to tell that there are too many, and fewer if the call is too long.

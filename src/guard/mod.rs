@@ -27,6 +27,7 @@ mod query;
 mod registry;
 mod relations;
 mod reserved;
+mod result_list;
 mod roles;
 mod room;
 mod rules;

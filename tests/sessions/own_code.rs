@@ -77,7 +77,8 @@ fn an_applications_code_never_runs_as_the_login_role() {
             let options = StackOptions {
                 postgres: version,
                 ..StackOptions::pool(1).with(&format!(
-                    "pool.pool_mode = '{mode}'\n[guard]\npolicies = ['{}']\ndefault_policy = 'own'",
+                    "pool.pool_mode = '{mode}'\n[guard]\npolicies = ['{}']\ndefault_policy = 'own'\n\
+                     [[tenants.tenant]]\nname = 'acme'\nserver = 'main'\ndatabase = 'shop'\nshared = true",
                     file.display()
                 ))
             };

@@ -1,11 +1,13 @@
 //! What a session sets for itself stays with it, over every server connection, and nobody else has it.
 
+use std::fs;
+
 use serde_json::json;
 
 use crate::support::people::{alice, bob, person};
 use crate::support::proxy::{Stack, StackOptions};
 use crate::support::raw::{RawClient, bind, close, execute, parse, query, sync};
-use crate::{proxied, same_as_postgres, stacks_of_one_in_both_modes};
+use crate::{MODES, VERSIONS, proxied, same_as_postgres, stacks_of_one_in_both_modes};
 
 #[test]
 fn set_show_reset() {
@@ -937,7 +939,26 @@ fn a_superuser_role_is_one() {
 /// and everybody's to see.
 #[test]
 fn nobody_makes_up_new_settings() {
-    for mut stack in stacks_of_one_in_both_modes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prefixes.toml");
+    let policy = "name = 'prefixes'\nstatements = ['SELECT', 'SET', 'RESET', 'BEGIN', 'COMMIT', 'ROLLBACK']\n\
+                  settable = ['enable_*', 'jit*', 'geqo*']\n";
+    fs::write(&file, policy).unwrap();
+    let with = format!(
+        "[guard]\npolicies = ['{}']\ndefault_policy = 'prefixes'",
+        file.display()
+    );
+    let all = VERSIONS
+        .into_iter()
+        .flat_map(|version| MODES.map(|mode| (version, mode)));
+    for (version, mode) in all {
+        let options = StackOptions {
+            postgres: version,
+            ..StackOptions::pool(1).with(&format!("pool.pool_mode = '{mode}'\n{with}"))
+        };
+        let Some(mut stack) = Stack::try_start(&options) else {
+            continue;
+        };
         let mut client = stack.login(&alice());
         for (name, setting) in [
             ("enable_x.y", "enable_x.y"),

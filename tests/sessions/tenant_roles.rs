@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::VERSIONS;
 use crate::support::people::{Person, person};
 use crate::support::postgres::{Postgres, Version, cluster};
 use crate::support::proxy::{Stack, StackOptions};
 use crate::support::raw::RawClient;
 use crate::support::wait_until;
-
-const MODES: [&str; 2] = ["transaction", "session"];
+use crate::{MODES, VERSIONS};
 
 /// A database whose owner is no superuser, as on RDS, with the schemas of two tenants in it and a function that runs
 /// what it is given. Tenants and roles are named after the test: roles are the whole cluster's.
@@ -171,14 +169,18 @@ fn text_that_a_function_runs_stays_in_its_tenant() {
         assert_eq!(shared.login(&fleet.who("a")).value(&steal), format!("of {b}"));
         drop(shared);
         let stack = fleet.stack(OWN_ROLE, "transaction", "");
-        fleet.own_roles(&stack);
+        // One role hardens a database: what it changes is that role's to put back.
+        let tenants = ["--tenant", &a, "--tenant", &b];
+        fleet
+            .postgres
+            .harden(&[fleet.name], &stack.config_path(), &tenants);
         drop(stack);
         for mode in ["transaction", "session", "hardened"] {
             let stack = fleet.stack(OWN_ROLE, mode.replace("hardened", "transaction").as_str(), "");
             if mode == "hardened" {
                 fleet.postgres.harden(&[fleet.name], &stack.config_path(), &[]);
                 let said = fleet.postgres.harden(&[fleet.name], &stack.config_path(), &[]);
-                assert_eq!(said.matches("0 mended, 0 failed").count(), 3, "{said}");
+                assert!(said.contains("0 mended, 0 failed"), "{said}");
                 let odd = format!("it may become authenticated_{a}");
                 assert!(!said.contains(&odd), "{said}");
             }

@@ -69,6 +69,12 @@ impl StackOptions {
     }
 }
 
+/// The proxy under test: the one that was built with the tests, or another build of it (`PORTCULLIS_TEST_BINARY`), for
+/// what is measured.
+fn binary() -> std::ffi::OsString {
+    std::env::var_os("PORTCULLIS_TEST_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into())
+}
+
 impl Stack {
     /// Starts the proxy in front of the shared cluster of that version; `None` if there is none.
     pub(crate) fn try_start(options: &StackOptions) -> Option<Self> {
@@ -126,7 +132,7 @@ impl Stack {
         let path = folder.path().join("portcullis.toml");
         fs::write(&path, config.to_string()).unwrap();
         let log = fs::File::create(folder.path().join("proxy.log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        let child = Command::new(binary())
             .args(["serve", "--config"])
             .arg(&path)
             .stdin(Stdio::null())
