@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::check::{Findings, Spot, target};
 use super::check_tls::Encryption;
 use crate::base::{DatabaseName, LoginName, ServerName, TenantName};
 use crate::config::Config;
-use crate::harden::reason;
+use crate::harden::{databases, reason};
 use crate::tenant::{Pattern, Settings};
 
 /// How many databases of one pattern are looked at. Those of a fleet are alike.
@@ -17,9 +16,6 @@ const LOOKED_AT: usize = 3;
 
 /// What nearly every server has and lets everybody into: to ask there which databases it has.
 const DOORS: [&str; 2] = ["postgres", "template1"];
-
-/// The databases that a server has and lets in.
-const EXISTING: &str = "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname";
 
 /// What came of knocking.
 enum Door {
@@ -123,7 +119,7 @@ async fn knock(config: &Config, server: &ServerName, login: &LoginName) -> Door 
         match target.connect(Encryption::of(&config.pool, server)).await {
             Ok((client, connection)) => {
                 let driver = tokio::spawn(connection);
-                let existing = existing(&client).await;
+                let existing = databases(&client).await;
                 drop(client);
                 driver.abort();
                 return existing.map_or_else(|error| Door::Shut(reason(&error)), Door::Open);
@@ -152,11 +148,4 @@ fn doors(tenants: &Settings, server: &ServerName) -> Vec<DatabaseName> {
     doors.extend(fixed.filter(|database| !database.as_str().contains('{')).cloned());
     doors.extend(DOORS.map(DatabaseName::new));
     doors
-}
-
-async fn existing(client: &Client) -> Result<Vec<DatabaseName>, tokio_postgres::Error> {
-    let rows = client.query(EXISTING, &[]).await?;
-    rows.iter()
-        .map(|row| row.try_get::<_, String>(0).map(DatabaseName::new))
-        .collect()
 }

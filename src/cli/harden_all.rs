@@ -8,15 +8,11 @@ use tokio_postgres::config::Host;
 use super::harden::{HardenOptions, connect};
 use crate::base::{DatabaseName, ServerName};
 use crate::config::Config;
-use crate::harden::{Session, reason};
+use crate::harden::{self, reason};
 use crate::net::Endpoint;
 
 /// The port of a URL that names none (`DEF_PGPORT`).
 const PORT: u16 = 5432;
-
-/// The databases that a server has and lets in.
-const EXISTING: &str =
-    "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate";
 
 /// A target for each database that the configuration means on the targets' servers, and what is wrong with the rest.
 ///
@@ -57,7 +53,7 @@ async fn on_server(
     options: &HardenOptions,
 ) -> Result<Vec<Target>, String> {
     let session = connect(target, options).await?;
-    let existing = existing(&session).await;
+    let existing = harden::databases(session.client()).await;
     session.close().await;
     let existing = existing.map_err(|error| format!("server {server}: {}", reason(&error)))?;
     let databases: BTreeSet<DatabaseName> = config.tenants.databases_on(server, &existing);
@@ -67,13 +63,6 @@ async fn on_server(
         target
     });
     Ok(targets.collect())
-}
-
-async fn existing(session: &Session) -> Result<Vec<DatabaseName>, tokio_postgres::Error> {
-    let rows = session.client().query(EXISTING, &[]).await?;
-    rows.iter()
-        .map(|row| row.try_get::<_, String>(0).map(DatabaseName::new))
-        .collect()
 }
 
 /// The server that a target is; where there is only one, it is that one, by whatever address.

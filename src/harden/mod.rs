@@ -25,12 +25,16 @@ pub use session::Session;
 pub use tenant_roles::{TenantRoles, farewell, schemas};
 pub use wanted::Wanted;
 
+use crate::base::DatabaseName;
 use code::Code;
 use snapshot::SnapshotError;
 use tokio_postgres::{Client, Row};
 
 /// The query that finds what is missing.
 const FINDINGS: &str = include_str!("../../policies/sql/harden.sql");
+
+/// The databases of a server.
+const DATABASES: &str = "SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND NOT datistemplate ORDER BY datname";
 
 /// Who acts on a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +91,17 @@ pub fn reason(error: &tokio_postgres::Error) -> String {
         (None, Some(source)) => format!("{error}: {source}"),
         (None, None) => error.to_string(),
     }
+}
+
+/// The databases that the server of this session has and lets in, by name.
+///
+/// # Errors
+/// The server's. Cancel safe: it changes nothing.
+pub async fn databases(client: &Client) -> Result<Vec<DatabaseName>, tokio_postgres::Error> {
+    let rows = client.query(DATABASES, &[]).await?;
+    rows.iter()
+        .map(|row| row.try_get::<_, String>(0).map(DatabaseName::new))
+        .collect()
 }
 
 /// Looks for what the database of this session lacks. Any role may look.

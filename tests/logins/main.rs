@@ -26,14 +26,13 @@ mod sasl;
 mod users;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
 use certificates::Files;
+use support::metric;
 use support::proxy::{Stack, StackOptions};
 
 /// Who a session of alice is, as the schema's `who()` tells it.
@@ -81,14 +80,7 @@ impl Bed {
 
     /// The value of one series.
     fn metric(&self, series: &str) -> f64 {
-        let mut socket = TcpStream::connect(("127.0.0.1", self.metrics_port)).unwrap();
-        socket
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut text = String::new();
-        socket.read_to_string(&mut text).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(series));
-        line.map_or(0.0, |value| value.trim().parse().unwrap())
+        metric(self.metrics_port, series)
     }
 
     /// Logins refused with this SQLSTATE so far.

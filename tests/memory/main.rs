@@ -20,8 +20,6 @@ mod statements;
 mod texts;
 mod transactions;
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -31,7 +29,7 @@ use support::people::{alice, person};
 use support::postgres::free_port;
 use support::proxy::{Stack, StackOptions};
 use support::raw::RawClient;
-use support::wait_until;
+use support::{metric, wait_until};
 
 const MIB: usize = 1 << 20;
 
@@ -95,14 +93,7 @@ impl Siege {
 
     /// The value of one series.
     fn metric(&self, series: &str) -> usize {
-        let mut socket = TcpStream::connect(("127.0.0.1", self.metrics_port)).unwrap();
-        socket
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut text = String::new();
-        socket.read_to_string(&mut text).unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(series));
-        line.map_or(0, |value| value.trim().parse::<f64>().unwrap() as usize)
+        metric(self.metrics_port, series) as usize
     }
 
     fn state(&self, state: &str) -> usize {

@@ -19,6 +19,8 @@ pub(crate) mod raw;
 pub(crate) mod tools;
 pub(crate) mod trace;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// Asks again and again until the answer is yes; says how long it asked otherwise.
@@ -28,6 +30,18 @@ pub(crate) fn wait_until(what: &str, limit: Duration, mut answer: impl FnMut() -
         assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The value of one series of `/metrics` on this port, labels included; 0 where it is not there.
+pub(crate) fn metric(port: u16, series: &str) -> f64 {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(series));
+    line.map_or(0.0, |value| value.trim().parse().unwrap())
 }
 
 /// Runs a command; false if it fails. One that takes longer than `limit` is killed and panics.
