@@ -11,7 +11,7 @@
 //! | claims, identity and startup settings of a session beyond that | [`Stay`] |
 //! | SET values, savepoints | `session::settings`, from [`limits::SETTINGS_UNASKED_BYTES`] on |
 //! | Query, Parse, FunctionCall longer than a buffer, as far as they have come | `session::inbound` |
-//! | the guard's tokens and grammar of a text longer than a buffer | `guard::room` |
+//! | the guard's tokens and grammar of a text longer than a buffer | `guard::text::working_memory` |
 //! | texts that are waited with, prepared (named or not), or the rest of a script | [`Held`], once for each tenant |
 //! | names of prepared statements | [`Held`] |
 //! | open portals, their names and texts | `session::portals`, from [`limits::PORTALS_UNASKED_BYTES`] on |

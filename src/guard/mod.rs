@@ -1,70 +1,42 @@
 //! Is this statement allowed? Two layers: our own lexer, then facts from the grammar.
 //!
-//! 1. `lexer` reads text exactly as PostgreSQL does; `split`, `classify` and `query` find the statements, what
-//!    each is and what it writes; `calls` sees every name, decoded. This layer decides, and it fails closed:
-//!    what it does not know is refused.
-//! 2. `facts` runs `sqlparser`'s grammar over the same tokens. It refines what a policy's lists deny.
+//! 1. `text` reads text exactly as PostgreSQL does and finds the statements; `reading` says what each is and what it
+//!    writes; `rules` holds that, and every name, decoded, against the role's `policy`. This layer decides, and it fails
+//!    closed: what it does not know is refused.
+//! 2. `reading::facts` runs `sqlparser`'s grammar over the same tokens. It refines what a policy's lists deny.
 //!
 //! Nothing here does I/O or waits. A verdict is cached by policy and text.
 
-mod bare;
 mod cache;
-mod calls;
-mod class;
-mod classify;
-mod copy;
-mod database;
-mod denial;
-mod facts;
-mod filters;
-mod fingerprint;
-mod lexer;
-mod names;
-mod places;
+mod learn;
+mod limits;
 mod policy;
-mod prepare;
-mod query;
-mod registry;
-mod relations;
-mod reserved;
-mod result_list;
-mod roles;
-mod room;
+mod reading;
 mod rules;
-mod scope;
-mod setting;
-mod settings;
-mod shape;
-mod shared;
-mod split;
-mod statement;
-mod template;
-mod temporary;
-mod timeouts;
+mod text;
 mod tokens;
-mod transaction;
 mod verdict;
-mod words;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use bare::Qualified;
-pub use class::StatementClass;
-pub use database::databases_wanted_alone;
-pub use facts::Facts;
-pub use fingerprint::Fingerprint;
-pub use policy::{Ceilings, Policy, PolicyMistake, ReadFile};
-pub use registry::{Registration, registrations};
-pub use reserved::reserved_functions;
-pub use settings::quieter;
-pub use template::{RepeatedTexts, Template};
-pub use timeouts::Timeouts;
+pub use learn::{Registration, registrations};
+pub use limits::Limits;
+pub use policy::fingerprint::Fingerprint;
+pub use policy::policy::{Ceilings, Policy, PolicyMistake, ReadFile};
+pub use policy::reserved::reserved_functions;
+pub use policy::timeouts::Timeouts;
+pub use reading::action::{Action, SetScope, SetSetting, SetValue, StatementName};
+pub use reading::class::StatementClass;
+pub use reading::facts::Facts;
+pub use reading::set_only::Qualified;
+pub use rules::settings::quieter;
 pub use tokens::{SeenToken, tokens};
-pub use verdict::{
-    Action, Cleared, Form, PreparedQuery, Refusal, Script, SetScope, SetSetting, SetValue, StatementName,
-};
+pub use verdict::auto_prepare::RepeatedTexts;
+pub use verdict::database::databases_wanted_alone;
+pub use verdict::refusal::Refusal;
+pub use verdict::script::{Cleared, Form, PreparedQuery, Script, Template};
 
 use parking_lot::RwLock;
 
@@ -72,15 +44,18 @@ use crate::base::limits::LONG_TEXT_BYTES;
 use crate::base::memory::{Account, Charge};
 use crate::base::{PoolMode, RoleName};
 use crate::tenant::Schemas;
-use cache::{VerdictCache, Whose};
-use calls::MakeLocal;
-use denial::Denial;
-use roles::Roles;
-use room::Room;
-use rules::Rules;
-use scope::Scope;
-use settings::Settable;
-use statement::Statement;
+use cache::verdict_cache::{VerdictCache, Whose};
+use policy::roles::Roles;
+use reading::{facts, leading_keywords, prepared};
+use rules::judge::judge;
+use rules::query::Rules;
+use rules::scope::{self, Scope};
+use rules::settings::Settable;
+use text::statement::Statement;
+use text::tokenized::Tokenized;
+use text::working_memory::WorkingMemory;
+use verdict::allowed::edited;
+use verdict::denial::Denial;
 
 /// What the guard is made from.
 #[derive(Debug)]
@@ -112,36 +87,6 @@ impl Default for Settings {
             cache_bytes: 32 << 20,
             repeated_texts: RepeatedTexts::default(),
             limits: Limits::default(),
-        }
-    }
-}
-
-/// Bounds on texts, checked before any work that grows faster than the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest text, in bytes. At most 1 GiB has effect.
-    pub text_bytes: usize,
-    /// Most tokens in one text; each takes 32 bytes while it is judged.
-    pub tokens: usize,
-    /// Most statements in one text.
-    pub statements: usize,
-    /// Deepest nesting of parentheses and brackets. The server's own parser gives up near 10,000.
-    pub nesting: usize,
-    /// Deepest nesting of comments: the server reads nested ones in quadratic time.
-    pub comment_depth: usize,
-    /// Bytes that the server's lexer may read twice, on top of twice the length of the text.
-    pub lookahead_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            text_bytes: 64 << 20,
-            tokens: 2_000_000,
-            statements: 1_000,
-            nesting: 1_000,
-            comment_depth: 64,
-            lookahead_bytes: 64 << 10,
         }
     }
 }
@@ -266,35 +211,23 @@ impl Guard {
         text: &[u8],
     ) -> Result<Arc<Script>, Arc<Refusal>> {
         let whose = Whose::new(policy, scope);
-        self.cache
-            .get_or_judge(whose, text, |text| match read_text(text) {
-                Err(denial) => Err(Arc::new(denial.refusal(&String::from_utf8_lossy(text)))),
-                Ok(text) => match self.judge_text(account.map(Charge::new), policy, scope, text) {
-                    Ok(script) => Ok(Arc::new(script)),
-                    Err(denial) => Err(Arc::new(denial.refusal(text))),
-                },
-            })
+        self.cache.get_or_judge(whose, text, |text| {
+            let judged = self.judge_text(account.map(Charge::new), policy, scope, text);
+            judged
+                .map(Arc::new)
+                .map_err(|denial| Arc::new(denial.refusal_of(text)))
+        })
     }
 
     /// The finer facts of each statement of a text, for people; `None` for a statement that the grammar does
     /// not know or that is too large to parse. Empty if the text cannot be read at all.
     pub fn facts(&self, text: &[u8]) -> Vec<Option<Facts>> {
-        let Ok(text) = read_text(text) else {
+        let Ok(tokenized) = Tokenized::read(text, &self.limits) else {
             return Vec::new();
         };
-        let Ok(tokens) = lexer::lex(text, &self.limits) else {
-            return Vec::new();
-        };
-        let Ok(ranges) = split::split(&tokens, &self.limits) else {
-            return Vec::new();
-        };
-        let statement = |range| Statement {
-            text,
-            tokens: tokens.get(range).unwrap_or_default(),
-        };
-        ranges
-            .into_iter()
-            .map(|range| facts::read(&statement(range)))
+        tokenized
+            .statements()
+            .map(|statement| facts::read(&statement))
             .collect()
     }
 
@@ -313,33 +246,27 @@ impl Guard {
         mut charge: Option<Charge>,
         policy: &Policy,
         scope: Scope<'_>,
-        text: &str,
+        text: &[u8],
     ) -> Result<Script, Denial> {
-        let mut room = Room::charged(charge.as_mut());
+        let mut memory = WorkingMemory::charged(charge.as_mut());
         let limits = Limits {
             tokens: self.limits.tokens.min(policy.max_tokens()),
             ..self.limits
         };
-        let tokens = lexer::lex_in(&mut room, text, &limits)?;
-        let ranges =
-            split::split(&tokens, &self.limits).map_err(|error| error.denial(text, &tokens, &self.limits))?;
+        let tokenized = Tokenized::read_in(&mut memory, text, &limits)?;
+        let statements: Vec<Statement<'_>> = tokenized.statements().collect();
+        memory.parse(facts::most_parsed(&statements))?;
         let rules = Rules {
             policy,
             settable: &self.settable,
             scope,
         };
-        let mut allowed = Vec::with_capacity(ranges.len());
+        let mut allowed = Vec::with_capacity(statements.len());
         let mut edits = Vec::new();
         let mut form = Form::Known;
-        let statements = ranges.iter().map(|range| Statement {
-            text,
-            tokens: tokens.get(range.clone()).unwrap_or_default(),
-        });
-        let statements: Vec<_> = statements.collect();
-        room.parse(facts::most_parsed(&statements))?;
         for (at, statement) in statements.iter().enumerate() {
-            let mut verdict = rules.judge(statement, statements.get(at + 1..).unwrap_or_default())?;
-            if matches!(verdict.action, Action::Utility) && ranges.len() > 1 {
+            let mut verdict = judge(&rules, statement, statements.get(at + 1..).unwrap_or_default())?;
+            if matches!(verdict.action, Action::Utility) && statements.len() > 1 {
                 return Err(Denial::unsupported(
                     "statement.sole",
                     format!("{} must be sent by itself", verdict.class),
@@ -347,51 +274,34 @@ impl Guard {
                 .class(verdict.class)
                 .at(statement.offset(0)));
             }
-            let matters = form == Form::Known && ranges.len() > 1 && !verdict.action.is_control();
+            let matters = form == Form::Known && statements.len() > 1 && !verdict.action.is_control();
             if matters && facts::read(statement).is_none() {
                 form = Form::Unknown;
             }
             edits.append(&mut verdict.edits);
             let prepared = match verdict.action {
-                Action::Prepare(_) => prepare::prepared_query(statement),
+                Action::Prepare(_) => prepared::prepared_query(statement),
                 _ => None,
             };
-            let prepared = prepared.map(|query| (query, prepare::declared_types(statement)));
+            let prepared = prepared.map(|query| (query, prepared::declared_types(statement)));
             allowed.push((statement.range(), verdict, prepared));
         }
-        let text: Arc<str> = edited(text, &edits).into();
+        let text: Arc<str> = edited(tokenized.text, &edits).into();
         let cleared = allowed.into_iter().map(|(range, verdict, prepared)| {
             let cleared = Cleared::new(Arc::clone(&text), range, verdict);
             match prepared {
-                Some((query, types)) => {
-                    cleared.with_prepared(policy.id(), query.range(), classify::classify(&query).0, types)
-                }
+                Some((query, types)) => cleared.with_prepared(
+                    policy.id(),
+                    query.range(),
+                    leading_keywords::classify(&query).0,
+                    types,
+                ),
                 None => cleared,
             }
         });
         let cleared = cleared.collect();
         Ok(Script::new(policy.id(), text, cleared, form))
     }
-}
-
-/// The text as UTF-8 without NUL.
-fn read_text(text: &[u8]) -> Result<&str, Denial> {
-    let read = std::str::from_utf8(text).map_err(|error| {
-        Denial::encoding("invalid byte sequence for encoding \"UTF8\"").at(error.valid_up_to())
-    })?;
-    match read.find('\0') {
-        Some(at) => Err(Denial::encoding("invalid byte sequence for encoding \"UTF8\": 0x00").at(at)),
-        None => Ok(read),
-    }
-}
-
-/// The text with its edits, none of which changes its length.
-fn edited(text: &str, edits: &[MakeLocal]) -> String {
-    let mut edited = text.to_owned();
-    for MakeLocal { at, .. } in edits {
-        edited.replace_range(*at..*at + "false".len(), "true ");
-    }
-    edited
 }
 
 #[cfg(test)]

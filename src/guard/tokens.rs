@@ -1,7 +1,10 @@
 //! What the lexer sees in a text, for people and for comparing it with another lexer.
 
-use super::lexer::{self, Quote, Token, TokenKind};
-use super::{Limits, Refusal, read_text, split};
+use super::limits::Limits;
+use super::text::lexer::{self, Quote, Token, TokenKind};
+use super::text::tokenized::Tokenized;
+use super::verdict::denial::Denial;
+use super::verdict::refusal::Refusal;
 
 /// One token of a text, with what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +48,8 @@ impl SeenToken {
 /// The refusal that the guard would give to anybody who sends this text: it cannot be read, or is beyond a
 /// limit.
 pub fn tokens(text: &[u8], limits: &Limits) -> Result<Vec<SeenToken>, Refusal> {
-    let refused = |denial: super::Denial| denial.refusal(&String::from_utf8_lossy(text));
-    let text = read_text(text).map_err(refused)?;
-    let tokens = lexer::lex(text, limits).map_err(|error| super::Denial::from(error).refusal(text))?;
-    let ranges =
-        split::split(&tokens, limits).map_err(|error| error.denial(text, &tokens, limits).refusal(text))?;
+    let tokenized = Tokenized::read(text, limits).map_err(|error| Denial::from(error).refusal_of(text))?;
+    let Tokenized { text, tokens, ranges } = tokenized;
     let mut ranges = ranges.into_iter().enumerate().peekable();
     let seen = tokens.iter().enumerate().map(|(at, token)| {
         while ranges.next_if(|(_, range)| range.end <= at).is_some() {}

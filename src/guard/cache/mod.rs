@@ -1,0 +1,4 @@
+//! Verdicts that are kept.
+
+pub(super) mod shape;
+pub(super) mod verdict_cache;
