@@ -6,9 +6,12 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "tidy/rooms.rs"]
+mod rooms;
 #[path = "tidy/source.rs"]
 mod source;
 
+use rooms::Layer;
 use source::{Source, sources, words};
 
 /// The layers, lowest first. A module may import modules of a lower rank; modules of the same rank never
@@ -33,6 +36,25 @@ const RANKS: &[(&str, u32)] = &[
     ("dev", 12),
     ("cli", 13),
 ];
+
+/// The layers that are ordered inside as well.
+const ORDERED: &[Layer] = &[Layer {
+    name: "guard",
+    rooms: &[
+        ("limits", 0),
+        ("text", 1),
+        ("reading", 2),
+        ("policy", 3),
+        ("verdict", 4),
+        ("rules", 5),
+        ("cache", 6),
+        ("tokens", 7),
+        ("learn", 7),
+    ],
+}];
+
+/// Modules that decide and do not wait: they know no runtime.
+const WITHOUT_RUNTIME: &[&str] = &["src/wire/", "src/guard/", "src/identity/", "src/pool/accounting/"];
 
 /// Lines of code (no comments, no blanks, no tests) a file may have.
 const FILE_LINES: usize = 400;
@@ -86,6 +108,47 @@ fn imports_go_down() {
         .flat_map(wrong_arrows)
         .collect();
     report("an import goes up the layers (or sideways)", findings);
+}
+
+#[test]
+fn rooms_of_a_layer_have_ranks() {
+    let files = sources();
+    let findings = ORDERED
+        .iter()
+        .flat_map(|layer| [layer.unknown_rooms(&files), layer.wrong_arrows(&files)].concat())
+        .collect();
+    report("an import goes up inside a layer (or sideways)", findings);
+}
+
+#[test]
+fn files_of_a_layer_make_no_loop() {
+    let files = sources();
+    let findings = ORDERED.iter().flat_map(|layer| layer.loops(&files)).collect();
+    report(
+        "files import each other in a loop: move what they share to a file of its own",
+        findings,
+    );
+}
+
+#[test]
+fn what_decides_knows_no_runtime() {
+    let files = sources();
+    let mut findings = Vec::new();
+    for folder in WITHOUT_RUNTIME {
+        let inside = files.iter().filter(|source| source.path.starts_with(folder));
+        let inside: Vec<&Source> = inside.collect();
+        assert!(!inside.is_empty(), "{folder} is gone");
+        for source in inside {
+            findings.extend(
+                words(&source.code)
+                    .filter(|(_, word)| *word == "tokio")
+                    .map(|(at, _)| {
+                        format!("{}:{}", source.path, 1 + source.code[..at].matches('\n').count())
+                    }),
+            );
+        }
+    }
+    report("a module that decides uses tokio", findings);
 }
 
 #[test]
@@ -236,7 +299,96 @@ fn nothing_is_left_open() {
 }
 
 mod the_reader {
+    use super::rooms::Layer;
     use super::{Source, wrong_arrows};
+
+    const LAYER: Layer = Layer {
+        name: "guard",
+        rooms: &[("text", 1), ("rules", 2), ("tokens", 2)],
+    };
+
+    /// Files of a layer, each with its text.
+    fn layer(files: &[(&str, &str)]) -> Vec<Source> {
+        let source = |(path, text): &(&str, &str)| Source::new(&format!("src/guard/{path}.rs"), text);
+        files.iter().map(source).collect()
+    }
+
+    #[test]
+    fn sees_arrows_inside_a_layer() {
+        for (path, text) in [
+            ("text/lexer", "use crate::guard::rules::judge;"),
+            ("text/lexer", "use super::super::rules::{judge as j};"),
+            ("text/lexer", "fn f() { crate::guard::rules::judge::f() }"),
+            (
+                "text/lexer",
+                "use crate::guard::{text::split, rules::judge as j};",
+            ),
+            ("text/lexer", "use crate::guard::Policy;"),
+            ("text/lexer", "use super::super::Policy;"),
+            ("rules/judge", "use crate::guard::tokens::tokens;"),
+        ] {
+            let others = [
+                ("mod", ""),
+                ("text/split", ""),
+                ("rules/mod", ""),
+                ("rules/judge", ""),
+                ("tokens", ""),
+            ];
+            let mut files = layer(&others);
+            files.retain(|source| source.path != format!("src/guard/{path}.rs"));
+            files.extend(layer(&[(path, text)]));
+            assert_eq!(LAYER.wrong_arrows(&files).len(), 1, "{text}");
+        }
+        let down = layer(&[
+            (
+                "mod",
+                "mod rules; mod text; use rules::judge; pub use text::split::f;",
+            ),
+            ("text/mod", "pub(in crate::guard) mod split;"),
+            (
+                "text/split",
+                "#[cfg(test)]\nmod tests { use crate::guard::rules::judge; }",
+            ),
+            (
+                "rules/judge",
+                "use crate::guard::text::split; use super::prepare::f; use crate::base::Fault;",
+            ),
+            ("rules/prepare", ""),
+        ]);
+        assert_eq!(LAYER.wrong_arrows(&down), Vec::<String>::new());
+        assert_eq!(LAYER.loops(&down), Vec::<String>::new());
+        assert_eq!(
+            LAYER.unknown_rooms(&down),
+            ["`guard/tokens` has a rank and is gone"]
+        );
+        let unknown = layer(&[("text", "x"), ("rules", "x"), ("tokens", "x"), ("attic/box", "x")]);
+        assert_eq!(LAYER.unknown_rooms(&unknown), ["`guard/attic` has no rank"]);
+    }
+
+    #[test]
+    fn sees_loops_of_files() {
+        for (a, b) in [
+            ("use super::split::f;", "use super::lexer::g;"),
+            ("use super::split::f;", "fn f() { super::lexer::g() }"),
+            // By way of what the room passes on.
+            ("use super::f;", ""),
+            // A file and one in its folder.
+            ("mod split; use split::f;", ""),
+        ] {
+            let mut files = layer(&[
+                (
+                    "text/mod",
+                    "mod lexer; mod split; pub use split::f; pub use lexer::g;",
+                ),
+                ("text/lexer", a),
+                ("text/split", b),
+            ]);
+            if a.starts_with("mod ") {
+                files = layer(&[("text/lexer", a), ("text/lexer/split", "use super::g;")]);
+            }
+            assert_eq!(LAYER.loops(&files).len(), 1, "{a} {b}");
+        }
+    }
 
     fn guard(text: &str) -> Source {
         Source::new("src/guard/lexer.rs", text)

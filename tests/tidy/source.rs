@@ -57,6 +57,37 @@ impl Source {
             .collect()
     }
 
+    /// Every path outside tests to another module of the crate, from the crate's root, with its line: through `crate::`,
+    /// `super::` or `self::`, or through the name of a module that this file declares.
+    pub(crate) fn paths(&self) -> Vec<(usize, Vec<String>)> {
+        let module: Vec<String> = self.module().into_iter().map(str::to_owned).collect();
+        let declared = self.declared_modules();
+        let mut found = Vec::new();
+        for (at, word) in words(&self.product) {
+            let before = self.product[..at].trim_end();
+            let continues = self.product[at + word.len()..].trim_start().starts_with("::");
+            // `pub(in crate::guard)` says who may look, it looks at nothing.
+            if !continues || before.ends_with("::") || before.ends_with("(in") {
+                continue;
+            }
+            if !matches!(word, "crate" | "super" | "self") && !declared.contains(&word) {
+                continue;
+            }
+            let line = 1 + self.product[..at].matches('\n').count();
+            for path in paths(&self.product[at..]) {
+                found.push((line, resolved(&module, &path)));
+            }
+        }
+        found
+    }
+
+    /// The modules that the file declares outside tests.
+    fn declared_modules(&self) -> Vec<&str> {
+        let all: Vec<(usize, &str)> = words(&self.product).collect();
+        let after_mod = all.windows(2).filter(|pair| pair[0].1 == "mod");
+        after_mod.map(|pair| pair[1].1).collect()
+    }
+
     /// Lines that hold code outside tests.
     pub(crate) fn code_lines(&self) -> usize {
         self.product
@@ -163,36 +194,76 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
+/// A path as it is written in a module, from the crate's root.
+fn resolved(module: &[String], path: &[String]) -> Vec<String> {
+    let mut from = module.to_vec();
+    let mut rest = path;
+    while let Some((first, behind)) = rest.split_first() {
+        match first.as_str() {
+            "crate" => from.clear(),
+            "super" => drop(from.pop()),
+            "self" => {}
+            _ => break,
+        }
+        rest = behind;
+    }
+    from.extend(rest.iter().filter(|name| *name != "self").cloned());
+    from
+}
+
 fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-/// The first names of a path or of a group of paths: `a::b` gives `a`; `{a::b, c}` gives `a` and `c`.
-fn heads(rest: &str) -> Vec<String> {
-    let Some(group) = rest.strip_prefix('{') else {
-        return vec![rest.chars().take_while(|c| is_word(*c)).collect()];
-    };
-    let mut depth = 0_usize;
-    let mut heads = Vec::new();
-    let mut head = String::new();
-    let mut taking = true;
-    for c in group.chars() {
-        match c {
-            '}' if depth == 0 => break,
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                heads.push(std::mem::take(&mut head));
-                taking = true;
+/// The paths that a path or a group of paths stands for: `a::{b::c, d}` gives `a::b::c` and `a::d`.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    read_path(text, &[], &mut found);
+    found
+}
+
+/// Reads one path, which may end in a group, and returns what follows it.
+fn read_path<'t>(text: &'t str, before: &[String], found: &mut Vec<Vec<String>>) -> &'t str {
+    let mut path = before.to_vec();
+    let mut rest = text.trim_start();
+    loop {
+        if let Some(group) = rest.strip_prefix('{') {
+            return read_group(group, &path, found);
+        }
+        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+        let (name, behind) = rest.split_at(end);
+        if !name.is_empty() {
+            path.push(name.to_owned());
+        }
+        match behind.trim_start().strip_prefix("::") {
+            Some(further) if !name.is_empty() => rest = further.trim_start(),
+            _ => {
+                found.push(path);
+                return behind;
             }
-            ':' => taking = false,
-            c if taking && depth == 0 && is_word(c) => head.push(c),
-            _ => {}
         }
     }
-    heads.push(head);
-    heads.retain(|head| !head.is_empty());
-    heads
+}
+
+/// Reads the paths of a group up to its `}`, and returns what follows it.
+fn read_group<'t>(text: &'t str, before: &[String], found: &mut Vec<Vec<String>>) -> &'t str {
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        if let Some(behind) = rest.strip_prefix('}') {
+            return behind;
+        }
+        rest = read_path(rest, before, found);
+        // `as name`, `*`, and the comma.
+        let end = rest.find([',', '}']).unwrap_or(rest.len());
+        rest = rest[end..].trim_start_matches(',').trim_start();
+    }
+    rest
+}
+
+/// The first names of a path or of a group of paths: `a::b` gives `a`; `{a::b, c}` gives `a` and `c`.
+fn heads(rest: &str) -> Vec<String> {
+    let firsts = paths(rest).into_iter().filter_map(|path| path.into_iter().next());
+    firsts.collect()
 }
 
 /// Where the body of a function opens; `None` for a declaration that ends with `;`.
