@@ -2,8 +2,9 @@
 
 use super::effect::Effect;
 use super::extended::unknown_statement;
-use super::inbound::{Inbound, Step};
+use super::inbound::{Inbound, Outcome, Step};
 use super::names::too_many;
+use super::pending_message::{Found, Place};
 use super::standing::Stand;
 use super::statement::{self, Statement};
 use super::{Session, Skipping};
@@ -38,18 +39,18 @@ impl Session {
             }
         };
         let tail = head.body_len - names.consumed;
-        let step = match self.skipping {
-            Skipping::ToSync => Step::Consumed(0),
+        let outcome = match self.skipping {
+            Skipping::ToSync => Outcome::Done,
             Skipping::No => self.bind(&names, tail, here),
         };
-        match step {
-            Step::Consumed(_) => {
+        match outcome {
+            Outcome::Done => {
                 if !matches!(self.inbound, Inbound::Forward(_)) {
                     self.inbound = Inbound::Drop(tail);
                 }
                 Step::Consumed(HEAD_BYTES + names.consumed)
             }
-            other => other,
+            other => self.leave_or_take(Place::Inbox(head), other),
         }
     }
 
@@ -63,23 +64,23 @@ impl Session {
     }
 
     /// `here` is what has come of the body.
-    fn bind(&mut self, names: &BindNames<'_>, tail: usize, here: &[u8]) -> Step {
+    fn bind(&mut self, names: &BindNames<'_>, tail: usize, here: &[u8]) -> Outcome {
         if !self.is_settled_for(None) {
-            return Step::Blocked;
+            return Outcome::Blocked;
         }
         let statement = match self.cleared_statement(names.statement) {
             Ok(Some(statement)) => statement,
             Ok(None) => return self.refuse(unknown_statement(names.statement)),
             Err(fault) => return self.refuse(fault),
         };
-        if let Some(step) = self.need_link() {
-            return step;
+        if let Some(lease) = self.need_link() {
+            return lease;
         }
         if let Err(fault) = self.check_new_portal(names.portal, &statement) {
             return self.refuse(fault);
         }
         let Some(link) = &mut self.link else {
-            return Step::Lease;
+            return Outcome::Lease(Found::Names);
         };
         if statement::is_session_command(statement.action()) {
             let rest = here.get(names.consumed..).unwrap_or_default();
@@ -89,7 +90,7 @@ impl Session {
             link.heed_failure();
             link.answer(Own::BindComplete, Effect::PortalChanged);
             link.open_portal(names.portal, statement);
-            return Step::Consumed(0);
+            return Outcome::Done;
         }
         let now = match self.named_as_of_now(names.statement, &statement) {
             Ok(now) => now,
@@ -99,11 +100,11 @@ impl Session {
         let values = here.get(names.consumed..names.consumed + tail);
         let as_login = statement.binds_as_login(tail);
         if as_login && values.is_none() {
-            return Step::Blocked;
+            return Outcome::Blocked;
         }
         match self.take_stand(statement.action()) {
             Stand::Taken => {}
-            Stand::Awaited => return Step::Blocked,
+            Stand::Awaited => return Outcome::Blocked,
             Stand::Refused(fault) => return self.refuse(fault),
         }
         if let Some(link) = &mut self.link {
@@ -131,7 +132,7 @@ impl Session {
                 None => self.inbound = Inbound::Forward(tail),
             }
         }
-        Step::Consumed(0)
+        Outcome::Done
     }
 }
 

@@ -93,8 +93,6 @@ impl Session {
             return;
         }
         self.policy = policy;
-        // The message at hand is judged anew.
-        self.judged = None;
         self.settings
             .restart(bounded(&self.identity.startup, &self.policy), &self.policy);
         self.rebind();
@@ -112,7 +110,7 @@ impl Session {
         if statement.policy() == self.policy.id() {
             return Ok(Some(self.outside_its_batch(name, statement)));
         }
-        let script = self.judge(statement.sql().as_bytes())?;
+        let script = self.judge(statement.sql().as_bytes(), None)?;
         let again = self.shared.statements.judged_again(&statement, script);
         let holding = self.hold_again(name, Arc::clone(&again));
         let kept = if name.is_empty() {

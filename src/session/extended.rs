@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use super::Session;
 use super::effect::Effect;
-use super::inbound::Step;
+use super::holding::Judged;
+use super::inbound::Outcome;
+use super::judging::Turned;
 use super::link::{Asked, Block, Executed, Lost};
 use super::names::NameChange;
 use super::pending::SAVEPOINT_BYTES;
+use super::pending_message::Found;
 use super::statement;
 use super::warrant::Warrant;
 use super::wording::Wording;
 use crate::base::{Fault, SqlState, limits};
-use crate::guard::{Action, Cleared};
+use crate::guard::{Action, Cleared, Script};
 use crate::wire::body::{Named, Parse, Target};
 use crate::wire::encode;
 use crate::wire::replies::{Awaited, Delivery, Own};
@@ -21,11 +24,15 @@ use crate::wire::tag::client as tag;
 
 impl Session {
     /// Parse: judged, named, and sent unless the server knows the text.
-    pub(super) fn parse(&mut self, message: &Parse<'_>) -> Step {
-        let script = match self.judge_statement(message) {
-            Ok(script) => script,
-            Err(fault) => return self.refuse_parse(message.name, fault),
-        };
+    pub(super) fn parse(&mut self, message: &Parse<'_>, turned: Option<Turned>) -> Outcome {
+        match self.judge_statement(message, turned) {
+            Ok(script) => self.prepare(message, script),
+            Err(fault) => self.refuse_parse(message.name, fault),
+        }
+    }
+
+    /// A Parse of a text that may run.
+    pub(super) fn prepare(&mut self, message: &Parse<'_>, script: Arc<Script>) -> Outcome {
         if let Err(fault) = self.check_new_name(message.name, message.sql.len()) {
             self.heed_failure();
             return self.refuse(fault);
@@ -42,13 +49,10 @@ impl Session {
             };
             self.change_name(NameChange::Set(message.name.into(), holding));
             self.answer(Own::ParseComplete, Effect::NameChanged);
-            return Step::Consumed(0);
+            return Outcome::Done;
         }
-        if let Some(step) = self.need_link() {
-            if matches!(step, Step::Lease) {
-                self.keep_judged(script);
-            }
-            return step;
+        if self.link.is_none() {
+            return Outcome::Lease(Found::Verdict(Judged::new(self.account(), script)));
         }
         let statement = self.statement_of(message, script);
         let room = self.ask_upstream(statement.sql().len());
@@ -65,11 +69,11 @@ impl Session {
                 _ => link.parse_statement(message.name, &statement, Effect::NameChanged, warrant),
             }
         }
-        Step::Consumed(0)
+        Outcome::Done
     }
 
     /// A Parse fails. As the server: the unnamed statement is gone before the new one is looked at.
-    fn refuse_parse(&mut self, name: &[u8], fault: Fault) -> Step {
+    fn refuse_parse(&mut self, name: &[u8], fault: Fault) -> Outcome {
         if name.is_empty() {
             self.change_name(NameChange::Remove(name.into()));
             self.answer(Own::Silence, Effect::NameChanged);
@@ -78,14 +82,14 @@ impl Session {
     }
 
     /// Describe of a statement or a portal.
-    pub(super) fn describe(&mut self, message: &Named<'_>) -> Step {
+    pub(super) fn describe(&mut self, message: &Named<'_>) -> Outcome {
         match message.target {
             Target::Statement => self.describe_statement(message.name),
             Target::Portal => self.describe_portal(message.name),
         }
     }
 
-    fn describe_statement(&mut self, name: &[u8]) -> Step {
+    fn describe_statement(&mut self, name: &[u8]) -> Outcome {
         let statement = match self.cleared_statement(name) {
             Ok(Some(statement)) => statement,
             Ok(None) => return self.refuse(unknown_statement(name)),
@@ -94,10 +98,10 @@ impl Session {
         if statement::is_session_command(statement.action()) {
             self.answer(Own::NoParameters, Effect::None);
             self.answer(Own::NoData, Effect::None);
-            return Step::Consumed(0);
+            return Outcome::Done;
         }
-        if let Some(step) = self.need_link() {
-            return step;
+        if let Some(lease) = self.need_link() {
+            return lease;
         }
         let now = match self.named_as_of_now(name, &statement) {
             Ok(now) => now,
@@ -110,12 +114,12 @@ impl Session {
             encode::describe_statement(&mut link.upstream, server_name);
             link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
         }
-        Step::Consumed(0)
+        Outcome::Done
     }
 
-    fn describe_portal(&mut self, name: &[u8]) -> Step {
-        if let Some(step) = self.need_kept() {
-            return step;
+    fn describe_portal(&mut self, name: &[u8]) -> Outcome {
+        if let Some(lease) = self.need_kept() {
+            return lease;
         }
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(name));
@@ -128,7 +132,7 @@ impl Session {
             && statement::is_session_command(action.as_ref())
         {
             link.answer(Own::NoData, Effect::None);
-            return Step::Consumed(0);
+            return Outcome::Done;
         }
         if action.is_none() && name.is_empty() {
             return self.refuse(unknown_portal(name));
@@ -141,25 +145,25 @@ impl Session {
     }
 
     /// Close: a statement's name is forgotten here, a portal is closed on the server.
-    pub(super) fn close(&mut self, message: &Named<'_>) -> Step {
+    pub(super) fn close(&mut self, message: &Named<'_>) -> Outcome {
         match message.target {
             Target::Statement => {
                 self.change_name(NameChange::Remove(message.name.into()));
                 self.answer(Own::CloseComplete, Effect::NameChanged);
-                Step::Consumed(0)
+                Outcome::Done
             }
             Target::Portal if self.link.is_none() && !self.kept.is_here() => {
                 // Closing a portal that does not exist is no error (PostgreSQL manual, 54.2.3).
                 self.answer(Own::CloseComplete, Effect::None);
-                Step::Consumed(0)
+                Outcome::Done
             }
             Target::Portal => self.close_portal(message.name),
         }
     }
 
-    fn close_portal(&mut self, name: &[u8]) -> Step {
-        if let Some(step) = self.need_kept() {
-            return step;
+    fn close_portal(&mut self, name: &[u8]) -> Outcome {
+        if let Some(lease) = self.need_kept() {
+            return lease;
         }
         if let Some(link) = &mut self.link {
             link.portals.close(name);
@@ -167,7 +171,7 @@ impl Session {
         self.forward_named(tag::CLOSE, name, Awaited::Close, Effect::PortalChanged)
     }
 
-    fn forward_named(&mut self, tag: u8, portal: &[u8], awaited: Awaited, effect: Effect) -> Step {
+    fn forward_named(&mut self, tag: u8, portal: &[u8], awaited: Awaited, effect: Effect) -> Outcome {
         if let Some(link) = &mut self.link {
             encode::put_head(&mut link.upstream, tag, portal.len() + 2);
             link.upstream.push(b'P');
@@ -175,13 +179,13 @@ impl Session {
             link.upstream.push(0);
             link.expect(awaited, Delivery::Forward, effect);
         }
-        Step::Consumed(0)
+        Outcome::Done
     }
 
     /// Execute: what the portal runs decides what goes with it.
-    pub(super) fn execute(&mut self, portal: &[u8], body: &[u8]) -> Step {
-        if let Some(step) = self.need_kept() {
-            return step;
+    pub(super) fn execute(&mut self, portal: &[u8], body: &[u8]) -> Outcome {
+        if let Some(lease) = self.need_kept() {
+            return lease;
         }
         let Some(link) = &mut self.link else {
             return self.refuse(unknown_portal(portal));
@@ -194,19 +198,19 @@ impl Session {
             // An SQL cursor: reading it reads data.
             let warrant = link.warrant(Some(&Action::Query), &self.opening);
             link.execute(body, Effect::None, warrant);
-            return Step::Consumed(0);
+            return Outcome::Done;
         };
         let Some(cleared) = statement.cleared() else {
             link.answer(Own::EmptyQuery, Effect::None);
-            return Step::Consumed(0);
+            return Outcome::Done;
         };
         if statement::is_session_command(Some(cleared.action())) {
             self.session_command(cleared);
-            return Step::Consumed(0);
+            return Outcome::Done;
         }
         let was_own = link.block_ahead == Block::Own;
         if self.take_over_block(cleared, portal) {
-            return Step::Consumed(0);
+            return Outcome::Done;
         }
         if matches!(cleared.action(), Action::Begin)
             && was_own
@@ -216,12 +220,12 @@ impl Session {
             link.lost = Lost::Portal;
         }
         if !self.is_settled_for(Some(cleared)) {
-            return Step::Blocked;
+            return Outcome::Blocked;
         }
         self.execute_cleared(cleared, portal, body)
     }
 
-    fn execute_cleared(&mut self, cleared: &Cleared, portal: &[u8], body: &[u8]) -> Step {
+    fn execute_cleared(&mut self, cleared: &Cleared, portal: &[u8], body: &[u8]) -> Outcome {
         // Behind another statement of the batch it would find a block on newer servers without us, too.
         if self
             .link
@@ -243,14 +247,14 @@ impl Session {
             link.execute(body, effect, warrant);
         }
         self.after_execution(cleared.action());
-        Step::Consumed(0)
+        Outcome::Done
     }
 
     // ---- shared steps -------------------------------------------------------------------------------
 
-    pub(super) fn refuse(&mut self, fault: Fault) -> Step {
+    pub(super) fn refuse(&mut self, fault: Fault) -> Outcome {
         self.fail(fault);
-        Step::Consumed(0)
+        Outcome::Done
     }
 
     /// Gives the replies of our own whose turn has come.
@@ -274,15 +278,9 @@ impl Session {
         }
     }
 
-    /// `None` when there is a server connection; otherwise what the message at hand comes to.
-    pub(super) fn need_link(&mut self) -> Option<Step> {
-        if self.link.is_some() {
-            return None;
-        }
-        match self.lease_fault.take() {
-            Some(fault) => Some(self.refuse(fault)),
-            None => Some(Step::Lease),
-        }
+    /// `None` when there is a server connection; otherwise what a message comes to that names what the session knows.
+    pub(super) fn need_link(&self) -> Option<Outcome> {
+        self.link.is_none().then_some(Outcome::Lease(Found::Names))
     }
 
     /// The right to send a statement on the server connection at hand; `None` without one.

@@ -20,7 +20,6 @@ pub(super) struct Holding {
 }
 
 /// A verdict that waits for the message it is on to go on.
-#[derive(Debug)]
 pub(super) struct Judged {
     #[expect(dead_code, reason = "held, and given back when dropped")]
     held: Option<Box<Held>>,
@@ -35,6 +34,19 @@ impl Holding {
 }
 
 impl Judged {
+    /// A verdict whose text is on this account.
+    pub(super) fn new(account: &Arc<Account>, script: Arc<Script>) -> Self {
+        Self {
+            held: hold_long(account, &script),
+            script,
+        }
+    }
+
+    /// The policy that it was given under.
+    pub(super) fn policy(&self) -> u64 {
+        self.script.policy()
+    }
+
     /// Takes the verdict.
     pub(super) fn into_script(self) -> Arc<Script> {
         self.script
@@ -94,14 +106,6 @@ impl Session {
             held: held.map(Box::new),
             statement,
         })
-    }
-
-    /// Keeps the verdict for when the message at hand comes again.
-    pub(super) fn keep_judged(&mut self, script: Arc<Script>) {
-        self.judged = Some(Judged {
-            held: hold_long(self.account(), &script),
-            script,
-        });
     }
 
     // ---- settings -----------------------------------------------------------------------------------

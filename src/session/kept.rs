@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::Session;
 use super::effect::Effect;
-use super::inbound::Step;
+use super::inbound::Outcome;
 use super::link::Link;
 use super::pump::Wake;
 use crate::base::{CheckIn, DiscardReason, PoolMode};
@@ -132,7 +132,7 @@ impl Session {
 
     /// A cursor may have outlived its transaction: then what names it needs the connection. `None` if the message
     /// at hand can go on.
-    pub(super) fn need_kept(&mut self) -> Option<Step> {
+    pub(super) fn need_kept(&mut self) -> Option<Outcome> {
         if self.link.is_some() || !self.kept.is_here() {
             return None;
         }

@@ -24,6 +24,7 @@ mod names;
 mod opening;
 mod patience;
 mod pending;
+mod pending_message;
 mod portals;
 mod probe;
 mod pump;
@@ -69,7 +70,7 @@ use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
-use holding::{Holding, Judged};
+use holding::Holding;
 use inbound::Inbound;
 use judging::Turns;
 use kept::Kept;
@@ -77,6 +78,7 @@ use link::{Link, Traces};
 use names::NameChange;
 use opening::Opening;
 use patience::Watch;
+use pending_message::Pending;
 use pump::Wake;
 use settings::{Place, SessionSettings};
 use statement::StatementCache;
@@ -205,13 +207,10 @@ pub struct Session {
     /// Changes to `statements` that the server has not confirmed.
     names: VecDeque<NameChange>,
     inbound: Inbound,
+    /// A message that has waited and goes on next.
+    pending: Option<Pending>,
     /// Whether the client's messages are dropped until its next Sync, after an error.
     skipping: Skipping,
-    /// The guard's verdict on the message at hand, while that waits for a server connection.
-    judged: Option<Judged>,
-    /// The turn to judge it, or why there was none.
-    turn: Option<judging::Turn>,
-    turn_fault: Option<Box<Fault>>,
     /// What the settings are charged with.
     settings_charge: Option<Box<Charge>>,
     link: Option<Box<Link>>,
@@ -229,8 +228,8 @@ pub struct Session {
     idle_since: Instant,
     /// When the token or certificate stops being valid.
     expires_at: Option<Instant>,
-    /// Why no server connection could be had for the message at hand.
-    lease_fault: Option<Fault>,
+    /// Why the server does not grant the role that the statement at hand needs.
+    role_fault: Option<Box<Fault>>,
     drain: Drain,
     /// Ready when the process has reached the phase after `phase`.
     next_phase: PhaseReached,
@@ -255,10 +254,10 @@ enum Skipping {
 enum Turn {
     /// Wait for bytes in either direction.
     Wait,
-    /// A server connection is needed to go on.
-    Lease,
+    /// A message needs a server connection.
+    Lease(Pending),
     /// A long text waits to be judged.
-    Judge,
+    Judge(pending_message::Place),
     /// The session ends; whatever had to be said has been put into the outbox.
     End(ClientEnd),
 }
@@ -301,10 +300,8 @@ impl Session {
             unnamed: None,
             names: VecDeque::new(),
             inbound: Inbound::default(),
+            pending: None,
             skipping: Skipping::No,
-            judged: None,
-            turn: None,
-            turn_fault: None,
             settings_charge: None,
             link: None,
             kept: Kept::default(),
@@ -318,7 +315,7 @@ impl Session {
             watch: Watch::default(),
             idle_since: Instant::now(),
             expires_at: expiry_of(&identity.principal),
-            lease_fault: None,
+            role_fault: None,
             next_phase: reached(&drain, Phase::Draining),
             phase: Phase::Running,
             listens: false,
@@ -334,16 +331,14 @@ impl Session {
     pub async fn run(&mut self) -> ClientEnd {
         let end = loop {
             match self.take_turn() {
-                Turn::Lease => {
-                    if let Err(end) = self.check_out().await {
-                        break end;
-                    }
-                }
-                Turn::Judge => {
-                    if let Err(end) = self.wait_to_judge().await {
-                        break end;
-                    }
-                }
+                Turn::Lease(pending) => match self.check_out().await {
+                    Ok(leased) => self.leased(pending, leased),
+                    Err(end) => break end,
+                },
+                Turn::Judge(place) => match self.wait_to_judge().await {
+                    Ok(turned) => self.turned(place, turned),
+                    Err(end) => break end,
+                },
                 Turn::Wait => match self.pump().await {
                     Wake::Progress => {}
                     Wake::Server => {

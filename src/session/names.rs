@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::holding::Holding;
+use super::judging::Turned;
 use super::statement::Statement;
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::Script;
@@ -47,8 +48,12 @@ impl NameChange {
 
 impl Session {
     /// What the guard says of a statement to be prepared.
-    pub(super) fn judge_statement(&mut self, message: &Parse<'_>) -> Result<Arc<Script>, Fault> {
-        let script = self.judge(message.sql)?;
+    pub(super) fn judge_statement(
+        &self,
+        message: &Parse<'_>,
+        turned: Option<Turned>,
+    ) -> Result<Arc<Script>, Fault> {
+        let script = self.judge(message.sql, turned)?;
         if script.statements().len() > 1 {
             return Err(Fault::error(
                 SqlState::SYNTAX_ERROR,

@@ -9,8 +9,10 @@ use tokio::task::block_in_place;
 
 use super::effect::Effect;
 use super::holding::Judged;
-use super::inbound::{Inbound, Step};
+use super::inbound::{Inbound, Outcome};
+use super::judging::Turned;
 use super::link::{Batch, ScriptRest};
+use super::pending_message::Found;
 use super::standing::Stand;
 use super::statement;
 use super::whole::Whole;
@@ -22,37 +24,32 @@ use crate::wire::replies::Own;
 
 impl Session {
     /// Query.
-    pub(super) fn query(&mut self, text: &[u8]) -> Step {
+    pub(super) fn query(&mut self, text: &[u8], turned: Option<Turned>) -> Outcome {
         if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
             // Extended messages without a Sync come before. Had one of them failed, the server would skip
             // this Query: their replies decide.
             if !link.replies.is_empty() {
                 link.wait_for_replies();
-                return Step::Blocked;
+                return Outcome::Blocked;
             }
         }
         // As the server: a simple query takes the unnamed statement away (PostgreSQL manual, 54.2.3).
         self.unnamed = None;
-        let script = match self.judge(text) {
-            Ok(script) => script,
-            Err(fault) => return self.fail_query(fault),
-        };
+        match self.judge(text, turned) {
+            Ok(script) => self.run_query(script),
+            Err(fault) => self.fail_query(fault),
+        }
+    }
+
+    /// A Query that may run.
+    pub(super) fn run_query(&mut self, script: Arc<Script>) -> Outcome {
         if self.needs_server(&script) && self.link.is_none() {
-            return match self.lease_fault.take() {
-                Some(fault) => self.fail_query(fault),
-                None => {
-                    self.keep_judged(script);
-                    Step::Lease
-                }
-            };
+            return Outcome::Lease(Found::Verdict(Judged::new(self.account(), script)));
         }
         if let [cleared] = script.statements() {
             match self.take_stand(Some(cleared.action())) {
                 Stand::Taken => {}
-                Stand::Awaited => {
-                    self.keep_judged(script);
-                    return Step::Blocked;
-                }
+                Stand::Awaited => return Outcome::Role(Judged::new(self.account(), script)),
                 Stand::Refused(fault) => return self.fail_query(fault),
             }
         }
@@ -65,7 +62,7 @@ impl Session {
                 Whole::Asked => {}
             }
         }
-        Step::Consumed(0)
+        Outcome::Done
     }
 
     /// Sends a script's statements from `next` on, and the Sync behind the last. COPY FROM STDIN stops it:
@@ -181,10 +178,10 @@ impl Session {
         })
     }
 
-    pub(super) fn fail_query(&mut self, fault: Fault) -> Step {
+    pub(super) fn fail_query(&mut self, fault: Fault) -> Outcome {
         self.fail(fault);
         self.end_batch();
-        Step::Consumed(0)
+        Outcome::Done
     }
 
     /// Whether a script needs a server connection: not if it only concerns the session.
@@ -199,16 +196,9 @@ impl Session {
         })
     }
 
-    /// Asks the guard about a text, once: a message that had to wait for its server connection comes again.
-    pub(super) fn judge(&mut self, text: &[u8]) -> Result<Arc<Script>, Fault> {
-        let known = self.judged.take().map(Judged::into_script);
-        if let Some(script) = known.filter(|script| script.text().as_bytes() == text) {
-            return Ok(script);
-        }
-        if let Some(fault) = self.turn_fault.take() {
-            return Err(*fault);
-        }
-        let _turn = self.turn.take();
+    /// Asks the guard about a text. If it had to wait for that, `turned` says what came of it.
+    pub(super) fn judge(&self, text: &[u8], turned: Option<Turned>) -> Result<Arc<Script>, Fault> {
+        let _turn = turned.transpose().map_err(|fault| *fault)?;
         self.shared.judge(self.asker(), &self.policy, text)
     }
 

@@ -15,19 +15,19 @@ use crate::pool::{Checkout, Lease, Waiting};
 use crate::wire::encode::TransactionStatus;
 
 impl Session {
-    /// Leases a server connection. An error that leaves the session alive is kept for the
-    /// message that needed the connection to fail with; `Err` ends the session. A client that leaves while it waits
+    /// Leases a server connection. The error within is that of the message that needed it; `Err` ends
+    /// the session. A client that leaves while it waits
     /// leaves the queue: a connection that begins to work for it would have to be closed.
     ///
     /// Cancel safe: a dropped checkout leaves its place in the queue.
-    pub(super) async fn check_out(&mut self) -> Result<(), ClientEnd> {
+    pub(super) async fn check_out(&mut self) -> Result<Result<(), Fault>, ClientEnd> {
         let now = Instant::now();
         if self.expired_since(now).is_some() {
             self.say(&expired(self.identity.principal.credential()));
             return Err(ClientEnd::Expired);
         }
         if self.resume_kept(now) {
-            return Ok(());
+            return Ok(Ok(()));
         }
         self.ticket.slot().wait();
         let (leased, now) = match self.identity.pool.begin_checkout(&self.identity.route.role, now) {
@@ -47,10 +47,10 @@ impl Session {
             }
             Err(fault) => {
                 self.ticket.slot().end();
-                self.lease_fault = Some(fault);
+                return Ok(Err(fault));
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Waits for a server connection, until the client cancels or leaves, or its time is up. Cancel safe: see
