@@ -110,7 +110,7 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.look_for_sequences(statement.cleared());
         }
-        let name_hash = self.hash_name(names.statement);
+        let name_hash = self.names.hash(names.statement);
         let warrant = self.warrant(statement.action());
         if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
             if as_login {

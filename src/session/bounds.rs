@@ -1,9 +1,9 @@
 //! What the policy bounds while statements run: the size of an answer, and how long things may take. Also how a
 //! session comes to follow a policy that was changed.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::holding::hold_again;
 use super::inbound::Inbound;
 use super::link::{Batch, Block, CopyIn};
 use super::settings::SessionSettings;
@@ -52,7 +52,7 @@ impl Session {
         let link = self.link.take()?;
         self.ticket.slot().end();
         self.tally.settle();
-        self.names = VecDeque::new();
+        self.names.fail_changes(false);
         self.captured = None;
         self.settings.rollback();
         // A session that keeps its connection is nothing without it.
@@ -104,7 +104,7 @@ impl Session {
     ///
     /// It may not run any more.
     pub(super) fn cleared_statement(&mut self, name: &[u8]) -> Result<Option<Arc<Statement>>, Fault> {
-        let Some(statement) = self.statement(name) else {
+        let Some(statement) = self.names.statement(name) else {
             return Ok(None);
         };
         if statement.policy() == self.policy.id() {
@@ -112,15 +112,8 @@ impl Session {
         }
         let script = self.judge(statement.sql().as_bytes(), None)?;
         let again = self.shared.statements.judged_again(&statement, script);
-        let holding = self.hold_again(name, Arc::clone(&again));
-        let kept = if name.is_empty() {
-            self.unnamed.as_mut()
-        } else {
-            self.statements.get_mut(name)
-        };
-        if let Some(kept) = kept {
-            *kept = holding;
-        }
+        let holding = hold_again(self.account(), name, Arc::clone(&again));
+        self.names.replace(name, holding);
         Ok(Some(again))
     }
 }

@@ -1,10 +1,11 @@
 //! Commands that concern the session alone: SET, RESET, DISCARD, DEALLOCATE and their like are answered or
 //! translated here, and leave nothing on the server connection.
 
+use super::Session;
 use super::effect::Effect;
 use super::link::{Block, Changes, Link};
+use super::names::NameChange;
 use super::statement::{BEGIN, COMMIT, WRITE_SETTING_AND_RETURN};
-use super::{NameChange, Session};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared, SetScope, SetSetting, SetValue};
 use crate::wire::replies::{Delivery, Own};
@@ -300,7 +301,7 @@ impl Session {
     }
 
     fn deallocate(&mut self, name: &str) {
-        if self.statement(name.as_bytes()).is_some() {
+        if self.names.statement(name.as_bytes()).is_some() {
             self.change_name(NameChange::Remove(name.as_bytes().into()));
             self.answer(Own::Command("DEALLOCATE"), Effect::NameChanged);
         } else {

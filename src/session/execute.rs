@@ -63,7 +63,7 @@ impl Session {
         else {
             return;
         };
-        if let Err(fault) = self.check_new_name(key, statement.bytes()) {
+        if let Err(fault) = self.names.check_new(key, statement.bytes()) {
             self.fail(fault);
             return;
         }

@@ -33,7 +33,7 @@ impl Session {
 
     /// A Parse of a text that may run.
     pub(super) fn prepare(&mut self, message: &Parse<'_>, script: Arc<Script>) -> Outcome {
-        if let Err(fault) = self.check_new_name(message.name, message.sql.len()) {
+        if let Err(fault) = self.names.check_new(message.name, message.sql.len()) {
             self.heed_failure();
             return self.refuse(fault);
         }
@@ -272,7 +272,7 @@ impl Session {
             _ => {
                 own.put(&mut self.client.outbox);
                 if let Effect::NameChanged = effect {
-                    self.apply_name_change();
+                    self.names.apply_change();
                 }
             }
         }

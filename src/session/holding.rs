@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::link::Link;
-use super::names::NameChange;
 use super::statement::Statement;
 use super::{Client, Session};
 use crate::base::memory::{Account, Asked, Charge, Full, Held};
@@ -60,52 +59,41 @@ pub(super) fn hold_long(account: &Arc<Account>, script: &Arc<Script>) -> Option<
     (bytes >= limits::LONG_TEXT_BYTES).then(hold)?.ok().map(Box::new)
 }
 
+/// Keeps a statement that takes the place of another of its text.
+pub(super) fn hold_again(account: &Arc<Account>, name: &[u8], statement: Arc<Statement>) -> Holding {
+    let unheld = Holding {
+        held: None,
+        statement: Arc::clone(&statement),
+    };
+    hold_if(account, name, statement, Asked::No).unwrap_or(unheld)
+}
+
+/// Keeps a statement under a name of the client's, if there is room for it.
+pub(super) fn hold_if(
+    account: &Arc<Account>,
+    name: &[u8],
+    statement: Arc<Statement>,
+    asked: Asked,
+) -> Result<Holding, Full> {
+    let bytes = statement.bytes();
+    let held = match name {
+        // Most are used once.
+        b"" if bytes < limits::LONG_TEXT_BYTES => None,
+        b"" => Some(account.hold(statement.text_key(), bytes, 0, asked)?),
+        name => {
+            let own = name.len() + limits::STATEMENT_ENTRY_BYTES;
+            Some(account.hold(statement.text_key(), bytes, own, asked)?)
+        }
+    };
+    Ok(Holding {
+        held: held.map(Box::new),
+        statement,
+    })
+}
+
 impl Session {
     pub(super) fn account(&self) -> &Arc<Account> {
         self.identity.stay.account()
-    }
-
-    /// Keeps a statement under a name of the client's.
-    ///
-    /// # Errors
-    /// There is no room for it.
-    pub(super) fn hold(&self, name: &[u8], statement: Arc<Statement>) -> Result<Holding, Fault> {
-        let is_little = || {
-            let pending: usize = self.names.iter().map(NameChange::bytes).sum();
-            self.statement_bytes + pending + statement.bytes() + name.len()
-                <= limits::STATEMENTS_UNASKED_BYTES
-        };
-        let asked = match !name.is_empty() && is_little() {
-            true => Asked::No,
-            false => Asked::Yes,
-        };
-        Ok(self.hold_if(name, statement, asked)?)
-    }
-
-    /// The same for one that takes the place of another of its text.
-    pub(super) fn hold_again(&self, name: &[u8], statement: Arc<Statement>) -> Holding {
-        let unheld = Holding {
-            held: None,
-            statement: Arc::clone(&statement),
-        };
-        self.hold_if(name, statement, Asked::No).unwrap_or(unheld)
-    }
-
-    fn hold_if(&self, name: &[u8], statement: Arc<Statement>, asked: Asked) -> Result<Holding, Full> {
-        let bytes = statement.bytes();
-        let held = match name {
-            // Most are used once.
-            b"" if bytes < limits::LONG_TEXT_BYTES => None,
-            b"" => Some(self.account().hold(statement.text_key(), bytes, 0, asked)?),
-            name => {
-                let own = name.len() + limits::STATEMENT_ENTRY_BYTES;
-                Some(self.account().hold(statement.text_key(), bytes, own, asked)?)
-            }
-        };
-        Ok(Holding {
-            held: held.map(Box::new),
-            statement,
-        })
     }
 
     // ---- settings -----------------------------------------------------------------------------------
@@ -152,7 +140,7 @@ impl Session {
     /// Asks for the room that the next statement of a script takes beside those that wait for the server.
     pub(super) fn ask_to_send(&mut self, cleared: &Cleared) -> Result<(), Fault> {
         let also = match cleared.action() {
-            Action::Execute(name) => self.statement(name.name.as_bytes()),
+            Action::Execute(name) => self.names.statement(name.name.as_bytes()),
             _ => None,
         };
         let bytes = cleared.sql().len() + also.map_or(0, |statement| statement.bytes());

@@ -42,13 +42,11 @@ mod whole;
 mod wording;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 pub use application_name::ApplicationName;
@@ -70,12 +68,11 @@ use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
-use holding::Holding;
 use inbound::Inbound;
 use judging::Turns;
 use kept::Kept;
 use link::{Link, Traces};
-use names::NameChange;
+use names::Names;
 use opening::Opening;
 use patience::Watch;
 use pending_message::Pending;
@@ -200,12 +197,7 @@ pub struct Session {
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
     settings: SessionSettings,
-    statements: HashMap<Box<[u8]>, Holding, RandomState>,
-    /// Bytes of their texts.
-    statement_bytes: usize,
-    unnamed: Option<Holding>,
-    /// Changes to `statements` that the server has not confirmed.
-    names: VecDeque<NameChange>,
+    names: Names,
     inbound: Inbound,
     /// A message that has waited and goes on next.
     pending: Option<Pending>,
@@ -295,10 +287,7 @@ impl Session {
             context: context_of(&identity, &settings),
             opening,
             settings,
-            statements: HashMap::default(),
-            statement_bytes: 0,
-            unnamed: None,
-            names: VecDeque::new(),
+            names: Names::default(),
             inbound: Inbound::default(),
             pending: None,
             skipping: Skipping::No,

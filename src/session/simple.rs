@@ -34,7 +34,7 @@ impl Session {
             }
         }
         // As the server: a simple query takes the unnamed statement away (PostgreSQL manual, 54.2.3).
-        self.unnamed = None;
+        self.names.forget_unnamed();
         match self.judge(text, turned) {
             Ok(script) => self.run_query(script),
             Err(fault) => self.fail_query(fault),

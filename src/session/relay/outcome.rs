@@ -9,7 +9,7 @@ use crate::session::effect::Effect;
 use crate::session::link::{
     Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Sequences, Shapes, Standing, Traces,
 };
-use crate::session::names::{self, NameChange, NameHash};
+use crate::session::names::NameHash;
 use crate::session::settings::Place;
 use crate::session::statement::{Statement, StatementCache};
 use crate::session::{Session, Skipping, wording};
@@ -29,7 +29,7 @@ impl Session {
             | Effect::WholeRead
             | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
-            Effect::NameChanged => self.apply_name_change(),
+            Effect::NameChanged => self.names.apply_change(),
             Effect::PortalChanged | Effect::Bound(..) => {
                 if let Some(link) = &mut self.link {
                     link.portals.confirm();
@@ -108,15 +108,9 @@ impl Session {
         link.failed = true;
         link.copy_in = CopyIn::No;
         link.portals.fail();
-        if let (Some(Effect::NameChanged), Some(NameChange::Set(name, _))) =
-            (skipped.first().map(|entry| &entry.effect), self.names.front())
-            && name.is_empty()
-        {
-            // A Parse that fails takes the old unnamed statement away (`exec_parse_message`, postgres.c).
-            self.unnamed = None;
-        }
-        self.names.clear();
-        self.names.shrink_to(names::ORDINARY);
+        let failed = skipped.first().map(|entry| &entry.effect);
+        self.names
+            .fail_changes(matches!(failed, Some(Effect::NameChanged)));
         self.captured = None;
         link.note_skipped(&skipped);
         if link.standing == Standing::Becoming {
@@ -177,7 +171,7 @@ impl Session {
         if statement.is_repeated() {
             return Some(Vec::new());
         }
-        self.hashed_name(hash).map(<[u8]>::to_vec)
+        self.names.of_hash(hash).map(<[u8]>::to_vec)
     }
 
     /// The failure of a batch that nobody has heard of is over: sends it again.
