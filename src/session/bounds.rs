@@ -63,7 +63,7 @@ impl Session {
             && !matches!(self.inbound, Inbound::Forward(_));
         let is_synced = link.batch == Batch::Synced || link.script.is_some();
         link.lease.check_in(CheckIn::Discard(DiscardReason::Ceiling));
-        self.idle_since = tokio::time::Instant::now();
+        self.clock.is_idle_from(tokio::time::Instant::now());
         let fault = too_much(&self.policy);
         if !goes_on {
             self.say(&Fault::fatal(fault.0, fault.1).with_hint(HINT));

@@ -160,7 +160,7 @@ impl Session {
                 return Poll::Ready(Err(Err(ClientEnd::Vanished)));
             }
             match deadline {
-                Some(deadline) => self.timer.poll(deadline, cx).map(|()| Err(Ok(too_late(limit)))),
+                Some(deadline) => self.clock.poll(deadline, cx).map(|()| Err(Ok(too_late(limit)))),
                 None => Poll::Pending,
             }
         });

@@ -10,6 +10,7 @@ mod assembly;
 mod bind;
 mod bounds;
 mod cancel;
+mod clock;
 mod command;
 mod effect;
 mod execute;
@@ -32,6 +33,7 @@ mod relay;
 mod repeated;
 mod replication;
 mod settings;
+mod shutdown;
 mod simple;
 mod standing;
 mod statement;
@@ -42,10 +44,8 @@ mod whole;
 mod wording;
 
 use std::borrow::Cow;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -58,7 +58,7 @@ pub use timer::Timer;
 
 use crate::auth::Principal;
 use crate::base::memory::{Budget, Charge, Stay};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, SqlState};
 use crate::guard::{Guard, Policy};
 use crate::identity::BindingParts;
 use crate::net::{Inbox, Stream};
@@ -68,16 +68,17 @@ use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
+use clock::Clock;
 use inbound::Inbound;
 use judging::Turns;
 use kept::Kept;
 use link::{Link, Traces};
 use names::Names;
 use opening::Opening;
-use patience::Watch;
 use pending_message::Pending;
 use pump::Wake;
 use settings::{Place, SessionSettings};
+use shutdown::Shutdown;
 use statement::StatementCache;
 
 /// Names and values in the order of their names, shared until one is changed.
@@ -214,24 +215,11 @@ pub struct Session {
     /// Set when the server has said that it closes the connection.
     ending: Option<ClientEnd>,
     ticket: CancelTicket,
-    timer: Timer,
-    watch: Watch,
-    /// When the client was last heard of; in a transaction, when the server last had something to do.
-    idle_since: Instant,
-    /// When the token or certificate stops being valid.
-    expires_at: Option<Instant>,
+    clock: Clock,
     /// Why the server does not grant the role that the statement at hand needs.
     role_fault: Option<Box<Fault>>,
-    drain: Drain,
-    /// Ready when the process has reached the phase after `phase`.
-    next_phase: PhaseReached,
-    phase: Phase,
-    /// Whether `next_phase` wakes this task.
-    listens: bool,
+    shutdown: Shutdown,
 }
-
-/// A future that is ready when the process reaches a phase.
-type PhaseReached = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Whether the client's messages count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,15 +288,9 @@ impl Session {
             captured: None,
             ending: None,
             ticket,
-            timer,
-            watch: Watch::default(),
-            idle_since: Instant::now(),
-            expires_at: expiry_of(&identity.principal),
+            clock: Clock::new(timer, &identity.principal),
             role_fault: None,
-            next_phase: reached(&drain, Phase::Draining),
-            phase: Phase::Running,
-            listens: false,
-            drain,
+            shutdown: Shutdown::new(drain),
             shared,
             identity,
         }
@@ -426,22 +408,6 @@ impl Session {
         );
         ClientEnd::ServerGone
     }
-
-    /// How long ago the token or certificate has expired.
-    fn expired_since(&self, now: std::time::Instant) -> Option<Duration> {
-        Instant::from_std(now).checked_duration_since(self.expires_at?)
-    }
-}
-
-fn reached(drain: &Drain, phase: Phase) -> PhaseReached {
-    let mut drain = drain.clone();
-    Box::pin(async move { drain.reached(phase).await })
-}
-
-fn expiry_of(principal: &Principal) -> Option<Instant> {
-    let left = principal.expires_at()?.duration_since(SystemTime::now());
-    // A moment that the clock cannot hold is as good as never.
-    Instant::now().checked_add(left.unwrap_or_default())
 }
 
 fn opening_of(identity: &Identity, settings: &SessionSettings, statements: &StatementCache) -> Opening {

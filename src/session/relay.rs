@@ -143,7 +143,7 @@ impl Session {
         let bytes = inbox.bytes();
         let mut passing = Passing { bytes, pass: 0..0 };
         let outcome = self.pass_on(&mut passing);
-        self.watch.server_has_spoken();
+        self.clock.server_has_spoken();
         let pass = passing.pass;
         let consumed = *outcome.as_ref().unwrap_or(&bytes.len());
         if let Some(link) = &mut self.link {
@@ -155,7 +155,7 @@ impl Session {
             self.check_in_if_done();
         }
         if self.link.as_ref().is_some_and(|link| link.awaits_sync()) {
-            self.idle_since = Instant::now();
+            self.clock.is_idle_from(Instant::now());
         }
         let written = self
             .client

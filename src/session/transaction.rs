@@ -22,7 +22,7 @@ impl Session {
     /// Cancel safe: a dropped checkout leaves its place in the queue.
     pub(super) async fn check_out(&mut self) -> Result<Result<(), Fault>, ClientEnd> {
         let now = Instant::now();
-        if self.expired_since(now).is_some() {
+        if self.clock.expired_since(now.into()).is_some() {
             self.say(&expired(self.identity.principal.credential()));
             return Err(ClientEnd::Expired);
         }
@@ -69,7 +69,7 @@ impl Session {
                 return Poll::Ready(Err(Some(ClientEnd::Vanished)));
             }
             match deadline {
-                Some(deadline) => self.timer.poll(deadline, cx).map(|()| Ok(waiting.give_up(role))),
+                Some(deadline) => self.clock.poll(deadline, cx).map(|()| Ok(waiting.give_up(role))),
                 None => Poll::Pending,
             }
         });
@@ -94,7 +94,7 @@ impl Session {
             bytes_in: link.bytes_in,
             bytes_out: link.bytes_out,
         });
-        self.idle_since = now.into();
+        self.clock.is_idle_from(now.into());
         if self.keeps() {
             return self.keep(link.end());
         }

@@ -239,7 +239,7 @@ impl Session {
         }
         if status != TransactionStatus::Idle {
             // Where the connection goes back, the check-in looks at the clock.
-            self.idle_since = tokio::time::Instant::now();
+            self.clock.is_idle_from(tokio::time::Instant::now());
         }
         if delivery == Delivery::Hide {
             link.whole_is_read();
