@@ -53,7 +53,6 @@ impl Session {
         self.ticket.slot().end();
         self.tally.settle();
         self.names.fail_changes(false);
-        self.captured = None;
         self.settings.rollback();
         // A session that keeps its connection is nothing without it.
         let goes_on = self.identity.route.mode == PoolMode::Transaction

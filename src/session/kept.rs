@@ -87,7 +87,7 @@ impl Session {
         let Some(lease) = self.kept.lease.take() else {
             return;
         };
-        let unread = !self.relay.is_between_frames() || !self.server_inbox.is_empty();
+        let unread = !self.answers.are_passed_on();
         let verdict = match verdict {
             CheckIn::Discard(DiscardReason::ServerGone) => verdict,
             // It is idle: closed with a goodbye, and nothing is there to be cancelled.
@@ -117,13 +117,13 @@ impl Session {
     /// Listens to the kept connection: notifications come unasked, and so does the news of its end.
     pub(super) fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         // Back-pressure: a client that does not read is not read for.
-        if !self.client.outbox.is_empty() || !self.server_inbox.has_room() {
+        if !self.client.outbox.is_empty() || !self.answers.have_room() {
             return Poll::Pending;
         }
         let Some(lease) = &mut self.kept.lease else {
             return Poll::Pending;
         };
-        match self.server_inbox.poll_fill(&mut lease.stream, cx) {
+        match self.answers.poll_fill(&mut lease.stream, cx) {
             Poll::Ready(Ok(1..)) => Poll::Ready(Wake::Server),
             Poll::Ready(_) => Poll::Ready(Wake::ServerGone),
             Poll::Pending => Poll::Pending,

@@ -77,6 +77,7 @@ use names::Names;
 use opening::Opening;
 use pending_message::Pending;
 use pump::Wake;
+use relay::Answers;
 use settings::{Place, SessionSettings};
 use shutdown::Shutdown;
 use statement::StatementCache;
@@ -208,12 +209,7 @@ pub struct Session {
     settings_charge: Option<Box<Charge>>,
     link: Option<Box<Link>>,
     kept: Kept,
-    server_inbox: Inbox,
-    relay: relay::Frame,
-    held: relay::Held,
-    captured: Option<String>,
-    /// Set when the server has said that it closes the connection.
-    ending: Option<ClientEnd>,
+    answers: Answers,
     ticket: CancelTicket,
     clock: Clock,
     /// Why the server does not grant the role that the statement at hand needs.
@@ -282,11 +278,7 @@ impl Session {
             settings_charge: None,
             link: None,
             kept: Kept::default(),
-            server_inbox: Inbox::default(),
-            relay: relay::Frame::default(),
-            held: relay::Held::default(),
-            captured: None,
-            ending: None,
+            answers: Answers::default(),
             ticket,
             clock: Clock::new(timer, &identity.principal),
             role_fault: None,
@@ -352,7 +344,7 @@ impl Session {
         let Some(mut link) = self.link.take() else { return };
         link.retire();
         let cancelled = self.ticket.slot().end();
-        let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
+        let quiet = link.is_quiet() && self.answers.are_passed_on();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
         // What is left in the middle of a transaction may be more than a rollback takes away.
         let traceless = link.traces == Traces::None && !self.keeps();

@@ -272,7 +272,7 @@ impl Session {
 
     /// What ends the session, where it can be said: in the middle of a message of the server's it cannot.
     pub(super) fn say_last(&mut self, fault: &Fault) {
-        if self.relay.is_between_frames() {
+        if self.answers.is_between_frames() {
             self.say(fault);
         }
     }

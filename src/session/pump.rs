@@ -60,14 +60,14 @@ impl Session {
                 Ok(moved) => made_room |= moved,
                 // The server may have said why before it closed: what it said is read first.
                 Err(_) if !reads_server => {}
-                Err(_) => match self.server_inbox.poll_fill(&mut link.lease.stream, cx) {
+                Err(_) => match self.answers.poll_fill(&mut link.lease.stream, cx) {
                     Poll::Ready(Ok(1..)) => return Poll::Ready(Wake::Server),
                     _ => return Poll::Ready(Wake::ServerGone),
                 },
             }
             // Back-pressure: a client that does not read is not read for.
-            if reads_server && self.server_inbox.has_room() {
-                match self.server_inbox.poll_fill(&mut link.lease.stream, cx) {
+            if reads_server && self.answers.have_room() {
+                match self.answers.poll_fill(&mut link.lease.stream, cx) {
                     Poll::Ready(Ok(1..)) => return Poll::Ready(Wake::Server),
                     Poll::Ready(_) => return Poll::Ready(Wake::ServerGone),
                     Poll::Pending => {}

@@ -101,7 +101,7 @@ impl Session {
         let verdict = if self.ticket.slot().end() {
             // The cancel may have come too late for its query: its signal could hit the next one.
             CheckIn::Discard(DiscardReason::Cancelled)
-        } else if !self.relay.is_between_frames() || !self.server_inbox.is_empty() {
+        } else if !self.answers.are_passed_on() {
             CheckIn::Discard(DiscardReason::ProtocolViolation)
         } else {
             match link.traces {

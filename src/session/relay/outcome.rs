@@ -56,7 +56,7 @@ impl Session {
                 }
             }
             Effect::SettingRead(name) => {
-                if let Some(value) = self.captured.take() {
+                if let Some(value) = self.answers.captured.take() {
                     self.settings.change(name, Some(value));
                     self.settle_settings();
                 }
@@ -82,7 +82,7 @@ impl Session {
     ) -> Result<Goes, Trouble> {
         let error = notice::prefix(body);
         if error.ends_connection {
-            self.ending = Some(ClientEnd::ServerGone);
+            self.answers.ending = Some(ClientEnd::ServerGone);
         }
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
         link.lease.unnamed = None;
@@ -101,17 +101,19 @@ impl Session {
         if is_stale(error.sqlstate, skipped.first())
             && link.heals(body, &mut skipped, &self.shared.statements)
         {
-            self.held = Held::default();
+            self.answers.held = Held::default();
             return Ok(Goes::Nowhere);
         }
-        self.held.give(tag::ERROR, passing, &mut self.client.outbox);
+        self.answers
+            .held
+            .give(tag::ERROR, passing, &mut self.client.outbox);
         link.failed = true;
         link.copy_in = CopyIn::No;
         link.portals.fail();
         let failed = skipped.first().map(|entry| &entry.effect);
         self.names
             .fail_changes(matches!(failed, Some(Effect::NameChanged)));
-        self.captured = None;
+        self.answers.captured = None;
         link.note_skipped(&skipped);
         if link.standing == Standing::Becoming {
             let is_ours = skipped
