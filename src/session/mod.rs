@@ -8,8 +8,8 @@
 mod application_name;
 mod assembly;
 mod bind;
-mod bounds;
 mod cancel;
+mod ceilings;
 mod clock;
 mod command;
 mod effect;
@@ -26,6 +26,7 @@ mod opening;
 mod patience;
 mod pending;
 mod pending_message;
+mod policy;
 mod portals;
 mod probe;
 mod pump;
@@ -59,7 +60,7 @@ pub use timer::Timer;
 use crate::auth::Principal;
 use crate::base::memory::{Budget, Charge, Stay};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, SqlState};
-use crate::guard::{Guard, Policy};
+use crate::guard::Guard;
 use crate::identity::BindingParts;
 use crate::net::{Inbox, Stream};
 use crate::pool::{Customer, Pools};
@@ -68,6 +69,7 @@ use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
+use ceilings::Tally;
 use clock::Clock;
 use inbound::Inbound;
 use judging::Turns;
@@ -76,6 +78,7 @@ use link::{Link, Traces};
 use names::Names;
 use opening::Opening;
 use pending_message::Pending;
+use policy::InForce;
 use pump::Wake;
 use relay::Answers;
 use settings::{Place, SessionSettings};
@@ -191,10 +194,8 @@ pub struct Session {
     shared: Arc<Shared>,
     client: Client,
     identity: Identity,
-    policy: Arc<Policy>,
-    /// The guard's version when the policy was looked up.
-    policy_version: u64,
-    tally: bounds::Tally,
+    policy: InForce,
+    tally: Tally,
     opening: Opening,
     /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
     context: u64,
@@ -250,13 +251,9 @@ impl Session {
         timer: Timer,
         drain: Drain,
     ) -> Self {
-        // The version first: a policy that changes in between is looked up again.
-        let policy_version = shared.guard.version();
-        let policy = shared
-            .guard
-            .policy_in(identity.route.mode, identity.principal.role());
+        let policy = InForce::new(&shared.guard, identity.route.mode, identity.principal.role());
         let settings = SessionSettings::new(
-            bounds::bounded(&identity.startup, &policy),
+            policy::bounded(&identity.startup, &policy),
             Arc::clone(&identity.parameters),
             identity.route.search_path.clone(),
             std::mem::take(&mut identity.told),
@@ -266,8 +263,7 @@ impl Session {
         Self {
             client: Client::new(stream, inbox),
             policy,
-            policy_version,
-            tally: bounds::Tally::default(),
+            tally: Tally::default(),
             context: context_of(&identity, &settings),
             opening,
             settings,

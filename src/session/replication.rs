@@ -14,10 +14,10 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::bounds::bounded;
 use super::clock::Clock;
 use super::inbound::Inbound;
 use super::patience::{Owes, Pace, Progress, too_slow};
+use super::policy::bounded;
 use super::pump::{expired, flush, release, write_some};
 use super::shutdown::Shutdown;
 use super::timer::Timer;
