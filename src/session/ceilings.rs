@@ -47,7 +47,7 @@ impl Session {
         self.ticket.slot().end();
         self.tally.settle();
         self.names.fail_changes(false);
-        self.settings.rollback();
+        self.setup.rollback();
         // A session that keeps its connection is nothing without it.
         let goes_on = self.identity.route.mode == PoolMode::Transaction
             && link.block != Block::Clients

@@ -190,7 +190,7 @@ impl Session {
     }
 
     fn check_room(&self, name: &str) -> Result<(), Fault> {
-        if self.settings.has_room_for(name) {
+        if self.setup.settings().has_room_for(name) {
             return Ok(());
         }
         Err(Fault::error(
@@ -234,13 +234,12 @@ impl Session {
     /// RESET ALL: every setting of the session returns to its startup value, the identity stays.
     fn reset_all(&mut self) {
         if self.link.as_ref().is_none_or(|link| link.is_clean()) {
-            if self.settings.reset_all() {
-                self.rebind();
-                self.settle_settings();
+            if self.setup.reset_all(&self.identity, &self.shared.statements) {
+                self.setup_has_changed();
             }
             return;
         }
-        for name in self.settings.changed() {
+        for name in self.setup.settings().changed() {
             self.open_own_block();
             self.reset(&name);
         }
@@ -248,7 +247,7 @@ impl Session {
 
     /// Returns one setting to its startup value, or to the server's default where the client gave none.
     fn reset(&mut self, name: &str) {
-        let startup = self.settings.startup_value(name).map(str::to_owned);
+        let startup = self.setup.settings().startup_value(name).map(str::to_owned);
         let warrant = self.warrant(Some(&Action::Query));
         let internal = &self.shared.statements.internal;
         let (Some(warrant), Some(link)) = (warrant, &mut self.link) else {
@@ -293,7 +292,7 @@ impl Session {
     fn close_all(&mut self, cleared: &Cleared) {
         match &mut self.link {
             Some(link) if link.in_block => {
-                let warrant = link.warrant(Some(&Action::Query), &self.opening);
+                let warrant = link.warrant(Some(&Action::Query), self.setup.opening());
                 link.run_once(cleared, Effect::None, warrant);
             }
             _ => self.answer(Own::Command("CLOSE CURSOR ALL"), Effect::None),
@@ -314,9 +313,8 @@ impl Session {
 
     /// Changes that took effect without a server are in force from the next transaction on.
     pub(super) fn apply_own_changes(&mut self) {
-        if self.settings.commit() {
-            self.rebind();
-            self.settle_settings();
+        if self.setup.commit(&self.identity, &self.shared.statements) {
+            self.setup_has_changed();
         }
     }
 }

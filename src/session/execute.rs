@@ -59,7 +59,7 @@ impl Session {
         let Some(statement) = self
             .shared
             .statements
-            .prepared_in_sql(cleared, name, self.context)
+            .prepared_in_sql(cleared, name, self.setup.context())
         else {
             return;
         };

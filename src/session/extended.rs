@@ -196,7 +196,7 @@ impl Session {
                 return self.refuse(unknown_portal(portal));
             }
             // An SQL cursor: reading it reads data.
-            let warrant = link.warrant(Some(&Action::Query), &self.opening);
+            let warrant = link.warrant(Some(&Action::Query), self.setup.opening());
             link.execute(body, Effect::None, warrant);
             return Outcome::Done;
         };
@@ -286,7 +286,7 @@ impl Session {
     /// The right to send a statement on the server connection at hand; `None` without one.
     pub(super) fn warrant(&mut self, action: Option<&Action>) -> Option<Warrant> {
         let link = self.link.as_mut()?;
-        Some(link.warrant(action, &self.opening))
+        Some(link.warrant(action, self.setup.opening()))
     }
 
     /// Keeps account of what executing a portal does to the transaction. Called right before it is sent; an
@@ -296,7 +296,7 @@ impl Session {
             Action::Call => self.open_own_block(),
             Action::SetConfig(names) => self.before_set_config(names)?,
             Action::Begin => self.commit_own_block(),
-            Action::Savepoint(_) if self.settings.pending().savepoints() >= limits::SAVEPOINTS => {
+            Action::Savepoint(_) if self.setup.savepoints() >= limits::SAVEPOINTS => {
                 return Err(too_many_savepoints());
             }
             Action::Savepoint(_) => self.ask_for_settings(SAVEPOINT_BYTES)?,
@@ -309,14 +309,14 @@ impl Session {
         };
         Ok(match cleared.action() {
             Action::Begin => {
-                link.put_modes(&self.opening.modes);
+                link.put_modes(&self.setup.opening().modes);
                 link.in_block = true;
                 link.block_ahead = Block::Clients;
                 link.portals.close(portal);
                 Effect::BlockBegan
             }
             Action::SetTransaction => {
-                link.put_modes(&self.opening.modes);
+                link.put_modes(&self.setup.opening().modes);
                 Effect::None
             }
             Action::Commit { chain } | Action::Rollback { chain } => {

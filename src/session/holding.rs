@@ -96,33 +96,9 @@ impl Session {
         self.identity.stay.account()
     }
 
-    // ---- settings -----------------------------------------------------------------------------------
-
     /// Asks for so many bytes more of values that the session keeps.
     pub(super) fn ask_for_settings(&mut self, bytes: usize) -> Result<(), Fault> {
-        let wanted = self.settings.bytes() + bytes;
-        if wanted <= limits::SETTINGS_UNASKED_BYTES {
-            return Ok(());
-        }
-        let account = self.identity.stay.account();
-        let charge = self
-            .settings_charge
-            .get_or_insert_with(|| Box::new(Charge::new(account)));
-        Ok(charge.grow_to(wanted)?)
-    }
-
-    /// The session's settings have changed: from now on they count as they are.
-    pub(super) fn settle_settings(&mut self) {
-        let bytes = self.settings.bytes();
-        if bytes <= limits::SETTINGS_UNASKED_BYTES {
-            self.settings_charge = None;
-            return;
-        }
-        let account = self.identity.stay.account();
-        let charge = self
-            .settings_charge
-            .get_or_insert_with(|| Box::new(Charge::new(account)));
-        charge.set(bytes);
+        Ok(self.setup.ask(self.identity.stay.account(), bytes)?)
     }
 
     // ---- bytes that wait ----------------------------------------------------------------------------

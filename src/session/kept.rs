@@ -73,7 +73,7 @@ impl Session {
         self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
         self.link = Some(Box::new(Link::new(
             *lease,
-            self.context,
+            self.setup.context(),
             self.identity.route.mode,
             now,
         )));

@@ -34,6 +34,7 @@ mod relay;
 mod repeated;
 mod replication;
 mod settings;
+mod setup;
 mod shutdown;
 mod simple;
 mod standing;
@@ -61,7 +62,6 @@ use crate::auth::Principal;
 use crate::base::memory::{Budget, Charge, Stay};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, SqlState};
 use crate::guard::Guard;
-use crate::identity::BindingParts;
 use crate::net::{Inbox, Stream};
 use crate::pool::{Customer, Pools};
 use crate::server::Parameters;
@@ -76,12 +76,12 @@ use judging::Turns;
 use kept::Kept;
 use link::{Link, Traces};
 use names::Names;
-use opening::Opening;
 use pending_message::Pending;
 use policy::InForce;
 use pump::Wake;
 use relay::Answers;
 use settings::{Place, SessionSettings};
+use setup::Setup;
 use shutdown::Shutdown;
 use statement::StatementCache;
 
@@ -196,18 +196,13 @@ pub struct Session {
     identity: Identity,
     policy: InForce,
     tally: Tally,
-    opening: Opening,
-    /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
-    context: u64,
-    settings: SessionSettings,
+    setup: Setup,
     names: Names,
     inbound: Inbound,
     /// A message that has waited and goes on next.
     pending: Option<Pending>,
     /// Whether the client's messages are dropped until its next Sync, after an error.
     skipping: Skipping,
-    /// What the settings are charged with.
-    settings_charge: Option<Box<Charge>>,
     link: Option<Box<Link>>,
     kept: Kept,
     answers: Answers,
@@ -259,19 +254,15 @@ impl Session {
             std::mem::take(&mut identity.told),
         )
         .showing(shared.settings.application_name.subject(&identity.principal));
-        let opening = opening_of(&identity, &settings, &shared.statements);
         Self {
             client: Client::new(stream, inbox),
             policy,
             tally: Tally::default(),
-            context: context_of(&identity, &settings),
-            opening,
-            settings,
+            setup: Setup::new(&identity, settings, &shared.statements),
             names: Names::default(),
             inbound: Inbound::default(),
             pending: None,
             skipping: Skipping::No,
-            settings_charge: None,
             link: None,
             kept: Kept::default(),
             answers: Answers::default(),
@@ -361,7 +352,7 @@ impl Session {
 
     /// Puts ParameterStatus for what has changed into the outbox.
     fn say_reports(&mut self, place: Place) {
-        for (name, value) in self.settings.due_reports(place) {
+        for (name, value) in self.setup.due_reports(place) {
             encode::parameter_status(&mut self.client.outbox, &name, &value);
         }
     }
@@ -371,12 +362,11 @@ impl Session {
         encode::ready(&mut self.client.outbox, status);
     }
 
-    fn rebind(&mut self) {
-        self.context = context_of(&self.identity, &self.settings);
+    /// Texts are read by other settings from now on, also on the server connection at hand.
+    fn setup_has_changed(&mut self) {
         if let Some(context) = self.link.as_mut().and_then(|link| link.context.as_mut()) {
-            *context = self.context;
+            *context = self.setup.context();
         }
-        self.opening = opening_of(&self.identity, &self.settings, &self.shared.statements);
     }
 
     fn client_gone(&self) -> ClientEnd {
@@ -396,29 +386,4 @@ impl Session {
         );
         ClientEnd::ServerGone
     }
-}
-
-fn opening_of(identity: &Identity, settings: &SessionSettings, statements: &StatementCache) -> Opening {
-    let parts = BindingParts {
-        session: &settings.in_force(),
-        search_path: identity.route.search_path.as_deref(),
-        identity: &identity.values,
-        role: &identity.route.role,
-    };
-    Opening::new(&parts, statements)
-}
-
-fn context_of(identity: &Identity, settings: &SessionSettings) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    use std::sync::LazyLock;
-    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    let in_force = settings.in_force();
-    KEYS.hash_one((
-        &identity.route.role,
-        identity.route.search_path.as_deref(),
-        in_force
-            .iter()
-            .filter(|(name, _)| settings::decides_meaning(name))
-            .collect::<Vec<_>>(),
-    ))
 }

@@ -81,11 +81,11 @@ impl Session {
     pub(super) fn statement_of(&self, message: &Parse<'_>, script: Arc<Script>) -> Arc<Statement> {
         let statements = &self.shared.statements;
         if !message.name.is_empty() {
-            statements.named(&script, message.types, self.context)
+            statements.named(&script, message.types, self.setup.context())
         } else if self.repeats(&script) {
-            statements.repeated(&script, message.types, self.context)
+            statements.repeated(&script, message.types, self.setup.context())
         } else {
-            statements.unnamed(script, message.types, self.context)
+            statements.unnamed(script, message.types, self.setup.context())
         }
     }
 
@@ -95,7 +95,10 @@ impl Session {
         if !name.is_empty() || !statement.is_repeated() || self.names.prepares_unnamed() {
             return statement;
         }
-        let own = self.shared.statements.as_unnamed(&statement, self.context);
+        let own = self
+            .shared
+            .statements
+            .as_unnamed(&statement, self.setup.context());
         self.names
             .replace(b"", hold_again(self.account(), b"", Arc::clone(&own)));
         own

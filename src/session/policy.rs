@@ -61,9 +61,11 @@ impl Session {
         if !self.policy.renew(guard, self.identity.route.mode, role) {
             return;
         }
-        self.settings
-            .restart(bounded(&self.identity.startup, &self.policy), &self.policy);
-        self.rebind();
+        let startup = bounded(&self.identity.startup, &self.policy);
+        let statements = &self.shared.statements;
+        self.setup
+            .restart(startup, &self.policy, &self.identity, statements);
+        self.setup_has_changed();
     }
 
     /// The statement that a name means, judged again if it was cleared under a policy that has changed since.

@@ -204,8 +204,8 @@ impl Session {
             self.answers.inbox.start_anew();
             self.client.inbox.start_anew();
         }
-        if self.settings_charge.is_some() {
-            self.settle_settings();
+        if self.setup.is_charged() {
+            self.setup.settle(self.identity.stay.account());
         }
         outcome?;
         written.map_err(|_| ClientEnd::Vanished)?;
@@ -410,7 +410,7 @@ impl Session {
         if !pinned && matches!(name, b"client_encoding" | b"standard_conforming_strings") {
             return Err(Trouble::PinnedSetting);
         }
-        self.settings
+        self.setup
             .reported(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value));
         Ok(Goes::Nowhere)
     }

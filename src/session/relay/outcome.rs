@@ -52,24 +52,24 @@ impl Session {
                 if body.starts_with(b"COMMIT") || body.starts_with(b"PREPARE TRANSACTION") {
                     self.apply_own_changes();
                 } else {
-                    self.settings.rollback();
+                    self.setup.rollback();
                 }
             }
             Effect::SettingRead(name) => {
                 if let Some(value) = self.answers.captured.take() {
-                    self.settings.change(name, Some(value));
-                    self.settle_settings();
+                    self.setup.change(name, Some(value));
+                    self.setup.settle(self.identity.stay.account());
                 }
             }
-            Effect::SettingReset(name) => self.settings.change(name, None),
+            Effect::SettingReset(name) => self.setup.change(name, None),
             Effect::Worded(wording) => {
                 if let Some(link) = &mut self.link {
                     link.wording = wording;
                 }
             }
-            Effect::SavepointSet(name) => self.settings.pending().savepoint(&name),
-            Effect::SavepointReleased(name) => self.settings.pending().release(&name),
-            Effect::RolledBackTo(name) => self.settings.pending().roll_back_to(&name),
+            Effect::SavepointSet(name) => self.setup.savepoint(&name),
+            Effect::SavepointReleased(name) => self.setup.release(&name),
+            Effect::RolledBackTo(name) => self.setup.roll_back_to(&name),
         }
     }
 
@@ -213,11 +213,11 @@ impl Session {
                 if link.settle_standing(errored).is_err() {
                     return Err(Trouble::Malformed("answer to SET ROLE NONE"));
                 }
-                link.forget_transaction(self.context);
+                link.forget_transaction(self.setup.context());
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
                 }
-                self.settings.rollback();
+                self.setup.rollback();
                 if link.standing == Standing::Role && delivery == Delivery::Forward {
                     link.status = status;
                     link.leave_standing();
@@ -247,7 +247,7 @@ impl Session {
             link.whole_is_read();
             return Ok(Goes::Nowhere);
         }
-        if self.settings.has_reports() {
+        if self.setup.settings().has_reports() {
             passing.flush(&mut self.client.outbox);
             self.say_reports(place);
         }
