@@ -1,9 +1,13 @@
 //! Bind: a portal of the client's for a statement of the server's.
 
+use std::sync::Arc;
+
 use super::effect::Effect;
+use super::execute::AsOfNow;
 use super::extended::unknown_statement;
 use super::inbound::{Inbound, Outcome, Step};
-use super::names::too_many;
+use super::linked::Linked;
+use super::names::{NameHash, too_many};
 use super::pending_message::{Found, Place};
 use super::standing::Stand;
 use super::statement::{self, Statement};
@@ -73,8 +77,8 @@ impl Session {
             Ok(None) => return self.refuse(unknown_statement(names.statement)),
             Err(fault) => return self.refuse(fault),
         };
-        if let Some(lease) = self.need_link() {
-            return lease;
+        if self.link.is_none() {
+            return Outcome::Lease(Found::Names);
         }
         if let Err(fault) = self.check_new_portal(names.portal, &statement) {
             return self.refuse(fault);
@@ -92,10 +96,14 @@ impl Session {
             link.open_portal(names.portal, statement);
             return Outcome::Done;
         }
-        let now = match self.named_as_of_now(names.statement, &statement) {
-            Ok(now) => now,
+        let target = match self.run_by_statement(&statement) {
+            Ok(target) => target,
             Err(fault) => return self.refuse(fault),
         };
+        let Some(mut linked) = self.linked() else {
+            return Outcome::Lease(Found::Names);
+        };
+        let now = linked.named_as_of_now(names.statement, &statement, target);
         // What only the login role may bind has to be here in full: nothing may come between.
         let values = here.get(names.consumed..names.consumed + tail);
         let as_login = statement.binds_as_login(tail);
@@ -107,32 +115,48 @@ impl Session {
             Stand::Awaited => return Outcome::Blocked,
             Stand::Refused(fault) => return self.refuse(fault),
         }
-        if let Some(link) = &mut self.link {
-            link.look_for_sequences(statement.cleared());
-        }
         let name_hash = self.names.hash(names.statement);
-        let warrant = self.warrant(statement.action());
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            if as_login {
-                link.leave_role();
-            }
-            if tail > limits::REPLAYED_BATCH_BYTES {
-                link.passes_bulk();
-            }
-            let (server_name, used) = now.name_on(link, names.statement, warrant);
-            let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, Some(name_hash)));
-            encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
-            link.expect(Awaited::Bind, Delivery::Forward, bound);
-            link.open_portal(names.portal, statement);
-            match values.filter(|_| as_login) {
-                Some(values) => {
-                    link.upstream.extend_from_slice(values);
-                    link.return_to_role(&self.identity.route.role);
-                }
-                None => self.inbound = Inbound::Forward(tail),
-            }
+        let Some(linked) = self.linked() else {
+            return Outcome::Lease(Found::Names);
+        };
+        let values = values.filter(|_| as_login);
+        linked.bind(names, &now, (statement, name_hash), tail, values);
+        if values.is_none() {
+            self.inbound = Inbound::Forward(tail);
         }
         Outcome::Done
+    }
+}
+
+impl Linked<'_> {
+    /// Sends a Bind of a statement, which the client's name of this hash stands for. `tail` bytes follow the names:
+    /// `values`, if they are to be bound as the login role; else the client's next bytes.
+    fn bind(
+        mut self,
+        names: &BindNames<'_>,
+        now: &AsOfNow,
+        (statement, name): (Arc<Statement>, NameHash),
+        tail: usize,
+        values: Option<&[u8]>,
+    ) {
+        self.link.look_for_sequences(statement.cleared());
+        let warrant = self.warrant(statement.action());
+        let link = self.link;
+        if values.is_some() {
+            link.leave_role();
+        }
+        if tail > limits::REPLAYED_BATCH_BYTES {
+            link.passes_bulk();
+        }
+        let (server_name, used) = now.name_on(link, names.statement, warrant);
+        let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, Some(name)));
+        encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
+        link.expect(Awaited::Bind, Delivery::Forward, bound);
+        link.open_portal(names.portal, statement);
+        if let Some(values) = values {
+            link.upstream.extend_from_slice(values);
+            link.return_to_role(&self.identity.route.role);
+        }
     }
 }
 

@@ -8,14 +8,13 @@ use super::effect::Effect;
 use super::holding::Judged;
 use super::inbound::Outcome;
 use super::judging::Turned;
-use super::link::{Asked, Block, Executed, Lost};
+use super::link::{Block, Executed, Link, Lost};
+use super::linked::Linked;
 use super::names::NameChange;
-use super::pending::SAVEPOINT_BYTES;
 use super::pending_message::Found;
 use super::statement;
-use super::warrant::Warrant;
 use super::wording::Wording;
-use crate::base::{Fault, SqlState, limits};
+use crate::base::{Fault, SqlState};
 use crate::guard::{Action, Cleared, Script};
 use crate::wire::body::{Named, Parse, Target};
 use crate::wire::encode;
@@ -61,8 +60,9 @@ impl Session {
             Err(fault) => return self.refuse_parse(message.name, fault),
         };
         self.change_name(NameChange::Set(message.name.into(), holding));
-        let warrant = self.warrant(statement.action());
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+        if let Some(mut linked) = self.linked() {
+            let warrant = linked.warrant(statement.action());
+            let link = linked.link;
             link.word(Wording::of_settings(&statement));
             match statement.action() {
                 Some(Action::Execute(_)) => link.parse_untranslated(&statement, Effect::NameChanged, warrant),
@@ -100,30 +100,31 @@ impl Session {
             self.answer(Own::NoData, Effect::None);
             return Outcome::Done;
         }
-        if let Some(lease) = self.need_link() {
-            return lease;
+        if self.link.is_none() {
+            return Outcome::Lease(Found::Names);
         }
-        let now = match self.named_as_of_now(name, &statement) {
-            Ok(now) => now,
+        let target = match self.run_by_statement(&statement) {
+            Ok(target) => target,
             Err(fault) => return self.refuse(fault),
         };
-        let warrant = self.warrant(statement.action());
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            let (server_name, used) = now.name_on(link, name, warrant);
-            let uses = used.map_or(Effect::None, Effect::Uses);
-            encode::describe_statement(&mut link.upstream, server_name);
-            link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
-        }
+        let Some(mut linked) = self.linked() else {
+            return Outcome::Lease(Found::Names);
+        };
+        let now = linked.named_as_of_now(name, &statement, target);
+        let warrant = linked.warrant(statement.action());
+        let link = linked.link;
+        let (server_name, used) = now.name_on(link, name, warrant);
+        let uses = used.map_or(Effect::None, Effect::Uses);
+        encode::describe_statement(&mut link.upstream, server_name);
+        link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
         Outcome::Done
     }
 
     fn describe_portal(&mut self, name: &[u8]) -> Outcome {
-        if let Some(lease) = self.need_kept() {
-            return lease;
-        }
-        let Some(link) = &mut self.link else {
-            return self.refuse(unknown_portal(name));
+        let Some(mut linked) = self.linked() else {
+            return self.without_portals(name);
         };
+        let link = &mut *linked.link;
         let action = link
             .portals
             .get(name)
@@ -139,9 +140,25 @@ impl Session {
         }
         if action.is_none() {
             // An SQL cursor, which shows data.
-            self.warrant(Some(&Action::Query));
+            linked.warrant(Some(&Action::Query));
         }
-        self.forward_named(tag::DESCRIBE, name, Awaited::PortalDescription, Effect::None)
+        forward_named(
+            linked.link,
+            tag::DESCRIBE,
+            name,
+            Awaited::PortalDescription,
+            Effect::None,
+        );
+        Outcome::Done
+    }
+
+    /// A portal is named while no server connection is held. A cursor may have outlived its transaction on one that the
+    /// session keeps; else there is none.
+    fn without_portals(&mut self, name: &[u8]) -> Outcome {
+        if self.kept.is_here() {
+            return Outcome::Lease(Found::Names);
+        }
+        self.refuse(unknown_portal(name))
     }
 
     /// Close: a statement's name is forgotten here, a portal is closed on the server.
@@ -162,33 +179,18 @@ impl Session {
     }
 
     fn close_portal(&mut self, name: &[u8]) -> Outcome {
-        if let Some(lease) = self.need_kept() {
-            return lease;
-        }
-        if let Some(link) = &mut self.link {
-            link.portals.close(name);
-        }
-        self.forward_named(tag::CLOSE, name, Awaited::Close, Effect::PortalChanged)
-    }
-
-    fn forward_named(&mut self, tag: u8, portal: &[u8], awaited: Awaited, effect: Effect) -> Outcome {
-        if let Some(link) = &mut self.link {
-            encode::put_head(&mut link.upstream, tag, portal.len() + 2);
-            link.upstream.push(b'P');
-            link.upstream.extend_from_slice(portal);
-            link.upstream.push(0);
-            link.expect(awaited, Delivery::Forward, effect);
-        }
+        let Some(link) = &mut self.link else {
+            return Outcome::Lease(Found::Names);
+        };
+        link.portals.close(name);
+        forward_named(link, tag::CLOSE, name, Awaited::Close, Effect::PortalChanged);
         Outcome::Done
     }
 
     /// Execute: what the portal runs decides what goes with it.
     pub(super) fn execute(&mut self, portal: &[u8], body: &[u8]) -> Outcome {
-        if let Some(lease) = self.need_kept() {
-            return lease;
-        }
         let Some(link) = &mut self.link else {
-            return self.refuse(unknown_portal(portal));
+            return self.without_portals(portal);
         };
         let Some(statement) = link.portals.get(portal).cloned() else {
             if portal.is_empty() {
@@ -209,15 +211,15 @@ impl Session {
             return Outcome::Done;
         }
         let was_own = link.block_ahead == Block::Own;
-        if self.take_over_block(cleared, portal) {
+        let Some(mut linked) = self.linked() else {
+            return Outcome::Done;
+        };
+        if linked.take_over_block(cleared, portal) {
             return Outcome::Done;
         }
-        if matches!(cleared.action(), Action::Begin)
-            && was_own
-            && let Some(link) = &mut self.link
-        {
+        if matches!(cleared.action(), Action::Begin) && was_own {
             // The end of our own block takes the client's portal with it.
-            link.lost = Lost::Portal;
+            linked.link.lost = Lost::Portal;
         }
         if !self.is_settled_for(Some(cleared)) {
             return Outcome::Blocked;
@@ -226,28 +228,10 @@ impl Session {
     }
 
     fn execute_cleared(&mut self, cleared: &Cleared, portal: &[u8], body: &[u8]) -> Outcome {
-        // Behind another statement of the batch it would find a block on newer servers without us, too.
-        if self
-            .link
-            .as_ref()
-            .is_some_and(|link| link.executed == Executed::Nothing)
-            && let Some(fault) = self.misses_block(cleared)
-        {
-            return self.refuse(fault);
+        match self.linked().map(|linked| linked.execute(cleared, portal, body)) {
+            Some(Err(fault)) => self.refuse(fault),
+            Some(Ok(())) | None => Outcome::Done,
         }
-        let warrant = self.warrant(Some(cleared.action()));
-        let effect = match self.before_execution(cleared, portal) {
-            Ok(effect) => effect,
-            Err(fault) => return self.refuse(fault),
-        };
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            if std::mem::take(&mut link.lost) == Lost::Portal {
-                link.bind_again(portal, cleared);
-            }
-            link.execute(body, effect, warrant);
-        }
-        self.after_execution(cleared.action());
-        Outcome::Done
     }
 
     // ---- shared steps -------------------------------------------------------------------------------
@@ -277,99 +261,15 @@ impl Session {
             }
         }
     }
-
-    /// `None` when there is a server connection; otherwise what a message comes to that names what the session knows.
-    pub(super) fn need_link(&self) -> Option<Outcome> {
-        self.link.is_none().then_some(Outcome::Lease(Found::Names))
-    }
-
-    /// The right to send a statement on the server connection at hand; `None` without one.
-    pub(super) fn warrant(&mut self, action: Option<&Action>) -> Option<Warrant> {
-        let link = self.link.as_mut()?;
-        Some(link.warrant(action, self.setup.opening()))
-    }
-
-    /// Keeps account of what executing a portal does to the transaction. Called right before it is sent; an
-    /// error is what the client gets instead.
-    pub(super) fn before_execution(&mut self, cleared: &Cleared, portal: &[u8]) -> Result<Effect, Fault> {
-        match cleared.action() {
-            Action::Call => self.open_own_block(),
-            Action::SetConfig(names) => self.before_set_config(names)?,
-            Action::Begin => self.commit_own_block(),
-            Action::Savepoint(_) if self.setup.savepoints() >= limits::SAVEPOINTS => {
-                return Err(too_many_savepoints());
-            }
-            Action::Savepoint(_) => self.ask_for_settings(SAVEPOINT_BYTES)?,
-            _ => {}
-        }
-        self.note_alteration(cleared);
-        self.make_way(cleared);
-        let Some(link) = &mut self.link else {
-            return Ok(Effect::None);
-        };
-        Ok(match cleared.action() {
-            Action::Begin => {
-                link.put_modes(&self.setup.opening().modes);
-                link.in_block = true;
-                link.block_ahead = Block::Clients;
-                link.portals.close(portal);
-                Effect::BlockBegan
-            }
-            Action::SetTransaction => {
-                link.put_modes(&self.setup.opening().modes);
-                Effect::None
-            }
-            Action::Commit { chain } | Action::Rollback { chain } => {
-                link.transaction_ends(if *chain { Block::Clients } else { Block::None });
-                Effect::TransactionEnded(link.block_ahead)
-            }
-            Action::PrepareTransaction => {
-                link.transaction_ends(Block::None);
-                Effect::TransactionEnded(Block::None)
-            }
-            Action::Savepoint(name) => Effect::SavepointSet(name.clone()),
-            Action::Release(name) => Effect::SavepointReleased(name.clone()),
-            Action::RollbackTo(name) => Effect::RolledBackTo(name.clone()),
-            Action::Query
-            | Action::CopyIn
-            | Action::Call
-            | Action::Set(_)
-            | Action::SetDefaults(_)
-            | Action::SetConfig(_)
-            | Action::ResetAll
-            | Action::DiscardAll
-            | Action::UnlistenAll
-            | Action::CloseAll
-            | Action::Deallocate(_)
-            | Action::Prepare(_)
-            | Action::Execute(_)
-            | Action::Utility => Effect::None,
-        })
-    }
-
-    /// The same, right after it was sent.
-    pub(super) fn after_execution(&mut self, action: &Action) {
-        match action {
-            Action::SetConfig(names) => self.after_set_config(names),
-            Action::CopyIn => {
-                if let Some(link) = &mut self.link {
-                    link.asked = Asked::Copy;
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
-fn too_many_savepoints() -> Fault {
-    Fault::error(
-        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-        "too many savepoints in one transaction",
-    )
-    .with_hint(format!(
-        "At most {} may be set at a time. Release those that are not needed.",
-        limits::SAVEPOINTS
-    ))
+/// Passes on a message that names a portal.
+fn forward_named(link: &mut Link, tag: u8, portal: &[u8], awaited: Awaited, effect: Effect) {
+    encode::put_head(&mut link.upstream, tag, portal.len() + 2);
+    link.upstream.push(b'P');
+    link.upstream.extend_from_slice(portal);
+    link.upstream.push(0);
+    link.expect(awaited, Delivery::Forward, effect);
 }
 
 pub(super) fn unknown_statement(name: &[u8]) -> Fault {
@@ -389,4 +289,24 @@ fn unknown_portal(name: &[u8]) -> Fault {
         SqlState::INVALID_CURSOR_NAME,
         format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)),
     )
+}
+
+impl Linked<'_> {
+    /// Runs a portal of a cleared statement.
+    fn execute(mut self, cleared: &Cleared, portal: &[u8], body: &[u8]) -> Result<(), Fault> {
+        // Behind another statement of the batch it would find a block on newer servers without us, too.
+        if self.link.executed == Executed::Nothing
+            && let Some(fault) = self.misses_block(cleared)
+        {
+            return Err(fault);
+        }
+        let warrant = self.warrant(Some(cleared.action()));
+        let effect = self.before_execution(cleared, portal)?;
+        if std::mem::take(&mut self.link.lost) == Lost::Portal {
+            self.link.bind_again(portal, cleared);
+        }
+        self.link.execute(body, effect, warrant);
+        self.after_execution(cleared.action());
+        Ok(())
+    }
 }

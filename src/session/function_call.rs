@@ -1,6 +1,8 @@
 //! FunctionCall, which drivers use for large objects (libpq's `lo_*`, pgjdbc, ODBC): re-issued as the SELECT that
 //! it stands for, so that the guard judges it and the identity goes ahead of it as of any other statement.
 
+use std::sync::Arc;
+
 use super::Session;
 use super::holding::Judged;
 use super::inbound::Outcome;
@@ -54,25 +56,23 @@ impl Session {
             return Outcome::Blocked;
         }
         match statement(call).and_then(|text| self.judge(text.as_bytes(), None)) {
-            Ok(script) if self.link.is_none() => {
-                Outcome::Lease(Found::Verdict(Judged::new(self.account(), script)))
-            }
-            Ok(script) => self.call(call, &script),
+            Ok(script) => self.call(call, script),
             Err(fault) => self.fail_query(fault),
         }
     }
 
     /// A FunctionCall that may run.
-    pub(super) fn call(&mut self, call: &FunctionCall<'_>, script: &Script) -> Outcome {
+    pub(super) fn call(&mut self, call: &FunctionCall<'_>, script: Arc<Script>) -> Outcome {
+        let Some(mut linked) = self.linked() else {
+            return Outcome::Lease(Found::Verdict(Judged::new(self.account(), script)));
+        };
         if let Some(cleared) = script.statements().first() {
-            let warrant = self.warrant(Some(cleared.action()));
-            let effect = match self.before_execution(cleared, b"") {
+            let warrant = linked.warrant(Some(cleared.action()));
+            let effect = match linked.before_execution(cleared, b"") {
                 Ok(effect) => effect,
                 Err(fault) => return self.fail_query(fault),
             };
-            if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-                link.call_function(cleared, call, effect, warrant);
-            }
+            linked.link.call_function(cleared, call, effect, warrant);
         }
         self.end_batch();
         Outcome::Done

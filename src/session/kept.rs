@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use super::Session;
 use super::effect::Effect;
-use super::inbound::Outcome;
 use super::link::Link;
 use super::pump::Wake;
 use crate::base::{CheckIn, DiscardReason, PoolMode};
@@ -128,15 +127,6 @@ impl Session {
             Poll::Ready(_) => Poll::Ready(Wake::ServerGone),
             Poll::Pending => Poll::Pending,
         }
-    }
-
-    /// A cursor may have outlived its transaction: then what names it needs the connection. `None` if the message
-    /// at hand can go on.
-    pub(super) fn need_kept(&mut self) -> Option<Outcome> {
-        if self.link.is_some() || !self.kept.is_here() {
-            return None;
-        }
-        self.need_link()
     }
 
     /// DISCARD ALL: what Postgres keeps for the session goes.

@@ -21,6 +21,7 @@ mod inbound;
 mod judging;
 mod kept;
 mod link;
+mod linked;
 mod names;
 mod opening;
 mod patience;

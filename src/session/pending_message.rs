@@ -92,7 +92,7 @@ impl Session {
     fn judged_message(&mut self, tag: u8, body: &[u8], script: Arc<Script>) -> Outcome {
         let outcome = match tag {
             tag::PARSE => body::parse(body).map(|message| self.prepare(&message, script)),
-            tag::FUNCTION_CALL => body::function_call(body).map(|call| self.call(&call, &script)),
+            tag::FUNCTION_CALL => body::function_call(body).map(|call| self.call(&call, script)),
             _ => Ok(self.run_query(script)),
         };
         outcome.unwrap_or_else(|bad| self.bad_body(tag, bad))

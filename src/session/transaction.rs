@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use super::link::{Link, Shapes, Traces};
+use super::link::{Link, Traces};
 use super::pump::expired;
 use super::settings::Place;
-use super::{Session, Skipping, statement};
+use super::{Session, Skipping};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
-use crate::guard::{Cleared, StatementClass, databases_wanted_alone};
 use crate::pool::{Checkout, Lease, Waiting};
 use crate::wire::encode::TransactionStatus;
 
@@ -124,45 +123,13 @@ impl Session {
         self.skipping = Skipping::ToSync;
     }
 
-    /// A statement is about to be sent. If it fails while others are connected to a database, our own idle
-    /// connections shall not be those others.
-    pub(super) fn make_way(&mut self, cleared: &Cleared) {
-        for database in databases_wanted_alone(cleared) {
-            let server = &self.identity.pool.key().server;
-            self.shared.pools.leave_database(server, &database);
-        }
-    }
-
-    /// A statement is about to be sent. If it changes shapes, statements prepared before it do not serve what
-    /// comes behind it, and those that others prepare before it is committed do not serve what comes then. If it
-    /// runs code that nobody has judged, the connection is made as new before it serves others.
-    pub(super) fn note_alteration(&mut self, cleared: &Cleared) {
-        let Some(link) = &mut self.link else { return };
-        let class = cleared.class();
-        let traces = match class {
-            StatementClass::Load => Traces::ForGood,
-            _ if cleared.marks_connection() => Traces::ForGood,
-            StatementClass::Do => Traces::OfCode,
-            // An end user calls a procedure of the application's, which answers for it as for its functions.
-            StatementClass::Call if self.policy.is_trusted() => Traces::OfCode,
-            _ => Traces::None,
-        };
-        link.traces = link.traces.max(traces);
-        if statement::alters_shapes(class) {
-            link.shapes = Shapes::Altered;
-            self.shared.statements.renew();
-        }
-    }
-
     /// Ends the batch: by the server where it takes part, by ourselves where it does not.
     pub(super) fn end_batch(&mut self) {
         self.skipping = Skipping::No;
-        match &mut self.link {
-            Some(link) if !link.is_clean() => {
-                self.commit_own_block();
-                if let Some(link) = &mut self.link {
-                    link.sync();
-                }
+        match self.linked() {
+            Some(mut linked) if !linked.link.is_clean() => {
+                linked.commit_own_block();
+                linked.link.sync();
             }
             _ => {
                 self.apply_own_changes();

@@ -178,8 +178,9 @@ impl Session {
 
     /// The failure of a batch that nobody has heard of is over: sends it again.
     fn heal(&mut self, healing: Healing) {
-        let warrant = self.warrant(Some(&Action::Query));
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+        if let Some(mut linked) = self.linked() {
+            let warrant = linked.warrant(Some(&Action::Query));
+            let link = linked.link;
             link.prepare_statement(&healing.statement, Delivery::Hide, Effect::None, warrant);
             link.send_again(healing);
         }
