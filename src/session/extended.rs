@@ -233,34 +233,6 @@ impl Session {
             Some(Ok(())) | None => Outcome::Done,
         }
     }
-
-    // ---- shared steps -------------------------------------------------------------------------------
-
-    pub(super) fn refuse(&mut self, fault: Fault) -> Outcome {
-        self.fail(fault);
-        Outcome::Done
-    }
-
-    /// Gives the replies of our own whose turn has come.
-    pub(super) fn give_own_replies(&mut self) {
-        while let Some((own, effect)) = self.link.as_mut().and_then(|link| link.replies.take_own()) {
-            own.put(&mut self.client.outbox);
-            self.apply(effect, &[]);
-        }
-    }
-
-    /// Gives a reply of our own: in its turn while a server takes part, at once otherwise.
-    pub(super) fn answer(&mut self, own: Own, effect: Effect) {
-        match &mut self.link {
-            Some(link) if !link.is_clean() => link.answer(own, effect),
-            _ => {
-                own.put(&mut self.client.outbox);
-                if let Effect::NameChanged = effect {
-                    self.names.apply_change();
-                }
-            }
-        }
-    }
 }
 
 /// Passes on a message that names a portal.

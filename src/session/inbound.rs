@@ -11,7 +11,7 @@ use super::pending_message::{Found, Pending, Place};
 use super::{Session, Skipping, Turn};
 use crate::base::{ClientEnd, Fault, SqlState, limits};
 use crate::net::Inbox;
-use crate::wire::body::{self, BadBody};
+use crate::wire::body::{self};
 use crate::wire::encode;
 use crate::wire::frame::{self, HEAD_BYTES, Head};
 use crate::wire::tag::client as tag;
@@ -181,20 +181,6 @@ impl Session {
             link.flush();
         }
         Outcome::Done
-    }
-
-    /// A message whose body has not its form: an error, and the session goes on, as with Postgres.
-    pub(super) fn bad_body(&mut self, tag: u8, bad: BadBody) -> Outcome {
-        self.fail_message(tag, Fault::error(SqlState::PROTOCOL_VIOLATION, bad.to_string()));
-        Outcome::Done
-    }
-
-    /// Fails the message at hand. One after which no Sync has to come ends its batch.
-    pub(super) fn fail_message(&mut self, tag: u8, fault: Fault) {
-        self.fail(fault);
-        if matches!(tag, tag::QUERY | tag::FUNCTION_CALL) {
-            self.end_batch();
-        }
     }
 
     /// A message after which nothing the client says can be trusted.

@@ -145,12 +145,6 @@ impl Session {
         }
     }
 
-    pub(super) fn fail_query(&mut self, fault: Fault) -> Outcome {
-        self.fail(fault);
-        self.end_batch();
-        Outcome::Done
-    }
-
     /// Whether a script needs a server connection: not if it only concerns the session.
     fn needs_server(&self, script: &Script) -> bool {
         script.statements().iter().any(|cleared| {

@@ -5,18 +5,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use super::Session;
 use super::link::{Link, Traces};
 use super::pump::expired;
-use super::settings::Place;
-use super::{Session, Skipping};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
 use crate::pool::{Checkout, Lease, Waiting};
-use crate::wire::encode::TransactionStatus;
 
 impl Session {
-    /// Leases a server connection. The error within is that of the message that needed it; `Err` ends
-    /// the session. A client that leaves while it waits
-    /// leaves the queue: a connection that begins to work for it would have to be closed.
+    /// Leases a server connection. The error within is that of the message that needed it; `Err` ends the session. A
+    /// client that leaves while it waits leaves the queue: a connection that begins to work for it would have to be closed.
     ///
     /// Cancel safe: a dropped checkout leaves its place in the queue.
     pub(super) async fn check_out(&mut self) -> Result<Result<(), Fault>, ClientEnd> {
@@ -110,33 +107,5 @@ impl Session {
             }
         };
         link.end().check_in_at(verdict, now);
-    }
-
-    /// Fails the statement at hand. Within a transaction or a pipeline the server is made to fail at the
-    /// same place; otherwise the client is told at once. Afterwards the client's messages are skipped to
-    /// its next Sync.
-    pub(super) fn fail(&mut self, fault: Fault) {
-        match &mut self.link {
-            Some(link) if !link.is_clean() => link.poison(fault),
-            _ => self.say(&fault),
-        }
-        self.skipping = Skipping::ToSync;
-    }
-
-    /// Ends the batch: by the server where it takes part, by ourselves where it does not.
-    pub(super) fn end_batch(&mut self) {
-        self.skipping = Skipping::No;
-        match self.linked() {
-            Some(mut linked) if !linked.link.is_clean() => {
-                linked.commit_own_block();
-                linked.link.sync();
-            }
-            _ => {
-                self.apply_own_changes();
-                self.say_reports(Place::Outside);
-                self.say_ready(TransactionStatus::Idle);
-                self.check_in_if_done();
-            }
-        }
     }
 }
