@@ -1,9 +1,14 @@
 //! Bind: a portal of the client's for a statement of the server's.
 
+use std::sync::Arc;
+
 use super::effect::Effect;
+use super::execute::AsOfNow;
 use super::extended::unknown_statement;
-use super::inbound::{Inbound, Step};
-use super::names::too_many;
+use super::inbound::{Inbound, Outcome, Step};
+use super::linked::Linked;
+use super::names::{NameHash, too_many};
+use super::pending_message::{Found, Place};
 use super::standing::Stand;
 use super::statement::{self, Statement};
 use super::{Session, Skipping};
@@ -38,18 +43,18 @@ impl Session {
             }
         };
         let tail = head.body_len - names.consumed;
-        let step = match self.skipping {
-            Skipping::ToSync => Step::Consumed(0),
+        let outcome = match self.skipping {
+            Skipping::ToSync => Outcome::Done,
             Skipping::No => self.bind(&names, tail, here),
         };
-        match step {
-            Step::Consumed(_) => {
+        match outcome {
+            Outcome::Done => {
                 if !matches!(self.inbound, Inbound::Forward(_)) {
                     self.inbound = Inbound::Drop(tail);
                 }
                 Step::Consumed(HEAD_BYTES + names.consumed)
             }
-            other => other,
+            other => self.leave_or_take(Place::Inbox(head), other),
         }
     }
 
@@ -63,23 +68,23 @@ impl Session {
     }
 
     /// `here` is what has come of the body.
-    fn bind(&mut self, names: &BindNames<'_>, tail: usize, here: &[u8]) -> Step {
+    fn bind(&mut self, names: &BindNames<'_>, tail: usize, here: &[u8]) -> Outcome {
         if !self.is_settled_for(None) {
-            return Step::Blocked;
+            return Outcome::Blocked;
         }
         let statement = match self.cleared_statement(names.statement) {
             Ok(Some(statement)) => statement,
             Ok(None) => return self.refuse(unknown_statement(names.statement)),
             Err(fault) => return self.refuse(fault),
         };
-        if let Some(step) = self.need_link() {
-            return step;
+        if self.link.is_none() {
+            return Outcome::Lease(Found::Names);
         }
         if let Err(fault) = self.check_new_portal(names.portal, &statement) {
             return self.refuse(fault);
         }
         let Some(link) = &mut self.link else {
-            return Step::Lease;
+            return Outcome::Lease(Found::Names);
         };
         if statement::is_session_command(statement.action()) {
             let rest = here.get(names.consumed..).unwrap_or_default();
@@ -89,49 +94,69 @@ impl Session {
             link.heed_failure();
             link.answer(Own::BindComplete, Effect::PortalChanged);
             link.open_portal(names.portal, statement);
-            return Step::Consumed(0);
+            return Outcome::Done;
         }
-        let now = match self.named_as_of_now(names.statement, &statement) {
-            Ok(now) => now,
+        let target = match self.run_by_statement(&statement) {
+            Ok(target) => target,
             Err(fault) => return self.refuse(fault),
         };
+        let Some(mut linked) = self.linked() else {
+            return Outcome::Lease(Found::Names);
+        };
+        let now = linked.named_as_of_now(names.statement, &statement, target);
         // What only the login role may bind has to be here in full: nothing may come between.
         let values = here.get(names.consumed..names.consumed + tail);
         let as_login = statement.binds_as_login(tail);
         if as_login && values.is_none() {
-            return Step::Blocked;
+            return Outcome::Blocked;
         }
         match self.take_stand(statement.action()) {
             Stand::Taken => {}
-            Stand::Awaited => return Step::Blocked,
+            Stand::Awaited => return Outcome::Blocked,
             Stand::Refused(fault) => return self.refuse(fault),
         }
-        if let Some(link) = &mut self.link {
-            link.look_for_sequences(statement.cleared());
+        let name_hash = self.names.hash(names.statement);
+        let Some(linked) = self.linked() else {
+            return Outcome::Lease(Found::Names);
+        };
+        let values = values.filter(|_| as_login);
+        linked.bind(names, &now, (statement, name_hash), tail, values);
+        if values.is_none() {
+            self.inbound = Inbound::Forward(tail);
         }
-        let name_hash = self.hash_name(names.statement);
+        Outcome::Done
+    }
+}
+
+impl Linked<'_> {
+    /// Sends a Bind of a statement, which the client's name of this hash stands for. `tail` bytes follow the names:
+    /// `values`, if they are to be bound as the login role; else the client's next bytes.
+    fn bind(
+        mut self,
+        names: &BindNames<'_>,
+        now: &AsOfNow,
+        (statement, name): (Arc<Statement>, NameHash),
+        tail: usize,
+        values: Option<&[u8]>,
+    ) {
+        self.link.look_for_sequences(statement.cleared());
         let warrant = self.warrant(statement.action());
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            if as_login {
-                link.leave_role();
-            }
-            if tail > limits::REPLAYED_BATCH_BYTES {
-                link.passes_bulk();
-            }
-            let (server_name, used) = now.name_on(link, names.statement, warrant);
-            let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, Some(name_hash)));
-            encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
-            link.expect(Awaited::Bind, Delivery::Forward, bound);
-            link.open_portal(names.portal, statement);
-            match values.filter(|_| as_login) {
-                Some(values) => {
-                    link.upstream.extend_from_slice(values);
-                    link.return_to_role(&self.identity.route.role);
-                }
-                None => self.inbound = Inbound::Forward(tail),
-            }
+        let link = self.link;
+        if values.is_some() {
+            link.leave_role();
         }
-        Step::Consumed(0)
+        if tail > limits::REPLAYED_BATCH_BYTES {
+            link.passes_bulk();
+        }
+        let (server_name, used) = now.name_on(link, names.statement, warrant);
+        let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, Some(name)));
+        encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
+        link.expect(Awaited::Bind, Delivery::Forward, bound);
+        link.open_portal(names.portal, statement);
+        if let Some(values) = values {
+            link.upstream.extend_from_slice(values);
+            link.return_to_role(&self.identity.route.role);
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Commands that concern the session alone: SET, RESET, DISCARD, DEALLOCATE and their like are answered or
 //! translated here, and leave nothing on the server connection.
 
+use super::Session;
 use super::effect::Effect;
-use super::link::{Block, Changes, Link};
-use super::statement::{BEGIN, COMMIT, WRITE_SETTING_AND_RETURN};
-use super::{NameChange, Session};
+use super::link::Changes;
+use super::linked::Linked;
+use super::names::NameChange;
+use super::setup::Setup;
+use super::statement::WRITE_SETTING_AND_RETURN;
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared, SetScope, SetSetting, SetValue};
 use crate::wire::replies::{Delivery, Own};
@@ -48,72 +51,23 @@ impl Session {
         }
     }
 
-    /// Opens a transaction block of our own, unless one is open.
-    pub(super) fn open_own_block(&mut self) {
-        let internal = &self.shared.statements.internal;
-        if let Some(link) = self.link.as_mut().filter(|link| !link.in_block) {
-            link.in_block = true;
-            link.block = Block::Own;
-            link.block_ahead = Block::Own;
-            link.run_internal(&internal.begin, BEGIN, &[], Delivery::Hide, Effect::None);
-        }
-    }
-
     /// Whether all is known that a statement with this action builds on. A transaction that changes settings of
     /// the session has to end first, ours ahead of a BEGIN; until then the server is asked for its answers.
     pub(super) fn is_settled_for(&mut self, cleared: Option<&Cleared>) -> bool {
+        let Some(mut linked) = self.linked() else {
+            return true;
+        };
         if let Some(cleared) = cleared
             && matches!(cleared.action(), Action::Begin)
-            && self.taken_over_by(cleared).is_none()
+            && linked.taken_over_by(cleared).is_none()
         {
-            self.commit_own_block();
+            linked.commit_own_block();
         }
-        match &mut self.link {
-            Some(link) if link.changes == Changes::Ended => {
-                link.wait_for_replies();
-                false
-            }
-            _ => true,
-        }
-    }
-
-    /// The tag of a BEGIN that makes the block of our own the client's: to the server too, what came before it in the same
-    /// string or pipeline is part of its transaction (`BeginTransactionBlock`, xact.c). Not where it names modes:
-    /// our block has a snapshot, which is too late for them.
-    fn taken_over_by(&self, cleared: &Cleared) -> Option<&'static str> {
-        let is_own = |link: &Link| link.block_ahead == Block::Own && !link.failed;
-        let takes_over =
-            matches!(cleared.action(), Action::Begin) && self.link.as_deref().is_some_and(is_own);
-        takes_over.then(|| begin_tag(cleared.sql())).flatten()
-    }
-
-    /// Runs such a BEGIN, of which the server need not hear. Returns whether it was one.
-    pub(super) fn take_over_block(&mut self, cleared: &Cleared, portal: &[u8]) -> bool {
-        let Some(tag) = self.taken_over_by(cleared) else {
+        if linked.link.changes == Changes::Ended {
+            linked.link.wait_for_replies();
             return false;
-        };
-        if let Some(link) = &mut self.link {
-            link.block_ahead = Block::Clients;
-            link.portals.close(portal);
-            link.answer(Own::Command(tag), Effect::BlockBegan);
         }
         true
-    }
-
-    /// Commits the block of our own, if one is open.
-    pub(super) fn commit_own_block(&mut self) {
-        let internal = &self.shared.statements.internal;
-        let ours = |link: &&mut Box<Link>| link.block_ahead == Block::Own && !link.failed;
-        if let Some(link) = self.link.as_mut().filter(ours) {
-            link.transaction_ends(Block::None);
-            link.run_internal(
-                &internal.commit,
-                COMMIT,
-                &[],
-                Delivery::Hide,
-                Effect::TransactionEnded(Block::None),
-            );
-        }
     }
 
     /// A change of a setting becomes transaction-local on the server, is read back in the form the server
@@ -123,23 +77,24 @@ impl Session {
             self.fail(fault);
             return;
         }
+        let Some(mut linked) = self.linked() else { return };
         if setting.scope == SetScope::Session {
-            self.open_own_block();
+            linked.open_own_block();
         }
         match (&setting.value, setting.scope) {
             (SetValue::Assign(assignment), SetScope::Local) => {
-                self.set_locally(&setting.name, assignment, Delivery::ForwardRows);
+                linked.set_locally(&setting.name, assignment, Delivery::ForwardRows);
             }
             (SetValue::Assign(assignment), SetScope::Session) => {
-                self.set_locally(&setting.name, assignment, Delivery::ForwardRows);
-                self.read_back(&setting.name);
+                linked.set_locally(&setting.name, assignment, Delivery::ForwardRows);
+                linked.read_back(&setting.name);
             }
             (SetValue::Default, SetScope::Local) => {
                 let default = format!("{} TO DEFAULT", quoted(&setting.name));
-                self.set_locally(&setting.name, &default, Delivery::ForwardRows);
+                linked.set_locally(&setting.name, &default, Delivery::ForwardRows);
             }
             (SetValue::Default, SetScope::Session) => {
-                self.reset(&setting.name);
+                linked.reset(&setting.name);
                 let is_reset = sql
                     .get(..5)
                     .is_some_and(|word| word.eq_ignore_ascii_case("RESET"));
@@ -150,7 +105,8 @@ impl Session {
 
     /// SET SESSION CHARACTERISTICS: several settings, one answer.
     fn set_defaults(&mut self, defaults: &[SetSetting]) {
-        self.open_own_block();
+        let Some(mut linked) = self.linked() else { return };
+        linked.open_own_block();
         for (at, setting) in defaults.iter().enumerate() {
             let SetValue::Assign(assignment) = &setting.value else {
                 continue;
@@ -160,14 +116,14 @@ impl Session {
             } else {
                 Delivery::Hide
             };
-            self.set_locally(&setting.name, assignment, delivery);
-            self.read_back(&setting.name);
+            linked.set_locally(&setting.name, assignment, delivery);
+            linked.read_back(&setting.name);
         }
     }
 
     /// Whether the session can keep a change.
     fn check_change(&mut self, setting: &SetSetting) -> Result<(), Fault> {
-        self.check_room(&setting.name)?;
+        check_room(&self.setup, &setting.name)?;
         if let (SetValue::Assign(assignment), SetScope::Session) = (&setting.value, setting.scope) {
             self.ask_for_settings(assignment.len().min(limits::SESSION_SETTING_BYTES))?;
         }
@@ -188,88 +144,18 @@ impl Session {
         }
     }
 
-    fn check_room(&self, name: &str) -> Result<(), Fault> {
-        if self.settings.has_room_for(name) {
-            return Ok(());
-        }
-        Err(Fault::error(
-            SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-            "too many settings in one session",
-        )
-        .with_hint(format!("At most {} may differ.", limits::SESSION_SETTINGS)))
-    }
-
-    fn set_locally(&mut self, name: &str, assignment: &str, delivery: Delivery) {
-        let warrant = self.warrant(Some(&Action::Query));
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            link.setting_changes(name);
-            link.set_locally(assignment, delivery, Effect::None, warrant);
-        }
-    }
-
-    /// Keeps what a setting is now with the session.
-    fn read_back(&mut self, name: &str) {
-        if let Some(link) = &mut self.link {
-            link.session_changes(name);
-            link.read_back(name, &self.shared.statements.internal.read_setting);
-        }
-    }
-
-    /// Whether the session can keep what a query sets. Its block is opened ahead of it.
-    pub(super) fn before_set_config(&mut self, names: &[Box<str>]) -> Result<(), Fault> {
-        names.iter().try_for_each(|name| self.check_room(name))?;
-        self.ask_for_settings(names.iter().map(|name| name.len()).sum())?;
-        self.open_own_block();
-        Ok(())
-    }
-
-    /// Keeps what a query has set.
-    pub(super) fn after_set_config(&mut self, names: &[Box<str>]) {
-        for name in names {
-            self.read_back(name);
-        }
-    }
-
     /// RESET ALL: every setting of the session returns to its startup value, the identity stays.
     fn reset_all(&mut self) {
         if self.link.as_ref().is_none_or(|link| link.is_clean()) {
-            if self.settings.reset_all() {
-                self.rebind();
-                self.settle_settings();
+            if self.setup.reset_all(&self.identity, &self.shared.statements) {
+                self.setup_has_changed();
             }
             return;
         }
-        for name in self.settings.changed() {
-            self.open_own_block();
-            self.reset(&name);
-        }
-    }
-
-    /// Returns one setting to its startup value, or to the server's default where the client gave none.
-    fn reset(&mut self, name: &str) {
-        let startup = self.settings.startup_value(name).map(str::to_owned);
-        let warrant = self.warrant(Some(&Action::Query));
-        let internal = &self.shared.statements.internal;
-        let (Some(warrant), Some(link)) = (warrant, &mut self.link) else {
-            return;
-        };
-        link.session_changes(name);
-        let effect = Effect::SettingReset(name.into());
-        match startup {
-            Some(value) => {
-                link.leave_role();
-                link.run_internal(
-                    &internal.write_setting,
-                    WRITE_SETTING_AND_RETURN,
-                    &[name, &value, self.identity.route.role.as_str()],
-                    Delivery::Hide,
-                    effect,
-                );
-            }
-            None => {
-                let default = format!("{} TO DEFAULT", quoted(name));
-                link.set_locally(&default, Delivery::Hide, effect, warrant);
-            }
+        let Some(mut linked) = self.linked() else { return };
+        for name in linked.setup.settings().changed() {
+            linked.open_own_block();
+            linked.reset(&name);
         }
     }
 
@@ -292,7 +178,7 @@ impl Session {
     fn close_all(&mut self, cleared: &Cleared) {
         match &mut self.link {
             Some(link) if link.in_block => {
-                let warrant = link.warrant(Some(&Action::Query), &self.opening);
+                let warrant = link.warrant(Some(&Action::Query), self.setup.opening());
                 link.run_once(cleared, Effect::None, warrant);
             }
             _ => self.answer(Own::Command("CLOSE CURSOR ALL"), Effect::None),
@@ -300,7 +186,7 @@ impl Session {
     }
 
     fn deallocate(&mut self, name: &str) {
-        if self.statement(name.as_bytes()).is_some() {
+        if self.names.statement(name.as_bytes()).is_some() {
             self.change_name(NameChange::Remove(name.as_bytes().into()));
             self.answer(Own::Command("DEALLOCATE"), Effect::NameChanged);
         } else {
@@ -313,22 +199,77 @@ impl Session {
 
     /// Changes that took effect without a server are in force from the next transaction on.
     pub(super) fn apply_own_changes(&mut self) {
-        if self.settings.commit() {
-            self.rebind();
-            self.settle_settings();
+        if self.setup.commit(&self.identity, &self.shared.statements) {
+            self.setup_has_changed();
         }
     }
 }
 
-/// The tag of a BEGIN without modes; `None` for any other, or one with a comment in it.
-fn begin_tag(sql: &str) -> Option<&'static str> {
-    let words: Vec<String> = sql.split_whitespace().map(str::to_ascii_lowercase).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["begin"] | ["begin", "work" | "transaction"] => Some("BEGIN"),
-        ["start", "transaction"] => Some("START TRANSACTION"),
-        _ => None,
+impl Linked<'_> {
+    fn set_locally(&mut self, name: &str, assignment: &str, delivery: Delivery) {
+        let warrant = self.warrant(Some(&Action::Query));
+        self.link.setting_changes(name);
+        self.link.set_locally(assignment, delivery, Effect::None, warrant);
     }
+
+    /// Keeps what a setting is now with the session.
+    fn read_back(&mut self, name: &str) {
+        self.link.session_changes(name);
+        self.link
+            .read_back(name, &self.shared.statements.internal.read_setting);
+    }
+
+    /// Whether the session can keep what a query sets. Its block is opened ahead of it.
+    pub(super) fn before_set_config(&mut self, names: &[Box<str>]) -> Result<(), Fault> {
+        names.iter().try_for_each(|name| check_room(self.setup, name))?;
+        let bytes = names.iter().map(|name| name.len()).sum();
+        self.setup.ask(self.identity.stay.account(), bytes)?;
+        self.open_own_block();
+        Ok(())
+    }
+
+    /// Keeps what a query has set.
+    pub(super) fn after_set_config(&mut self, names: &[Box<str>]) {
+        for name in names {
+            self.read_back(name);
+        }
+    }
+
+    /// Returns one setting to its startup value, or to the server's default where the client gave none.
+    fn reset(&mut self, name: &str) {
+        let startup = self.setup.settings().startup_value(name).map(str::to_owned);
+        let warrant = self.warrant(Some(&Action::Query));
+        self.link.session_changes(name);
+        let effect = Effect::SettingReset(name.into());
+        match startup {
+            Some(value) => {
+                self.link.leave_role();
+                self.link.run_internal(
+                    &self.shared.statements.internal.write_setting,
+                    WRITE_SETTING_AND_RETURN,
+                    &[name, &value, self.identity.route.role.as_str()],
+                    Delivery::Hide,
+                    effect,
+                );
+            }
+            None => {
+                let default = format!("{} TO DEFAULT", quoted(name));
+                self.link.set_locally(&default, Delivery::Hide, effect, warrant);
+            }
+        }
+    }
+}
+
+/// Whether one more setting may differ.
+fn check_room(setup: &Setup, name: &str) -> Result<(), Fault> {
+    if setup.settings().has_room_for(name) {
+        return Ok(());
+    }
+    Err(Fault::error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        "too many settings in one session",
+    )
+    .with_hint(format!("At most {} may differ.", limits::SESSION_SETTINGS)))
 }
 
 /// A setting's name as SQL: each part between its dots quoted.

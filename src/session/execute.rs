@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::effect::Effect;
 use super::link::Link;
+use super::linked::Linked;
 use super::names::NameChange;
 use super::statement::{NOWHERE, Statement};
 use super::warrant::Warrant;
@@ -46,10 +47,10 @@ impl AsOfNow {
 }
 
 /// An EXECUTE as the server gets it.
-pub(super) struct Translated {
-    pub(super) sql: String,
+struct Translated {
+    sql: String,
     /// The statement it runs; `None` if the client has none of that name.
-    pub(super) runs: Option<Arc<Statement>>,
+    runs: Option<Arc<Statement>>,
 }
 
 impl Session {
@@ -59,11 +60,11 @@ impl Session {
         let Some(statement) = self
             .shared
             .statements
-            .prepared_in_sql(cleared, name, self.context)
+            .prepared_in_sql(cleared, name, self.setup.context())
         else {
             return;
         };
-        if let Err(fault) = self.check_new_name(key, statement.bytes()) {
+        if let Err(fault) = self.names.check_new(key, statement.bytes()) {
             self.fail(fault);
             return;
         }
@@ -71,9 +72,10 @@ impl Session {
             Ok(holding) => holding,
             Err(fault) => return self.fail(fault),
         };
-        let now = self.as_of_now(statement);
-        let warrant = self.warrant(Some(&Action::Query));
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+        if let Some(mut linked) = self.linked() {
+            let now = linked.as_of_now(statement);
+            let warrant = linked.warrant(Some(&Action::Query));
+            let link = linked.link;
             let start = cleared.prepared().map_or(0, |query| query.start);
             link.word(Some(match now.command() {
                 Some(_) => Wording::renamed(cleared, name, now.prepared().name()),
@@ -86,10 +88,11 @@ impl Session {
         self.answer(Own::Command("PREPARE"), Effect::NameChanged);
     }
 
-    /// An EXECUTE with the server's name in it. What it runs is prepared on the server ahead of it. A name that
-    /// the client does not have becomes one that the server does not have, so that the server says so when
-    /// and where it should.
-    pub(super) fn translate(&mut self, cleared: &Cleared, name: &StatementName) -> Result<Translated, Fault> {
+    /// What an EXECUTE runs; `None` if the client has nothing of that name.
+    ///
+    /// # Errors
+    /// It may not run, or not by EXECUTE.
+    fn run_by(&mut self, name: &StatementName) -> Result<Option<Arc<Statement>>, Fault> {
         let target = self.cleared_statement(name.name.as_bytes())?;
         if let Some(target) = &target
             && target.action() != Some(&Action::Query)
@@ -100,77 +103,32 @@ impl Session {
             )
             .with_hint("Send the statement itself: only queries can be run by EXECUTE."));
         }
-        let target = target.map(|target| self.as_of_now(target));
-        if let Some(link) = &mut self.link {
-            link.look_for_sequences(target.as_deref().and_then(Statement::cleared));
+        Ok(target)
+    }
+
+    /// The same for a statement that is bound or described by the protocol: `None` also for one that is no EXECUTE.
+    pub(super) fn run_by_statement(
+        &mut self,
+        statement: &Statement,
+    ) -> Result<Option<Arc<Statement>>, Fault> {
+        match statement.action() {
+            Some(Action::Execute(name)) => self.run_by(name),
+            _ => Ok(None),
         }
-        let warrant = self.warrant(Some(&Action::Query));
-        let mut ours = NOWHERE;
-        if let (Some(target), Some(warrant), Some(link)) = (&target, warrant, &mut self.link) {
-            link.word(None);
-            link.prepare_statement(target, Delivery::Hide, Effect::None, warrant);
-            ours = target.prepared().name();
-        }
-        if let Some(target) = target.as_deref().and_then(Statement::cleared) {
-            self.note_alteration(target);
-        }
-        self.note_alteration(cleared);
-        if let Some(link) = &mut self.link {
-            link.word(Some(Wording::renamed(cleared, name, ours)));
-        }
-        Ok(Translated {
-            sql: statement::with_name(cleared.sql(), &name.place, ours),
-            runs: target,
-        })
     }
 
     /// Runs an EXECUTE of a simple query.
     pub(super) fn execute_in_sql(&mut self, cleared: &Cleared, name: &StatementName) {
-        match self.translate(cleared, name) {
-            Err(fault) => self.fail(fault),
-            Ok(translated) => {
-                let warrant = self.warrant(Some(cleared.action()));
-                if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-                    let uses = translated.runs.map_or(Effect::None, Effect::Uses);
-                    link.run_translated(&translated.sql, uses, warrant);
-                }
-            }
-        }
-    }
-
-    /// The statement that serves a client's one as names and literals are read now. A client's own may have been
-    /// prepared under other settings.
-    pub(super) fn as_of_now(&self, statement: Arc<Statement>) -> Arc<Statement> {
-        let Some(now) = self.link.as_ref().map(|link| link.context) else {
-            return statement;
+        let target = match self.run_by(name) {
+            Ok(target) => target,
+            Err(fault) => return self.fail(fault),
         };
-        if now == statement.context() {
-            return statement;
+        if let Some(mut linked) = self.linked() {
+            let translated = linked.translate(cleared, name, target);
+            let warrant = linked.warrant(Some(cleared.action()));
+            let uses = translated.runs.map_or(Effect::None, Effect::Uses);
+            linked.link.run_translated(&translated.sql, uses, warrant);
         }
-        self.shared.statements.in_context(&statement, now)
-    }
-
-    /// The same for a statement that is bound or described by the protocol.
-    pub(super) fn named_as_of_now(
-        &mut self,
-        client_name: &[u8],
-        statement: &Arc<Statement>,
-    ) -> Result<AsOfNow, Fault> {
-        if let (Some(Action::Execute(name)), Some(cleared)) = (statement.action(), statement.cleared()) {
-            let translated = self.translate(cleared, name)?;
-            return Ok(AsOfNow::Translated(translated.sql));
-        }
-        // Where the transaction has settings of its own, the server's unnamed statement does, unless types that
-        // Parse does not know were declared.
-        let is_private = self.link.as_ref().is_some_and(|link| link.context.is_none());
-        let statement = Arc::clone(statement);
-        Ok(AsOfNow::Shared(
-            if client_name.is_empty() || (is_private && statement.command().is_none()) {
-                statement
-            } else {
-                self.as_of_now(statement)
-            },
-        ))
     }
 
     /// In a failed transaction the server refuses all but its end: what is answered without the server must be
@@ -179,5 +137,71 @@ impl Session {
         if let Some(link) = &mut self.link {
             link.heed_failure();
         }
+    }
+}
+
+impl Linked<'_> {
+    /// An EXECUTE with the server's name in it. What it runs is prepared on the server ahead of it. A name that
+    /// the client does not have becomes one that the server does not have, so that the server says so when
+    /// and where it should.
+    fn translate(
+        &mut self,
+        cleared: &Cleared,
+        name: &StatementName,
+        target: Option<Arc<Statement>>,
+    ) -> Translated {
+        let target = target.map(|target| self.as_of_now(target));
+        self.link
+            .look_for_sequences(target.as_deref().and_then(Statement::cleared));
+        let warrant = self.warrant(Some(&Action::Query));
+        let mut ours = NOWHERE;
+        if let Some(target) = &target {
+            self.link.word(None);
+            self.link
+                .prepare_statement(target, Delivery::Hide, Effect::None, warrant);
+            ours = target.prepared().name();
+        }
+        if let Some(target) = target.as_deref().and_then(Statement::cleared) {
+            self.note_alteration(target);
+        }
+        self.note_alteration(cleared);
+        self.link.word(Some(Wording::renamed(cleared, name, ours)));
+        Translated {
+            sql: statement::with_name(cleared.sql(), &name.place, ours),
+            runs: target,
+        }
+    }
+
+    /// The statement that serves a client's one as names and literals are read now. A client's own may have been
+    /// prepared under other settings.
+    fn as_of_now(&self, statement: Arc<Statement>) -> Arc<Statement> {
+        let now = self.link.context;
+        if now == statement.context() {
+            return statement;
+        }
+        self.shared.statements.in_context(&statement, now)
+    }
+
+    /// The same for a statement that is bound or described by the protocol. `target` is what it runs if it is an EXECUTE.
+    pub(super) fn named_as_of_now(
+        &mut self,
+        client_name: &[u8],
+        statement: &Arc<Statement>,
+        target: Option<Arc<Statement>>,
+    ) -> AsOfNow {
+        if let (Some(Action::Execute(name)), Some(cleared)) = (statement.action(), statement.cleared()) {
+            return AsOfNow::Translated(self.translate(cleared, name, target).sql);
+        }
+        // Where the transaction has settings of its own, the server's unnamed statement does, unless types that
+        // Parse does not know were declared.
+        let is_private = self.link.context.is_none();
+        let statement = Arc::clone(statement);
+        AsOfNow::Shared(
+            if client_name.is_empty() || (is_private && statement.command().is_none()) {
+                statement
+            } else {
+                self.as_of_now(statement)
+            },
+        )
     }
 }

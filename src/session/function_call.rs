@@ -1,10 +1,15 @@
 //! FunctionCall, which drivers use for large objects (libpq's `lo_*`, pgjdbc, ODBC): re-issued as the SELECT that
 //! it stands for, so that the guard judges it and the identity goes ahead of it as of any other statement.
 
+use std::sync::Arc;
+
 use super::Session;
-use super::inbound::Step;
+use super::holding::Judged;
+use super::inbound::Outcome;
 use super::link::Batch;
+use super::pending_message::Found;
 use crate::base::{Fault, SqlState};
+use crate::guard::Script;
 use crate::wire::body::FunctionCall;
 
 /// A function by the number it has in every database.
@@ -39,39 +44,38 @@ const fn function(oid: u32, name: &'static str, arguments: usize) -> Function {
 
 impl Session {
     /// FunctionCall.
-    pub(super) fn function_call(&mut self, call: &FunctionCall<'_>) -> Step {
+    pub(super) fn function_call(&mut self, call: &FunctionCall<'_>) -> Outcome {
         if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
             // As with a Query: had a message before it failed, the server would skip this one.
             if !link.replies.is_empty() {
                 link.wait_for_replies();
-                return Step::Blocked;
+                return Outcome::Blocked;
             }
         }
-        let script = match statement(call).and_then(|text| self.judge(text.as_bytes())) {
-            Ok(script) => script,
-            Err(fault) => return self.fail_query(fault),
+        if !self.is_settled_for(None) {
+            return Outcome::Blocked;
+        }
+        match statement(call).and_then(|text| self.judge(text.as_bytes(), None)) {
+            Ok(script) => self.call(call, script),
+            Err(fault) => self.fail_query(fault),
+        }
+    }
+
+    /// A FunctionCall that may run.
+    pub(super) fn call(&mut self, call: &FunctionCall<'_>, script: Arc<Script>) -> Outcome {
+        let Some(mut linked) = self.linked() else {
+            return Outcome::Lease(Found::Verdict(Judged::new(self.account(), script)));
         };
-        if self.link.is_none() {
-            return match self.lease_fault.take() {
-                Some(fault) => self.fail_query(fault),
-                None => Step::Lease,
-            };
-        }
         if let Some(cleared) = script.statements().first() {
-            if !self.is_settled_for(Some(cleared)) {
-                return Step::Blocked;
-            }
-            let warrant = self.warrant(Some(cleared.action()));
-            let effect = match self.before_execution(cleared, b"") {
+            let warrant = linked.warrant(Some(cleared.action()));
+            let effect = match linked.before_execution(cleared, b"") {
                 Ok(effect) => effect,
                 Err(fault) => return self.fail_query(fault),
             };
-            if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-                link.call_function(cleared, call, effect, warrant);
-            }
+            linked.link.call_function(cleared, call, effect, warrant);
         }
         self.end_batch();
-        Step::Consumed(0)
+        Outcome::Done
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::link::Link;
-use super::names::NameChange;
 use super::statement::Statement;
 use super::{Client, Session};
 use crate::base::memory::{Account, Asked, Charge, Full, Held};
@@ -20,7 +19,6 @@ pub(super) struct Holding {
 }
 
 /// A verdict that waits for the message it is on to go on.
-#[derive(Debug)]
 pub(super) struct Judged {
     #[expect(dead_code, reason = "held, and given back when dropped")]
     held: Option<Box<Held>>,
@@ -35,6 +33,19 @@ impl Holding {
 }
 
 impl Judged {
+    /// A verdict whose text is on this account.
+    pub(super) fn new(account: &Arc<Account>, script: Arc<Script>) -> Self {
+        Self {
+            held: hold_long(account, &script),
+            script,
+        }
+    }
+
+    /// The policy that it was given under.
+    pub(super) fn policy(&self) -> u64 {
+        self.script.policy()
+    }
+
     /// Takes the verdict.
     pub(super) fn into_script(self) -> Arc<Script> {
         self.script
@@ -48,89 +59,46 @@ pub(super) fn hold_long(account: &Arc<Account>, script: &Arc<Script>) -> Option<
     (bytes >= limits::LONG_TEXT_BYTES).then(hold)?.ok().map(Box::new)
 }
 
+/// Keeps a statement that takes the place of another of its text.
+pub(super) fn hold_again(account: &Arc<Account>, name: &[u8], statement: Arc<Statement>) -> Holding {
+    let unheld = Holding {
+        held: None,
+        statement: Arc::clone(&statement),
+    };
+    hold_if(account, name, statement, Asked::No).unwrap_or(unheld)
+}
+
+/// Keeps a statement under a name of the client's, if there is room for it.
+pub(super) fn hold_if(
+    account: &Arc<Account>,
+    name: &[u8],
+    statement: Arc<Statement>,
+    asked: Asked,
+) -> Result<Holding, Full> {
+    let bytes = statement.bytes();
+    let held = match name {
+        // Most are used once.
+        b"" if bytes < limits::LONG_TEXT_BYTES => None,
+        b"" => Some(account.hold(statement.text_key(), bytes, 0, asked)?),
+        name => {
+            let own = name.len() + limits::STATEMENT_ENTRY_BYTES;
+            Some(account.hold(statement.text_key(), bytes, own, asked)?)
+        }
+    };
+    Ok(Holding {
+        held: held.map(Box::new),
+        statement,
+    })
+}
+
 impl Session {
     pub(super) fn account(&self) -> &Arc<Account> {
         self.identity.stay.account()
     }
 
-    /// Keeps a statement under a name of the client's.
-    ///
-    /// # Errors
-    /// There is no room for it.
-    pub(super) fn hold(&self, name: &[u8], statement: Arc<Statement>) -> Result<Holding, Fault> {
-        let is_little = || {
-            let pending: usize = self.names.iter().map(NameChange::bytes).sum();
-            self.statement_bytes + pending + statement.bytes() + name.len()
-                <= limits::STATEMENTS_UNASKED_BYTES
-        };
-        let asked = match !name.is_empty() && is_little() {
-            true => Asked::No,
-            false => Asked::Yes,
-        };
-        Ok(self.hold_if(name, statement, asked)?)
-    }
-
-    /// The same for one that takes the place of another of its text.
-    pub(super) fn hold_again(&self, name: &[u8], statement: Arc<Statement>) -> Holding {
-        let unheld = Holding {
-            held: None,
-            statement: Arc::clone(&statement),
-        };
-        self.hold_if(name, statement, Asked::No).unwrap_or(unheld)
-    }
-
-    fn hold_if(&self, name: &[u8], statement: Arc<Statement>, asked: Asked) -> Result<Holding, Full> {
-        let bytes = statement.bytes();
-        let held = match name {
-            // Most are used once.
-            b"" if bytes < limits::LONG_TEXT_BYTES => None,
-            b"" => Some(self.account().hold(statement.text_key(), bytes, 0, asked)?),
-            name => {
-                let own = name.len() + limits::STATEMENT_ENTRY_BYTES;
-                Some(self.account().hold(statement.text_key(), bytes, own, asked)?)
-            }
-        };
-        Ok(Holding {
-            held: held.map(Box::new),
-            statement,
-        })
-    }
-
-    /// Keeps the verdict for when the message at hand comes again.
-    pub(super) fn keep_judged(&mut self, script: Arc<Script>) {
-        self.judged = Some(Judged {
-            held: hold_long(self.account(), &script),
-            script,
-        });
-    }
-
-    // ---- settings -----------------------------------------------------------------------------------
-
     /// Asks for so many bytes more of values that the session keeps.
     pub(super) fn ask_for_settings(&mut self, bytes: usize) -> Result<(), Fault> {
-        let wanted = self.settings.bytes() + bytes;
-        if wanted <= limits::SETTINGS_UNASKED_BYTES {
-            return Ok(());
-        }
-        let account = self.identity.stay.account();
-        let charge = self
-            .settings_charge
-            .get_or_insert_with(|| Box::new(Charge::new(account)));
-        Ok(charge.grow_to(wanted)?)
-    }
-
-    /// The session's settings have changed: from now on they count as they are.
-    pub(super) fn settle_settings(&mut self) {
-        let bytes = self.settings.bytes();
-        if bytes <= limits::SETTINGS_UNASKED_BYTES {
-            self.settings_charge = None;
-            return;
-        }
-        let account = self.identity.stay.account();
-        let charge = self
-            .settings_charge
-            .get_or_insert_with(|| Box::new(Charge::new(account)));
-        charge.set(bytes);
+        Ok(self.setup.ask(self.identity.stay.account(), bytes)?)
     }
 
     // ---- bytes that wait ----------------------------------------------------------------------------
@@ -148,7 +116,7 @@ impl Session {
     /// Asks for the room that the next statement of a script takes beside those that wait for the server.
     pub(super) fn ask_to_send(&mut self, cleared: &Cleared) -> Result<(), Fault> {
         let also = match cleared.action() {
-            Action::Execute(name) => self.statement(name.name.as_bytes()),
+            Action::Execute(name) => self.names.statement(name.name.as_bytes()),
             _ => None,
         };
         let bytes = cleared.sql().len() + also.map_or(0, |statement| statement.bytes());

@@ -4,11 +4,14 @@
 //! a Bind, copy data) is passed on as it comes.
 
 use super::assembly::Assembly;
+use super::holding::Judged;
+use super::judging::Turned;
 use super::link::{Asked, Batch, CopyIn, Link};
+use super::pending_message::{Found, Pending, Place};
 use super::{Session, Skipping, Turn};
 use crate::base::{ClientEnd, Fault, SqlState, limits};
 use crate::net::Inbox;
-use crate::wire::body::{self, BadBody};
+use crate::wire::body::{self};
 use crate::wire::encode;
 use crate::wire::frame::{self, HEAD_BYTES, Head};
 use crate::wire::tag::client as tag;
@@ -33,10 +36,26 @@ pub(super) enum Step {
     Consumed(usize),
     /// More bytes are needed, or the server's turn has come.
     Blocked,
-    /// The message at hand needs a server connection; it stays where it is.
-    Lease,
-    /// The message at hand is a long text that waits to be judged; it stays where it is.
+    /// A message needs a server connection.
+    Lease(Pending),
+    /// A message is a long text that waits to be judged.
+    Judge(Place),
+    /// The session ends.
+    End(ClientEnd),
+}
+
+/// What came of one message.
+pub(super) enum Outcome {
+    /// It is done with.
+    Done,
+    /// More bytes are needed, or the server's turn has come; then it is looked at again.
+    Blocked,
+    /// It needs a server connection. This is known of it.
+    Lease(Found),
+    /// It is a long text that waits to be judged.
     Judge,
+    /// It may run, once the server has answered whether it grants the role.
+    Role(Judged),
     /// The session ends.
     End(ClientEnd),
 }
@@ -67,14 +86,17 @@ impl Session {
                     self.give_own_replies();
                 }
                 Step::Blocked => return Turn::Wait,
-                Step::Lease => return Turn::Lease,
-                Step::Judge => return Turn::Judge,
+                Step::Lease(pending) => return Turn::Lease(pending),
+                Step::Judge(place) => return Turn::Judge(place),
                 Step::End(end) => return Turn::End(end),
             }
         }
     }
 
     fn step(&mut self, inbox: &mut Inbox) -> Step {
+        if let Some(pending) = self.pending.take() {
+            return self.resume(inbox, pending);
+        }
         match std::mem::take(&mut self.inbound) {
             Inbound::Head => self.begin_message(inbox),
             Inbound::Forward(left) => self.continue_body(inbox, left, BodyGoes::ToServer),
@@ -91,95 +113,83 @@ impl Session {
         let bytes = inbox.bytes();
         // As the server: what is no message at all is found out before its length is believed.
         if let Some(unknown) = bytes.first().filter(|first| !tag::is_known(**first)) {
-            return self.violation(&format!("invalid frontend message type {unknown}"));
+            return Step::End(self.violation(&format!("invalid frontend message type {unknown}")));
         }
         let head = match frame::head(bytes) {
             Ok(Some(head)) => head,
             Ok(None) => return Step::Blocked,
-            Err(bad) => return self.violation(&bad.to_string()),
+            Err(bad) => return Step::End(self.violation(&bad.to_string())),
         };
         let rest = bytes.get(HEAD_BYTES..).unwrap_or_default();
         match (head.tag, rest.get(..head.body_len)) {
             (tag::COPY_DATA, Some(_)) if self.copies() => self.copy_data(bytes),
             (tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL, _) => self.begin_copy_message(head),
             (tag::BIND, _) => self.begin_bind(head, rest),
-            (_, Some(body)) => match self.message(head.tag, body) {
-                Step::Consumed(_) => Step::Consumed(HEAD_BYTES + head.body_len),
-                other => other,
-            },
+            (_, Some(_)) => self.take_message(inbox, Place::Inbox(head)),
             (tag::QUERY | tag::PARSE | tag::FUNCTION_CALL, None) => self.begin_assembly(head),
             (_, None) if head.body_len > limits::BUFFER_BYTES - HEAD_BYTES => {
-                self.violation("message is too long for its type")
+                Step::End(self.violation("message is too long for its type"))
             }
             (_, None) => Step::Blocked,
         }
     }
 
-    /// A whole message. The count of a [`Step::Consumed`] from here is not looked at.
-    pub(super) fn message(&mut self, tag: u8, body: &[u8]) -> Step {
+    /// A whole message. If its text had to wait to be judged, `turned` says what came of that.
+    pub(super) fn message(&mut self, tag: u8, body: &[u8], turned: Option<Turned>) -> Outcome {
         if self.copies() {
             return self.message_during_copy(tag);
         }
         if self.skipping == Skipping::ToSync && !matches!(tag, tag::SYNC | tag::TERMINATE) {
-            return Step::Consumed(0);
+            return Outcome::Done;
         }
         if matches!(tag, tag::PARSE | tag::DESCRIBE | tag::EXECUTE) && !self.is_settled_for(None) {
-            return Step::Blocked;
+            return Outcome::Blocked;
         }
-        if self.awaits_judge(tag, body) {
-            return Step::Judge;
+        if turned.is_none() && self.awaits_judge(tag, body) {
+            return Outcome::Judge;
         }
         let outcome = match tag {
-            tag::QUERY => body::query(body).map(|text| self.query(text)),
-            tag::PARSE => body::parse(body).map(|message| self.parse(&message)),
+            tag::QUERY => body::query(body).map(|text| self.query(text, turned)),
+            tag::PARSE => body::parse(body).map(|message| self.parse(&message, turned)),
             tag::DESCRIBE => body::named(body).map(|message| self.describe(&message)),
             tag::CLOSE => body::named(body).map(|message| self.close(&message)),
             tag::EXECUTE => body::execute(body).map(|portal| self.execute(portal, body)),
             tag::FUNCTION_CALL => body::function_call(body).map(|call| self.function_call(&call)),
             tag::SYNC => Ok(self.sync()),
             tag::FLUSH => Ok(self.flush()),
-            tag::TERMINATE => Ok(Step::End(ClientEnd::Terminated)),
-            _ => return self.violation(&format!("invalid frontend message type {tag}")),
+            tag::TERMINATE => Ok(Outcome::End(ClientEnd::Terminated)),
+            _ => Ok(Outcome::End(
+                self.violation(&format!("invalid frontend message type {tag}")),
+            )),
         };
-        // Used or not: whoever waits again asks again.
-        (self.turn, self.turn_fault) = (None, None);
         outcome.unwrap_or_else(|bad| self.bad_body(tag, bad))
     }
 
-    fn sync(&mut self) -> Step {
+    fn sync(&mut self) -> Outcome {
         if let Some(link) = self.link.as_mut().filter(|link| link.holds_back_copy()) {
             // Our COMMIT must not come in place of copy data. If the COPY runs by then, this Sync is ignored,
             // as the server does.
             link.wait_for_replies();
-            return Step::Blocked;
+            return Outcome::Blocked;
         }
         self.end_batch();
-        Step::Consumed(0)
+        Outcome::Done
     }
 
-    fn flush(&mut self) -> Step {
+    fn flush(&mut self) -> Outcome {
         if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
             link.flush();
         }
-        Step::Consumed(0)
-    }
-
-    /// A message whose body has not its form: an error, and the session goes on, as with Postgres.
-    pub(super) fn bad_body(&mut self, tag: u8, bad: BadBody) -> Step {
-        self.fail(Fault::error(SqlState::PROTOCOL_VIOLATION, bad.to_string()));
-        if ends_batch(tag) {
-            self.end_batch();
-        }
-        Step::Consumed(0)
+        Outcome::Done
     }
 
     /// A message after which nothing the client says can be trusted.
-    pub(super) fn violation(&mut self, what: &str) -> Step {
+    fn violation(&mut self, what: &str) -> ClientEnd {
         self.say(&Fault::fatal(
             SqlState::PROTOCOL_VIOLATION,
             format!("protocol violation: {what}"),
         ));
-        Step::End(ClientEnd::ProtocolViolation)
+        ClientEnd::ProtocolViolation
     }
 
     // ---- bodies that do not fit the inbox -----------------------------------------------------------
@@ -211,10 +221,7 @@ impl Session {
     /// Fails a message that cannot be taken, and reads past the `left` bytes that are still to come of it.
     fn drop_message(&mut self, head: Head, left: usize, fault: Fault) {
         if self.skipping == Skipping::No {
-            self.fail(fault);
-            if ends_batch(head.tag) {
-                self.end_batch();
-            }
+            self.fail_message(head.tag, fault);
         }
         self.inbound = Inbound::Drop(left);
     }
@@ -233,13 +240,7 @@ impl Session {
             self.inbound = Inbound::Assemble(head, assembly);
             return Step::Blocked;
         }
-        match self.message(head.tag, assembly.bytes()) {
-            Step::Consumed(_) => Step::Consumed(0),
-            other => {
-                self.inbound = Inbound::Assemble(head, assembly);
-                other
-            }
-        }
+        self.take_message(inbox, Place::Assembly(head, assembly))
     }
 
     fn continue_body(&mut self, inbox: &Inbox, left: usize, goes: BodyGoes) -> Step {
@@ -327,10 +328,10 @@ impl Session {
 
     /// As the server (`CopyGetData`, copyfromparse.c): Sync and Flush during COPY are ignored, anything else
     /// fails it and is dropped.
-    pub(super) fn message_during_copy(&mut self, tag: u8) -> Step {
+    pub(super) fn message_during_copy(&mut self, tag: u8) -> Outcome {
         match tag {
-            tag::SYNC | tag::FLUSH => return Step::Consumed(0),
-            tag::TERMINATE => return Step::End(ClientEnd::Vanished),
+            tag::SYNC | tag::FLUSH => return Outcome::Done,
+            tag::TERMINATE => return Outcome::End(ClientEnd::Vanished),
             _ => {}
         }
         if let Some(link) = &mut self.link {
@@ -339,13 +340,8 @@ impl Session {
             link.end_copy();
         }
         self.after_copy_end();
-        Step::Consumed(0)
+        Outcome::Done
     }
-}
-
-/// Whether a message is answered with ReadyForQuery without a Sync.
-fn ends_batch(tag: u8) -> bool {
-    matches!(tag, tag::QUERY | tag::FUNCTION_CALL)
 }
 
 /// Where the rest of a body goes.

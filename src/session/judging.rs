@@ -35,6 +35,9 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Turn(Arc<Turns>);
 
+/// What came of the wait for a turn. The error is that of the message that has waited.
+pub(super) type Turned = Result<Turn, Box<Fault>>;
+
 /// A place in the queue. Dropped, it is left.
 #[derive(Debug)]
 struct Place {
@@ -120,11 +123,7 @@ impl Drop for Place {
 impl Session {
     /// Whether a message is a long text that it must wait to have judged.
     pub(super) fn awaits_judge(&self, tag: u8, body: &[u8]) -> bool {
-        if body.len() < limits::LONG_TEXT_BYTES
-            || self.turn.is_some()
-            || self.turn_fault.is_some()
-            || self.judged.is_some()
-        {
+        if body.len() < limits::LONG_TEXT_BYTES {
             return false;
         }
         let text = match tag {
@@ -135,16 +134,13 @@ impl Session {
         text.is_some_and(|text| !self.shared.guard.knows(self.asker(), &self.policy, text))
     }
 
-    /// Waits for the turn to judge the message at hand, until the client cancels or leaves, or time is up. An error that
-    /// leaves the session alive is kept for the message to fail with.
+    /// Waits for the turn to judge the message at hand, until the client cancels or leaves, or time is up. `Err` ends
+    /// the session.
     ///
     /// Cancel safe: a dropped wait leaves its place.
-    pub(super) async fn wait_to_judge(&mut self) -> Result<(), ClientEnd> {
+    pub(super) async fn wait_to_judge(&mut self) -> Result<Turned, ClientEnd> {
         let mut place = match self.shared.turns.ask(self.identity.stay.account().id()) {
-            Ok(turn) => {
-                self.turn = Some(turn);
-                return Ok(());
-            }
+            Ok(turn) => return Ok(Ok(turn)),
             Err(place) => place,
         };
         let is_free = self.link.is_none();
@@ -164,7 +160,7 @@ impl Session {
                 return Poll::Ready(Err(Err(ClientEnd::Vanished)));
             }
             match deadline {
-                Some(deadline) => self.timer.poll(deadline, cx).map(|()| Err(Ok(too_late(limit)))),
+                Some(deadline) => self.clock.poll(deadline, cx).map(|()| Err(Ok(too_late(limit)))),
                 None => Poll::Pending,
             }
         });
@@ -173,11 +169,10 @@ impl Session {
             self.ticket.slot().end();
         }
         match outcome {
-            Ok(turn) => self.turn = Some(turn),
-            Err(Ok(fault)) => self.turn_fault = Some(Box::new(fault)),
-            Err(Err(end)) => return Err(end),
+            Ok(turn) => Ok(Ok(turn)),
+            Err(Ok(fault)) => Ok(Err(Box::new(fault))),
+            Err(Err(end)) => Err(end),
         }
-        Ok(())
     }
 }
 

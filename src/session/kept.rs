@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use super::Session;
 use super::effect::Effect;
-use super::inbound::Step;
 use super::link::Link;
 use super::pump::Wake;
 use crate::base::{CheckIn, DiscardReason, PoolMode};
@@ -73,7 +72,7 @@ impl Session {
         self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
         self.link = Some(Box::new(Link::new(
             *lease,
-            self.context,
+            self.setup.context(),
             self.identity.route.mode,
             now,
         )));
@@ -87,7 +86,7 @@ impl Session {
         let Some(lease) = self.kept.lease.take() else {
             return;
         };
-        let unread = !self.relay.is_between_frames() || !self.server_inbox.is_empty();
+        let unread = !self.answers.are_passed_on();
         let verdict = match verdict {
             CheckIn::Discard(DiscardReason::ServerGone) => verdict,
             // It is idle: closed with a goodbye, and nothing is there to be cancelled.
@@ -117,26 +116,17 @@ impl Session {
     /// Listens to the kept connection: notifications come unasked, and so does the news of its end.
     pub(super) fn poll_kept(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         // Back-pressure: a client that does not read is not read for.
-        if !self.client.outbox.is_empty() || !self.server_inbox.has_room() {
+        if !self.client.outbox.is_empty() || !self.answers.have_room() {
             return Poll::Pending;
         }
         let Some(lease) = &mut self.kept.lease else {
             return Poll::Pending;
         };
-        match self.server_inbox.poll_fill(&mut lease.stream, cx) {
+        match self.answers.poll_fill(&mut lease.stream, cx) {
             Poll::Ready(Ok(1..)) => Poll::Ready(Wake::Server),
             Poll::Ready(_) => Poll::Ready(Wake::ServerGone),
             Poll::Pending => Poll::Pending,
         }
-    }
-
-    /// A cursor may have outlived its transaction: then what names it needs the connection. `None` if the message
-    /// at hand can go on.
-    pub(super) fn need_kept(&mut self) -> Option<Step> {
-        if self.link.is_some() || !self.kept.is_here() {
-            return None;
-        }
-        self.need_link()
     }
 
     /// DISCARD ALL: what Postgres keeps for the session goes.

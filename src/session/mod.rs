@@ -8,8 +8,10 @@
 mod application_name;
 mod assembly;
 mod bind;
-mod bounds;
 mod cancel;
+mod ceilings;
+mod checkout;
+mod clock;
 mod command;
 mod effect;
 mod execute;
@@ -20,34 +22,35 @@ mod inbound;
 mod judging;
 mod kept;
 mod link;
+mod linked;
 mod names;
 mod opening;
 mod patience;
 mod pending;
+mod pending_message;
+mod policy;
 mod portals;
 mod probe;
 mod pump;
 mod relay;
 mod repeated;
 mod replication;
+mod replying;
 mod settings;
+mod setup;
+mod shutdown;
 mod simple;
 mod standing;
 mod statement;
 mod timer;
-mod transaction;
 mod warrant;
 mod whole;
 mod wording;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use foldhash::fast::RandomState;
 use tokio::time::Instant;
 
 pub use application_name::ApplicationName;
@@ -59,9 +62,8 @@ pub use timer::Timer;
 
 use crate::auth::Principal;
 use crate::base::memory::{Budget, Charge, Stay};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, Phase, SqlState};
-use crate::guard::{Guard, Policy};
-use crate::identity::BindingParts;
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, SqlState};
+use crate::guard::Guard;
 use crate::net::{Inbox, Stream};
 use crate::pool::{Customer, Pools};
 use crate::server::Parameters;
@@ -69,16 +71,20 @@ use crate::tenant::Route;
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
-use holding::{Holding, Judged};
+use ceilings::Tally;
+use clock::Clock;
 use inbound::Inbound;
 use judging::Turns;
 use kept::Kept;
 use link::{Link, Traces};
-use names::NameChange;
-use opening::Opening;
-use patience::Watch;
+use names::Names;
+use pending_message::Pending;
+use policy::InForce;
 use pump::Wake;
+use relay::Answers;
 use settings::{Place, SessionSettings};
+use setup::Setup;
+use shutdown::Shutdown;
 use statement::StatementCache;
 
 /// Names and values in the order of their names, shared until one is changed.
@@ -190,57 +196,24 @@ pub struct Session {
     shared: Arc<Shared>,
     client: Client,
     identity: Identity,
-    policy: Arc<Policy>,
-    /// The guard's version when the policy was looked up.
-    policy_version: u64,
-    tally: bounds::Tally,
-    opening: Opening,
-    /// Distinguishes what a text may mean when it is parsed, for sharing prepared statements.
-    context: u64,
-    settings: SessionSettings,
-    statements: HashMap<Box<[u8]>, Holding, RandomState>,
-    /// Bytes of their texts.
-    statement_bytes: usize,
-    unnamed: Option<Holding>,
-    /// Changes to `statements` that the server has not confirmed.
-    names: VecDeque<NameChange>,
+    policy: InForce,
+    tally: Tally,
+    setup: Setup,
+    names: Names,
     inbound: Inbound,
+    /// A message that has waited and goes on next.
+    pending: Option<Pending>,
     /// Whether the client's messages are dropped until its next Sync, after an error.
     skipping: Skipping,
-    /// The guard's verdict on the message at hand, while that waits for a server connection.
-    judged: Option<Judged>,
-    /// The turn to judge it, or why there was none.
-    turn: Option<judging::Turn>,
-    turn_fault: Option<Box<Fault>>,
-    /// What the settings are charged with.
-    settings_charge: Option<Box<Charge>>,
     link: Option<Box<Link>>,
     kept: Kept,
-    server_inbox: Inbox,
-    relay: relay::Frame,
-    held: relay::Held,
-    captured: Option<String>,
-    /// Set when the server has said that it closes the connection.
-    ending: Option<ClientEnd>,
+    answers: Answers,
     ticket: CancelTicket,
-    timer: Timer,
-    watch: Watch,
-    /// When the client was last heard of; in a transaction, when the server last had something to do.
-    idle_since: Instant,
-    /// When the token or certificate stops being valid.
-    expires_at: Option<Instant>,
-    /// Why no server connection could be had for the message at hand.
-    lease_fault: Option<Fault>,
-    drain: Drain,
-    /// Ready when the process has reached the phase after `phase`.
-    next_phase: PhaseReached,
-    phase: Phase,
-    /// Whether `next_phase` wakes this task.
-    listens: bool,
+    clock: Clock,
+    /// Why the server does not grant the role that the statement at hand needs.
+    role_fault: Option<Box<Fault>>,
+    shutdown: Shutdown,
 }
-
-/// A future that is ready when the process reaches a phase.
-type PhaseReached = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Whether the client's messages count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,10 +228,10 @@ enum Skipping {
 enum Turn {
     /// Wait for bytes in either direction.
     Wait,
-    /// A server connection is needed to go on.
-    Lease,
+    /// A message needs a server connection.
+    Lease(Pending),
     /// A long text waits to be judged.
-    Judge,
+    Judge(pending_message::Place),
     /// The session ends; whatever had to be said has been put into the outbox.
     End(ClientEnd),
 }
@@ -275,54 +248,30 @@ impl Session {
         timer: Timer,
         drain: Drain,
     ) -> Self {
-        // The version first: a policy that changes in between is looked up again.
-        let policy_version = shared.guard.version();
-        let policy = shared
-            .guard
-            .policy_in(identity.route.mode, identity.principal.role());
+        let policy = InForce::new(&shared.guard, identity.route.mode, identity.principal.role());
         let settings = SessionSettings::new(
-            bounds::bounded(&identity.startup, &policy),
+            policy::bounded(&identity.startup, &policy),
             Arc::clone(&identity.parameters),
             identity.route.search_path.clone(),
             std::mem::take(&mut identity.told),
         )
         .showing(shared.settings.application_name.subject(&identity.principal));
-        let opening = opening_of(&identity, &settings, &shared.statements);
         Self {
             client: Client::new(stream, inbox),
             policy,
-            policy_version,
-            tally: bounds::Tally::default(),
-            context: context_of(&identity, &settings),
-            opening,
-            settings,
-            statements: HashMap::default(),
-            statement_bytes: 0,
-            unnamed: None,
-            names: VecDeque::new(),
+            tally: Tally::default(),
+            setup: Setup::new(&identity, settings, &shared.statements),
+            names: Names::default(),
             inbound: Inbound::default(),
+            pending: None,
             skipping: Skipping::No,
-            judged: None,
-            turn: None,
-            turn_fault: None,
-            settings_charge: None,
             link: None,
             kept: Kept::default(),
-            server_inbox: Inbox::default(),
-            relay: relay::Frame::default(),
-            held: relay::Held::default(),
-            captured: None,
-            ending: None,
+            answers: Answers::default(),
             ticket,
-            timer,
-            watch: Watch::default(),
-            idle_since: Instant::now(),
-            expires_at: expiry_of(&identity.principal),
-            lease_fault: None,
-            next_phase: reached(&drain, Phase::Draining),
-            phase: Phase::Running,
-            listens: false,
-            drain,
+            clock: Clock::new(timer, &identity.principal),
+            role_fault: None,
+            shutdown: Shutdown::new(drain),
             shared,
             identity,
         }
@@ -334,16 +283,14 @@ impl Session {
     pub async fn run(&mut self) -> ClientEnd {
         let end = loop {
             match self.take_turn() {
-                Turn::Lease => {
-                    if let Err(end) = self.check_out().await {
-                        break end;
-                    }
-                }
-                Turn::Judge => {
-                    if let Err(end) = self.wait_to_judge().await {
-                        break end;
-                    }
-                }
+                Turn::Lease(pending) => match self.check_out().await {
+                    Ok(leased) => self.leased(pending, leased),
+                    Err(end) => break end,
+                },
+                Turn::Judge(place) => match self.wait_to_judge().await {
+                    Ok(turned) => self.turned(place, turned),
+                    Err(end) => break end,
+                },
                 Turn::Wait => match self.pump().await {
                     Wake::Progress => {}
                     Wake::Server => {
@@ -386,7 +333,7 @@ impl Session {
         let Some(mut link) = self.link.take() else { return };
         link.retire();
         let cancelled = self.ticket.slot().end();
-        let quiet = link.is_quiet() && self.relay.is_between_frames() && self.server_inbox.is_empty();
+        let quiet = link.is_quiet() && self.answers.are_passed_on();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
         // What is left in the middle of a transaction may be more than a rollback takes away.
         let traceless = link.traces == Traces::None && !self.keeps();
@@ -407,7 +354,7 @@ impl Session {
 
     /// Puts ParameterStatus for what has changed into the outbox.
     fn say_reports(&mut self, place: Place) {
-        for (name, value) in self.settings.due_reports(place) {
+        for (name, value) in self.setup.due_reports(place) {
             encode::parameter_status(&mut self.client.outbox, &name, &value);
         }
     }
@@ -417,12 +364,11 @@ impl Session {
         encode::ready(&mut self.client.outbox, status);
     }
 
-    fn rebind(&mut self) {
-        self.context = context_of(&self.identity, &self.settings);
+    /// Texts are read by other settings from now on, also on the server connection at hand.
+    fn setup_has_changed(&mut self) {
         if let Some(context) = self.link.as_mut().and_then(|link| link.context.as_mut()) {
-            *context = self.context;
+            *context = self.setup.context();
         }
-        self.opening = opening_of(&self.identity, &self.settings, &self.shared.statements);
     }
 
     fn client_gone(&self) -> ClientEnd {
@@ -442,45 +388,4 @@ impl Session {
         );
         ClientEnd::ServerGone
     }
-
-    /// How long ago the token or certificate has expired.
-    fn expired_since(&self, now: std::time::Instant) -> Option<Duration> {
-        Instant::from_std(now).checked_duration_since(self.expires_at?)
-    }
-}
-
-fn reached(drain: &Drain, phase: Phase) -> PhaseReached {
-    let mut drain = drain.clone();
-    Box::pin(async move { drain.reached(phase).await })
-}
-
-fn expiry_of(principal: &Principal) -> Option<Instant> {
-    let left = principal.expires_at()?.duration_since(SystemTime::now());
-    // A moment that the clock cannot hold is as good as never.
-    Instant::now().checked_add(left.unwrap_or_default())
-}
-
-fn opening_of(identity: &Identity, settings: &SessionSettings, statements: &StatementCache) -> Opening {
-    let parts = BindingParts {
-        session: &settings.in_force(),
-        search_path: identity.route.search_path.as_deref(),
-        identity: &identity.values,
-        role: &identity.route.role,
-    };
-    Opening::new(&parts, statements)
-}
-
-fn context_of(identity: &Identity, settings: &SessionSettings) -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    use std::sync::LazyLock;
-    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    let in_force = settings.in_force();
-    KEYS.hash_one((
-        &identity.route.role,
-        identity.route.search_path.as_deref(),
-        in_force
-            .iter()
-            .filter(|(name, _)| settings::decides_meaning(name))
-            .collect::<Vec<_>>(),
-    ))
 }

@@ -1,19 +1,34 @@
 //! The client's names for prepared statements. A change counts when the server has confirmed it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::Session;
-use super::holding::Holding;
+use super::holding::{Holding, hold_again, hold_if};
+use super::judging::Turned;
 use super::statement::Statement;
+use crate::base::memory::Asked;
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::Script;
 use crate::wire::body::Parse;
 
 /// As many statements, and changes to their names, as an ordinary session has at a time. The memory for more is given up
 /// with them.
-pub(super) const ORDINARY: usize = 64;
+const ORDINARY: usize = 64;
+
+/// The client's statements by the names that it has given them.
+#[derive(Default)]
+pub(super) struct Names {
+    named: HashMap<Box<[u8]>, Holding, RandomState>,
+    /// Bytes of their texts and names.
+    bytes: usize,
+    unnamed: Option<Holding>,
+    /// Changes that the server has not confirmed, the oldest first.
+    changes: VecDeque<NameChange>,
+}
 
 /// A change to the client's statement names.
 pub(super) enum NameChange {
@@ -27,7 +42,7 @@ pub(super) enum NameChange {
 
 impl NameChange {
     /// Bytes that count against what a session may prepare.
-    pub(super) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         match self {
             Self::Set(name, _) if name.is_empty() => 0,
             Self::Set(name, holding) => holding.statement().bytes() + name.len(),
@@ -47,8 +62,12 @@ impl NameChange {
 
 impl Session {
     /// What the guard says of a statement to be prepared.
-    pub(super) fn judge_statement(&mut self, message: &Parse<'_>) -> Result<Arc<Script>, Fault> {
-        let script = self.judge(message.sql)?;
+    pub(super) fn judge_statement(
+        &self,
+        message: &Parse<'_>,
+        turned: Option<Turned>,
+    ) -> Result<Arc<Script>, Fault> {
+        let script = self.judge(message.sql, turned)?;
         if script.statements().len() > 1 {
             return Err(Fault::error(
                 SqlState::SYNTAX_ERROR,
@@ -62,15 +81,55 @@ impl Session {
     pub(super) fn statement_of(&self, message: &Parse<'_>, script: Arc<Script>) -> Arc<Statement> {
         let statements = &self.shared.statements;
         if !message.name.is_empty() {
-            statements.named(&script, message.types, self.context)
+            statements.named(&script, message.types, self.setup.context())
         } else if self.repeats(&script) {
-            statements.repeated(&script, message.types, self.context)
+            statements.repeated(&script, message.types, self.setup.context())
         } else {
-            statements.unnamed(script, message.types, self.context)
+            statements.unnamed(script, message.types, self.setup.context())
         }
     }
 
-    pub(super) fn check_new_name(&self, name: &[u8], bytes: usize) -> Result<(), Fault> {
+    /// What a statement is behind the batch that has prepared it: an unnamed one of which server connections keep the text
+    /// is the client's own there, since an error of one that is kept might no longer be mended ([`super::repeated`]).
+    pub(super) fn outside_its_batch(&mut self, name: &[u8], statement: Arc<Statement>) -> Arc<Statement> {
+        if !name.is_empty() || !statement.is_repeated() || self.names.prepares_unnamed() {
+            return statement;
+        }
+        let own = self
+            .shared
+            .statements
+            .as_unnamed(&statement, self.setup.context());
+        self.names
+            .replace(b"", hold_again(self.account(), b"", Arc::clone(&own)));
+        own
+    }
+
+    /// Keeps a statement under a name of the client's.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub(super) fn hold(&self, name: &[u8], statement: Arc<Statement>) -> Result<Holding, Fault> {
+        let asked = match self.names.is_little(name, statement.bytes()) {
+            true => Asked::No,
+            false => Asked::Yes,
+        };
+        Ok(hold_if(self.account(), name, statement, asked)?)
+    }
+
+    pub(super) fn change_name(&mut self, change: NameChange) {
+        if let Some(link) = &mut self.link {
+            link.note_name(change.bytes_in_flight());
+        }
+        self.names.change(change);
+    }
+}
+
+impl Names {
+    /// Whether a text of so many bytes may have this name.
+    ///
+    /// # Errors
+    /// The name is taken, or there are too many.
+    pub(super) fn check_new(&self, name: &[u8], bytes: usize) -> Result<(), Fault> {
         if name.is_empty() {
             return Ok(());
         }
@@ -83,11 +142,10 @@ impl Session {
                 ),
             ));
         }
-        if self.statements.len() + self.names.len() >= limits::CLIENT_STATEMENTS {
+        if self.named.len() + self.changes.len() >= limits::CLIENT_STATEMENTS {
             return Err(too_many("prepared statements"));
         }
-        let pending: usize = self.names.iter().map(NameChange::bytes).sum();
-        if self.statement_bytes + pending + bytes > limits::CLIENT_STATEMENT_BYTES {
+        if self.bytes_to_be() + bytes > limits::CLIENT_STATEMENT_BYTES {
             return Err(Fault::error(
                 SqlState::CONFIGURATION_LIMIT_EXCEEDED,
                 "the prepared statements of this session are too long together",
@@ -97,9 +155,19 @@ impl Session {
         Ok(())
     }
 
+    /// Whether a statement of so many bytes has a name and fits into what a session has without being asked.
+    fn is_little(&self, name: &[u8], bytes: usize) -> bool {
+        !name.is_empty() && self.bytes_to_be() + bytes + name.len() <= limits::STATEMENTS_UNASKED_BYTES
+    }
+
+    /// Bytes of texts and names once all changes are confirmed, as if none took any away.
+    fn bytes_to_be(&self) -> usize {
+        self.bytes + self.changes.iter().map(NameChange::bytes).sum::<usize>()
+    }
+
     /// The statement that a name means after all that the client has sent so far.
     pub(super) fn statement(&self, name: &[u8]) -> Option<Arc<Statement>> {
-        let newest = self.names.iter().rev().find_map(|change| match change {
+        let newest = self.changes.iter().rev().find_map(|change| match change {
             NameChange::Set(changed, holding) if **changed == *name => Some(Some(holding)),
             NameChange::Remove(changed) if **changed == *name => Some(None),
             NameChange::RemoveAll if !name.is_empty() => Some(None),
@@ -108,82 +176,94 @@ impl Session {
         let found = match newest {
             Some(found) => found,
             None if name.is_empty() => self.unnamed.as_ref(),
-            None => self.statements.get(name),
+            None => self.named.get(name),
         };
         found.map(Holding::statement).cloned()
     }
 
-    /// What a statement is behind the batch that has prepared it: an unnamed one of which server connections keep the text
-    /// is the client's own there, since an error of one that is kept might no longer be mended ([`super::repeated`]).
-    pub(super) fn outside_its_batch(&mut self, name: &[u8], statement: Arc<Statement>) -> Arc<Statement> {
+    /// Whether the client has sent a Parse of the unnamed statement that is not confirmed.
+    fn prepares_unnamed(&self) -> bool {
         let of_batch =
             |change: &NameChange| matches!(change, NameChange::Set(changed, _) if changed.is_empty());
-        if !name.is_empty() || !statement.is_repeated() || self.names.iter().any(of_batch) {
-            return statement;
-        }
-        let own = self.shared.statements.as_unnamed(&statement, self.context);
-        self.unnamed = Some(self.hold_again(b"", Arc::clone(&own)));
-        own
+        self.changes.iter().any(of_batch)
     }
 
-    pub(super) fn change_name(&mut self, change: NameChange) {
-        if let Some(link) = &mut self.link {
-            link.note_name(change.bytes_in_flight());
+    /// Puts the same statement in another form in the place of a confirmed one.
+    pub(super) fn replace(&mut self, name: &[u8], holding: Holding) {
+        if name.is_empty() {
+            self.unnamed = Some(holding);
+        } else if let Some(kept) = self.named.get_mut(name) {
+            *kept = holding;
         }
-        self.names.push_back(change);
     }
 
-    /// The oldest change to the names has happened on the server.
-    pub(super) fn apply_name_change(&mut self) {
-        match self.names.pop_front() {
+    /// The unnamed statement is gone.
+    pub(super) fn forget_unnamed(&mut self) {
+        self.unnamed = None;
+    }
+
+    /// The client changes a name: that counts when the server has confirmed it.
+    fn change(&mut self, change: NameChange) {
+        self.changes.push_back(change);
+    }
+
+    /// The server has failed where the oldest change was due, if `is_due`: none of the changes happens.
+    pub(super) fn fail_changes(&mut self, is_due: bool) {
+        if let Some(NameChange::Set(name, _)) = self.changes.front().filter(|_| is_due)
+            && name.is_empty()
+        {
+            // A Parse that fails takes the old unnamed statement away (`exec_parse_message`, postgres.c).
+            self.unnamed = None;
+        }
+        self.changes.clear();
+        self.changes.shrink_to(ORDINARY);
+    }
+
+    /// The oldest change has happened on the server.
+    pub(super) fn apply_change(&mut self) {
+        match self.changes.pop_front() {
             Some(NameChange::Set(name, holding)) if name.is_empty() => self.unnamed = Some(holding),
             Some(NameChange::Set(name, holding)) => {
                 let named = name.len();
-                self.statement_bytes += holding.statement().bytes() + named;
-                let replaced = self.statements.insert(name, holding);
-                self.statement_bytes -= replaced.map_or(0, |held| held.statement().bytes() + named);
+                self.bytes += holding.statement().bytes() + named;
+                let replaced = self.named.insert(name, holding);
+                self.bytes -= replaced.map_or(0, |held| held.statement().bytes() + named);
             }
             Some(NameChange::Remove(name)) if name.is_empty() => self.unnamed = None,
             Some(NameChange::Remove(name)) => {
-                let removed = self.statements.remove(&name);
-                if self.statements.capacity() > ORDINARY
-                    && self.statements.len() < self.statements.capacity() / 4
-                {
-                    self.statements.shrink_to(2 * self.statements.len());
+                let removed = self.named.remove(&name);
+                if self.named.capacity() > ORDINARY && self.named.len() < self.named.capacity() / 4 {
+                    self.named.shrink_to(2 * self.named.len());
                 }
-                self.statement_bytes -= removed.map_or(0, |held| held.statement().bytes() + name.len());
+                self.bytes -= removed.map_or(0, |held| held.statement().bytes() + name.len());
             }
             Some(NameChange::RemoveAll) => {
-                self.statements = HashMap::default();
-                self.statement_bytes = 0;
+                self.named = HashMap::default();
+                self.bytes = 0;
             }
             None => {}
         }
-        if self.names.is_empty() {
-            self.names.shrink_to(ORDINARY);
+        if self.changes.is_empty() {
+            self.changes.shrink_to(ORDINARY);
         }
+    }
+
+    /// What stands for a name.
+    pub(super) fn hash(&self, name: &[u8]) -> NameHash {
+        let hash = self.named.hasher().hash_one(name);
+        NameHash(u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default())
+    }
+
+    /// The client's name that this stands for; `None` for the unnamed statement, or one that is no more.
+    pub(super) fn of_hash(&self, hash: NameHash) -> Option<&[u8]> {
+        let mut names = self.named.keys();
+        names.find(|name| self.hash(name) == hash).map(|name| &**name)
     }
 }
 
 /// Stands for a client's name of a statement, for what must not cost an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NameHash(u32);
-
-impl Session {
-    /// What stands for a name.
-    pub(super) fn hash_name(&self, name: &[u8]) -> NameHash {
-        let hash = self.statements.hasher().hash_one(name);
-        NameHash(u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default())
-    }
-
-    /// The client's name that this stands for; `None` for the unnamed statement, or one that is no more.
-    pub(super) fn hashed_name(&self, hash: NameHash) -> Option<&[u8]> {
-        let mut names = self.statements.keys();
-        names
-            .find(|name| self.hash_name(name) == hash)
-            .map(|name| &**name)
-    }
-}
 
 /// The error when a session keeps too many of something.
 pub(super) fn too_many(what: &'static str) -> Fault {

@@ -193,21 +193,15 @@ impl Session {
             return Some(by);
         }
         let limit = match self.awaits() {
-            Awaits::Client(owes, pace) => self.watch.due(owes, self.client.moved, pace),
-            Awaits::Word(limit) => {
-                self.watch.lapse();
-                limit.and_then(|limit| self.idle_since.checked_add(limit))
-            }
-            Awaits::Server => {
-                self.watch.lapse();
-                None
-            }
+            Awaits::Client(owes, pace) => self.clock.due(owes, self.client.moved, pace),
+            Awaits::Word(limit) => self.clock.idle_until(limit),
+            Awaits::Server => self.clock.idle_until(None),
         };
         let grace = match &self.link {
             None => Duration::ZERO,
             Some(_) => self.shared.settings.expiry_grace,
         };
-        let expiry = self.expires_at.and_then(|at| at.checked_add(grace));
+        let expiry = self.clock.expiry(grace);
         match (limit, expiry) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -220,7 +214,7 @@ impl Session {
         if self.client.leaves_by.is_some_and(|by| by <= now) {
             return Some(ClientEnd::Vanished);
         }
-        if let Some(since) = self.expired_since(now.into_std()) {
+        if let Some(since) = self.clock.expired_since(now) {
             let over = self.link.is_none() || since >= self.shared.settings.expiry_grace;
             if over {
                 self.say_last(&expired(self.identity.principal.credential()));
@@ -231,7 +225,7 @@ impl Session {
             Awaits::Server => return None,
             Awaits::Client(owes, pace) => self.press(owes, pace, now)?,
             Awaits::Word(limit) => {
-                let idle = now.saturating_duration_since(self.idle_since);
+                let idle = self.clock.idle_for(now);
                 limit.filter(|limit| idle >= *limit)?;
                 match &self.link {
                     None => Fault::fatal(
@@ -264,11 +258,11 @@ impl Session {
             }
             Owes::Sending => {}
         }
-        match self.watch.look(self.client.moved, pace, now) {
+        match self.clock.look(self.client.moved, pace, now) {
             Progress::Open => None,
             Progress::Enough => {
                 // What took so long was no idleness.
-                self.idle_since = now;
+                self.clock.is_idle_from(now);
                 None
             }
             Progress::TooLittle if Some(pace) == self.shared.settings.pace => Some(too_slow(pace)),
@@ -278,7 +272,7 @@ impl Session {
 
     /// What ends the session, where it can be said: in the middle of a message of the server's it cannot.
     pub(super) fn say_last(&mut self, fault: &Fault) {
-        if self.relay.is_between_frames() {
+        if self.answers.is_between_frames() {
             self.say(fault);
         }
     }

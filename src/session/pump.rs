@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::link::{CopyIn, Link, UPSTREAM_BYTES};
 use super::patience::waits_for_client;
-use super::{Client, Session, reached};
+use super::{Client, Session};
 use crate::auth::Credential;
 use crate::base::{Fault, Phase, SqlState, limits};
 use crate::net::{Inbox, Stream};
@@ -60,14 +60,14 @@ impl Session {
                 Ok(moved) => made_room |= moved,
                 // The server may have said why before it closed: what it said is read first.
                 Err(_) if !reads_server => {}
-                Err(_) => match self.server_inbox.poll_fill(&mut link.lease.stream, cx) {
+                Err(_) => match self.answers.poll_fill(&mut link.lease.stream, cx) {
                     Poll::Ready(Ok(1..)) => return Poll::Ready(Wake::Server),
                     _ => return Poll::Ready(Wake::ServerGone),
                 },
             }
             // Back-pressure: a client that does not read is not read for.
-            if reads_server && self.server_inbox.has_room() {
-                match self.server_inbox.poll_fill(&mut link.lease.stream, cx) {
+            if reads_server && self.answers.have_room() {
+                match self.answers.poll_fill(&mut link.lease.stream, cx) {
                     Poll::Ready(Ok(1..)) => return Poll::Ready(Wake::Server),
                     Poll::Ready(_) => return Poll::Ready(Wake::ServerGone),
                     Poll::Pending => {}
@@ -99,7 +99,7 @@ impl Session {
         }
         // Now that all has moved that can: who is to make the next move may have changed.
         if let Some(deadline) = self.next_deadline()
-            && self.timer.poll(deadline, cx).is_ready()
+            && self.clock.poll(deadline, cx).is_ready()
         {
             return Poll::Ready(Wake::Deadline);
         }
@@ -120,7 +120,7 @@ impl Session {
                 self.client.moved += count as u64;
                 // In a transaction it is idle until the server has something to do.
                 if self.link.is_none() || self.shared.settings.pace.is_none() {
-                    self.idle_since = Instant::now();
+                    self.clock.is_idle_from(Instant::now());
                 }
                 Ok(true)
             }
@@ -133,16 +133,8 @@ impl Session {
     /// Whether the process is so far in shutting down that this session has to end: once it is idle while
     /// draining, at once when stopping.
     fn must_go(&mut self, cx: &mut Context<'_>) -> bool {
-        // Asked once, the phase wakes this task when it is reached: there is nothing to ask again before.
-        if !self.listens || self.drain.has_changed() {
-            self.listens = true;
-            while self.phase < Phase::Stopping && self.next_phase.as_mut().poll(cx).is_ready() {
-                self.phase = self.drain.phase();
-                self.next_phase = reached(&self.drain, Phase::Stopping);
-            }
-        }
         let idle = self.link.is_none() && self.client.inbox.is_empty();
-        match self.phase {
+        match self.shutdown.phase(cx) {
             Phase::Running => false,
             Phase::Draining => idle,
             Phase::Stopping => true,

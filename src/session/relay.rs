@@ -6,7 +6,9 @@
 mod heads;
 mod outcome;
 
+use std::io;
 use std::ops::Range;
+use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
@@ -14,15 +16,28 @@ use super::Session;
 use super::effect::Effect;
 use super::link::{Batch, CopyIn};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
+use crate::net::{Inbox, Stream};
 use crate::wire::body::cstr;
 use crate::wire::frame::{self, BadLength, HEAD_BYTES, Head};
 use crate::wire::notice;
 use crate::wire::replies::{Delivery, Unexpected};
 use crate::wire::tag::server as tag;
 
+/// What comes from the server, as far as it has been passed on.
+#[derive(Default)]
+pub(super) struct Answers {
+    inbox: Inbox,
+    frame: Frame,
+    held: Held,
+    /// The value of a setting that has come to be kept with the session.
+    captured: Option<String>,
+    /// Set when the server has said that it closes the connection.
+    ending: Option<ClientEnd>,
+}
+
 /// How far the server's current frame has been passed on.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Frame {
+struct Frame {
     /// Bytes that are still to come, the head included.
     left: usize,
     /// The first bytes of what is left, which have come and go nowhere.
@@ -37,7 +52,7 @@ pub(super) struct Frame {
 /// * The description of a statement's parameters comes even if the statement turns out to be stale, and is worth
 ///   nothing once it is healed.
 #[derive(Debug, Default)]
-pub(super) struct Held(Vec<u8>);
+struct Held(Vec<u8>);
 
 impl Held {
     /// A part of it has come.
@@ -98,10 +113,32 @@ const COUNT_BYTES: usize = 2;
 /// buffer before it is passed on.
 const UNASKED_BYTES: usize = limits::BUFFER_BYTES - HEAD_BYTES;
 
-impl Frame {
+impl Answers {
     /// Whether no frame is half passed on.
     pub(super) fn is_between_frames(&self) -> bool {
-        self.left == 0
+        self.frame.left == 0
+    }
+
+    /// Whether nothing has come that was not passed on in full.
+    pub(super) fn are_passed_on(&self) -> bool {
+        self.is_between_frames() && self.inbox.is_empty()
+    }
+
+    /// Whether more can be read.
+    pub(super) fn have_room(&self) -> bool {
+        self.inbox.has_room()
+    }
+
+    /// Reads what has come.
+    pub(super) fn poll_fill(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inbox.poll_fill(stream, cx)
+    }
+
+    /// The answer is cut off where it is: the rest goes nowhere.
+    pub(super) fn cut(&mut self) {
+        self.frame = Frame::default();
+        self.held.0.clear();
+        self.captured = None;
     }
 }
 
@@ -139,11 +176,11 @@ impl Session {
     ///
     /// Not cancel safe: only the session's own loop calls it.
     pub(super) async fn relay(&mut self) -> Result<(), ClientEnd> {
-        let mut inbox = std::mem::take(&mut self.server_inbox);
+        let mut inbox = std::mem::take(&mut self.answers.inbox);
         let bytes = inbox.bytes();
         let mut passing = Passing { bytes, pass: 0..0 };
         let outcome = self.pass_on(&mut passing);
-        self.watch.server_has_spoken();
+        self.clock.server_has_spoken();
         let pass = passing.pass;
         let consumed = *outcome.as_ref().unwrap_or(&bytes.len());
         if let Some(link) = &mut self.link {
@@ -155,20 +192,20 @@ impl Session {
             self.check_in_if_done();
         }
         if self.link.as_ref().is_some_and(|link| link.awaits_sync()) {
-            self.idle_since = Instant::now();
+            self.clock.is_idle_from(Instant::now());
         }
         let written = self
             .client
             .write_through(bytes.get(pass).unwrap_or_default())
             .await;
         inbox.consume(consumed);
-        self.server_inbox = inbox;
+        self.answers.inbox = inbox;
         if self.link.as_ref().is_none_or(|link| link.is_quiet()) {
-            self.server_inbox.start_anew();
+            self.answers.inbox.start_anew();
             self.client.inbox.start_anew();
         }
-        if self.settings_charge.is_some() {
-            self.settle_settings();
+        if self.setup.is_charged() {
+            self.setup.settle(self.identity.stay.account());
         }
         outcome?;
         written.map_err(|_| ClientEnd::Vanished)?;
@@ -179,7 +216,7 @@ impl Session {
     fn pass_on(&mut self, passing: &mut Passing<'_>) -> Result<usize, ClientEnd> {
         let mut at = 0;
         while let Some(rest) = passing.bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            if self.relay.left == 0 {
+            if self.answers.frame.left == 0 {
                 let hidden = self.hidden_at(rest);
                 if hidden > 0 {
                     at += hidden;
@@ -195,26 +232,26 @@ impl Session {
                     continue;
                 }
                 match self.begin_frame(rest, passing) {
-                    Ok(Some(frame)) => self.relay = frame,
+                    Ok(Some(frame)) => self.answers.frame = frame,
                     Ok(None) => break,
                     Err(Trouble::BeyondCeiling) => return self.cut(passing),
                     Err(trouble) => return Err(self.server_broke(trouble, passing)),
                 }
             }
-            let take = self.relay.left.min(rest.len());
-            match self.relay.goes {
+            let take = self.answers.frame.left.min(rest.len());
+            match self.answers.frame.goes {
                 Goes::ToClient => {
-                    passing.extend(at + self.relay.skip..at + take, &mut self.client.outbox);
-                    self.relay.skip = 0;
+                    passing.extend(at + self.answers.frame.skip..at + take, &mut self.client.outbox);
+                    self.answers.frame.skip = 0;
                 }
-                Goes::Held => self.held.take(rest.get(..take).unwrap_or_default()),
+                Goes::Held => self.answers.held.take(rest.get(..take).unwrap_or_default()),
                 Goes::AsFunctionResult | Goes::AsOwnNotification | Goes::Nowhere => {}
             }
             at += take;
-            self.relay.left -= take;
-            if self.relay.left == 0 {
+            self.answers.frame.left -= take;
+            if self.answers.frame.left == 0 {
                 self.after_frame(passing);
-                if let Some(end) = self.ending {
+                if let Some(end) = self.answers.ending {
                     return Err(end);
                 }
             }
@@ -246,8 +283,7 @@ impl Session {
     /// Leaves the rest of an answer out, and gives up the server connection that it comes from.
     fn cut(&mut self, passing: &mut Passing<'_>) -> Result<usize, ClientEnd> {
         passing.flush(&mut self.client.outbox);
-        self.relay = Frame::default();
-        self.held.0.clear();
+        self.answers.cut();
         match self.cut_answer() {
             Some(end) => Err(end),
             None => Ok(passing.bytes.len()),
@@ -257,7 +293,7 @@ impl Session {
     /// How many bytes come first that are nobody's and change nothing here: answers to a prelude.
     fn hidden_at(&mut self, rest: &[u8]) -> usize {
         match &mut self.link {
-            Some(link) if self.held.0.is_empty() => link
+            Some(link) if self.answers.held.0.is_empty() => link
                 .replies
                 .pass_hidden(rest, |effect| matches!(effect, Effect::None)),
             Some(_) | None => 0,
@@ -270,7 +306,7 @@ impl Session {
         match &self.link {
             Some(link)
                 if link.replies.passes_rows()
-                    && self.held.0.is_empty()
+                    && self.answers.held.0.is_empty()
                     && self.policy.ceilings().is_empty() =>
             {
                 frame::run_of(rest, [tag::DATA_ROW, tag::COPY_DATA])
@@ -295,8 +331,8 @@ impl Session {
         if self.is_beyond_ceiling(head) {
             return Err(Trouble::BeyondCeiling);
         }
-        if !self.held.0.is_empty() && !matches!(head.tag, tag::NOTICE | tag::ERROR) {
-            self.held.give(head.tag, passing, &mut self.client.outbox);
+        if !self.answers.held.0.is_empty() && !matches!(head.tag, tag::NOTICE | tag::ERROR) {
+            self.answers.held.give(head.tag, passing, &mut self.client.outbox);
         }
         let goes = match head.tag {
             tag::NOTICE => self.delivery_of_notice(),
@@ -355,7 +391,7 @@ impl Session {
 
     /// An error that comes between transactions ends the connection: nothing was asked that could fail.
     fn on_last_error(&mut self, body: &[u8]) -> Goes {
-        self.ending = Some(ClientEnd::ServerGone);
+        self.answers.ending = Some(ClientEnd::ServerGone);
         self.shared.events.emit(&Event::ErrorSent {
             sqlstate: notice::prefix(body).sqlstate,
         });
@@ -374,7 +410,7 @@ impl Session {
         if !pinned && matches!(name, b"client_encoding" | b"standard_conforming_strings") {
             return Err(Trouble::PinnedSetting);
         }
-        self.settings
+        self.setup
             .reported(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value));
         Ok(Goes::Nowhere)
     }
@@ -393,7 +429,7 @@ impl Session {
             tag::DATA_ROW if step.delivery == Delivery::Capture => {
                 // A value that cannot be kept must not look as if it were.
                 let value = only_column(body).ok_or(Trouble::Malformed("value of a setting"))?;
-                self.captured = Some(value);
+                self.answers.captured = Some(value);
             }
             _ => {}
         }

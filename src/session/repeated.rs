@@ -34,7 +34,7 @@ impl Session {
         let template = script.template()?;
         let types = integers(template.numbers.len());
         let statements = &self.shared.statements;
-        let statement = statements.repeated(&template.script, &types, self.context);
+        let statement = statements.repeated(&template.script, &types, self.setup.context());
         link.shares(&statement).then(|| Repeated {
             statement,
             script: Arc::clone(script),

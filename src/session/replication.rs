@@ -14,13 +14,14 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::bounds::bounded;
+use super::clock::Clock;
 use super::inbound::Inbound;
-use super::patience::{Owes, Pace, Progress, Watch, too_slow};
+use super::patience::{Owes, Pace, Progress, too_slow};
+use super::policy::bounded;
 use super::pump::{expired, flush, release, write_some};
+use super::shutdown::Shutdown;
 use super::timer::Timer;
-use super::{CancelTicket, Client, Pairs, PhaseReached, ProbeError, Shared, canonical_settings, reached};
-use super::{application_name, expiry_of};
+use super::{CancelTicket, Client, Pairs, ProbeError, Shared, application_name, canonical_settings};
 use crate::auth::Principal;
 use crate::base::memory::Stay;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Fault, Phase, PoolMode, SqlState};
@@ -128,7 +129,7 @@ impl Walsender {
         let Self { parts, lease } = self;
         parts.ticket.slot().begin(Arc::clone(lease.cancel_key()));
         let mut replication = Replication {
-            expires_at: expiry_of(&parts.principal),
+            clock: Clock::new(Timer::default(), &parts.principal),
             client: Client::new(stream, inbox),
             parts,
             lease,
@@ -144,12 +145,7 @@ impl Walsender {
             skipping: Skipping::No,
             refused: None,
             last_words: false,
-            timer: Timer::default(),
-            watch: Watch::default(),
-            idle_since: Instant::now(),
-            next_phase: reached(&drain, Phase::Draining),
-            phase: Phase::Running,
-            drain,
+            shutdown: Shutdown::new(drain),
         };
         let end = replication.run().await;
         replication.leave(end).await
@@ -178,13 +174,8 @@ struct Replication {
     refused: Option<Fault>,
     /// Whether the server has said why it closes.
     last_words: bool,
-    timer: Timer,
-    watch: Watch,
-    idle_since: Instant,
-    expires_at: Option<Instant>,
-    next_phase: PhaseReached,
-    phase: Phase,
-    drain: Drain,
+    clock: Clock,
+    shutdown: Shutdown,
 }
 
 /// What has happened.
@@ -252,7 +243,7 @@ impl Replication {
             match self.client.inbox.poll_fill(&mut self.client.stream, cx) {
                 Poll::Ready(Ok(count @ 1..)) => {
                     self.client.moved += count as u64;
-                    self.idle_since = Instant::now();
+                    self.clock.is_idle_from(Instant::now());
                     moved = true;
                 }
                 Poll::Ready(_) => return Poll::Ready(Wake::End(ClientEnd::Vanished)),
@@ -261,7 +252,7 @@ impl Replication {
         }
         // Looked at also while bytes move: a stream may never pause.
         if let Some(deadline) = self.next_deadline()
-            && self.timer.poll(deadline, cx).is_ready()
+            && self.clock.poll(deadline, cx).is_ready()
         {
             if let Some(end) = self.deadline() {
                 return Poll::Ready(Wake::End(end));
@@ -285,11 +276,7 @@ impl Replication {
     /// A stream has no end of its own and is taken up again where it was: it goes when the drain begins, as does
     /// an idle connection. What else is under way may go on until the process stops.
     fn must_go(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.phase < Phase::Stopping && self.next_phase.as_mut().poll(cx).is_ready() {
-            self.phase = self.drain.phase();
-            self.next_phase = reached(&self.drain, Phase::Stopping);
-        }
-        match self.phase {
+        match self.shutdown.phase(cx) {
             Phase::Running => false,
             Phase::Draining => self.copying == Copying::Both || self.idles() == Some(TransactionStatus::Idle),
             Phase::Stopping => true,
@@ -343,16 +330,15 @@ impl Replication {
             Some(TransactionStatus::Idle) => Duration::ZERO,
             _ => self.parts.shared.settings.expiry_grace,
         };
-        self.expires_at?.checked_add(grace)
+        self.clock.expiry(grace)
     }
 
     fn next_deadline(&mut self) -> Option<Instant> {
         let limit = match self.owes() {
-            Some((owes, pace)) => self.watch.due(owes, self.client.moved, pace),
+            Some((owes, pace)) => self.clock.due(owes, self.client.moved, pace),
             None => {
-                self.watch.lapse();
                 let limit = self.idle_limit();
-                limit.and_then(|limit| self.idle_since.checked_add(limit))
+                self.clock.idle_until(limit)
             }
         };
         limit.into_iter().chain(self.expiry()).min()
@@ -369,7 +355,7 @@ impl Replication {
             if owes == Owes::Reading {
                 self.client.push_out();
             }
-            if self.watch.look(self.client.moved, pace, now) != Progress::TooLittle {
+            if self.clock.look(self.client.moved, pace, now) != Progress::TooLittle {
                 return None;
             }
             self.say_last(&too_slow(pace));
@@ -377,7 +363,7 @@ impl Replication {
         }
         if self
             .idle_limit()
-            .is_none_or(|limit| self.idle_since.elapsed() < limit)
+            .is_none_or(|limit| self.clock.idle_for(now) < limit)
         {
             return None;
         }

@@ -9,50 +9,49 @@ use tokio::task::block_in_place;
 
 use super::effect::Effect;
 use super::holding::Judged;
-use super::inbound::{Inbound, Step};
+use super::inbound::{Inbound, Outcome};
+use super::judging::Turned;
 use super::link::{Batch, ScriptRest};
+use super::linked::Linked;
+use super::pending_message::Found;
+use super::repeated::Repeated;
 use super::standing::Stand;
 use super::statement;
 use super::whole::Whole;
 use super::wording::Wording;
 use super::{Session, Shared};
-use crate::base::{Event, Fault, SqlState, VerdictKind, limits};
+use crate::base::{Event, Fault, VerdictKind, limits};
 use crate::guard::{Action, Asker, Cleared, Policy, Refusal, Script, SetScope, StatementClass};
 use crate::wire::replies::Own;
 
 impl Session {
     /// Query.
-    pub(super) fn query(&mut self, text: &[u8]) -> Step {
+    pub(super) fn query(&mut self, text: &[u8], turned: Option<Turned>) -> Outcome {
         if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
             // Extended messages without a Sync come before. Had one of them failed, the server would skip
             // this Query: their replies decide.
             if !link.replies.is_empty() {
                 link.wait_for_replies();
-                return Step::Blocked;
+                return Outcome::Blocked;
             }
         }
         // As the server: a simple query takes the unnamed statement away (PostgreSQL manual, 54.2.3).
-        self.unnamed = None;
-        let script = match self.judge(text) {
-            Ok(script) => script,
-            Err(fault) => return self.fail_query(fault),
-        };
+        self.names.forget_unnamed();
+        match self.judge(text, turned) {
+            Ok(script) => self.run_query(script),
+            Err(fault) => self.fail_query(fault),
+        }
+    }
+
+    /// A Query that may run.
+    pub(super) fn run_query(&mut self, script: Arc<Script>) -> Outcome {
         if self.needs_server(&script) && self.link.is_none() {
-            return match self.lease_fault.take() {
-                Some(fault) => self.fail_query(fault),
-                None => {
-                    self.keep_judged(script);
-                    Step::Lease
-                }
-            };
+            return Outcome::Lease(Found::Verdict(Judged::new(self.account(), script)));
         }
         if let [cleared] = script.statements() {
             match self.take_stand(Some(cleared.action())) {
                 Stand::Taken => {}
-                Stand::Awaited => {
-                    self.keep_judged(script);
-                    return Step::Blocked;
-                }
+                Stand::Awaited => return Outcome::Role(Judged::new(self.account(), script)),
                 Stand::Refused(fault) => return self.fail_query(fault),
             }
         }
@@ -65,18 +64,18 @@ impl Session {
                 Whole::Asked => {}
             }
         }
-        Step::Consumed(0)
+        Outcome::Done
     }
 
     /// Sends a script's statements from `next` on, and the Sync behind the last. COPY FROM STDIN stops it:
     /// what follows is sent when the copy has ended, since the server would take it for copy data. So does the
     /// end of a transaction that changes settings of the session, since what follows is to run with them.
     pub(super) fn run_script(&mut self, script: Arc<Script>, mut next: usize) {
-        if next == 0 && wants_block(&script) {
-            self.open_own_block();
-        }
-        if let Some(link) = &mut self.link {
-            link.look_for_sequences(script.statements());
+        if let Some(mut linked) = self.linked() {
+            if next == 0 && wants_block(&script) {
+                linked.open_own_block();
+            }
+            linked.link.look_for_sequences(script.statements());
         }
         while let Some(cleared) = script.statements().get(next) {
             if !self.is_settled_for(Some(cleared))
@@ -138,53 +137,12 @@ impl Session {
             self.session_command(cleared);
             return;
         }
-        if self.take_over_block(cleared, b"") {
-            return;
+        let run = self
+            .linked()
+            .map(|linked| linked.run_cleared(cleared, repeated.as_ref()));
+        if let Some(Err(fault)) = run {
+            self.fail(fault);
         }
-        if let Some(fault) = self.misses_block(cleared) {
-            return self.fail(fault);
-        }
-        let warrant = self.warrant(Some(action));
-        let effect = match self.before_execution(cleared, b"") {
-            Ok(effect) => effect,
-            Err(fault) => return self.fail(fault),
-        };
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
-            if let Some(qualified) = cleared.only_sets() {
-                link.run_setting(qualified, &self.identity.route.role, effect, warrant);
-            } else if let Some(repeated) = &repeated {
-                link.run_prepared(repeated, cleared, effect, warrant);
-            } else {
-                link.run_once(cleared, effect, warrant);
-            }
-        }
-        self.after_execution(action);
-    }
-
-    /// What insists on a transaction block finds one behind the prelude on newer servers, and would be lost at
-    /// the Sync: it fails as it does by itself (`RequireTransactionBlock`, xact.c).
-    pub(super) fn misses_block(&self, cleared: &Cleared) -> Option<Fault> {
-        let what = match cleared.class() {
-            // One WITH HOLD needs no block. A word of the query is as good: then the server decides.
-            StatementClass::Declare if !cleared.sql().to_ascii_lowercase().contains("hold") => {
-                "DECLARE CURSOR"
-            }
-            StatementClass::Lock => "LOCK TABLE",
-            _ => return None,
-        };
-        let is_in_block = self.link.as_ref().is_some_and(|link| link.in_block);
-        (!is_in_block).then(|| {
-            Fault::error(
-                SqlState::NO_ACTIVE_SQL_TRANSACTION,
-                format!("{what} can only be used in transaction blocks"),
-            )
-        })
-    }
-
-    pub(super) fn fail_query(&mut self, fault: Fault) -> Step {
-        self.fail(fault);
-        self.end_batch();
-        Step::Consumed(0)
     }
 
     /// Whether a script needs a server connection: not if it only concerns the session.
@@ -199,16 +157,9 @@ impl Session {
         })
     }
 
-    /// Asks the guard about a text, once: a message that had to wait for its server connection comes again.
-    pub(super) fn judge(&mut self, text: &[u8]) -> Result<Arc<Script>, Fault> {
-        let known = self.judged.take().map(Judged::into_script);
-        if let Some(script) = known.filter(|script| script.text().as_bytes() == text) {
-            return Ok(script);
-        }
-        if let Some(fault) = self.turn_fault.take() {
-            return Err(*fault);
-        }
-        let _turn = self.turn.take();
+    /// Asks the guard about a text. If it had to wait for that, `turned` says what came of it.
+    pub(super) fn judge(&self, text: &[u8], turned: Option<Turned>) -> Result<Arc<Script>, Fault> {
+        let _turn = turned.transpose().map_err(|fault| *fault)?;
         self.shared.judge(self.asker(), &self.policy, text)
     }
 
@@ -218,6 +169,30 @@ impl Session {
             schemas: self.identity.route.schemas.as_ref(),
             account: Some(self.account()),
         }
+    }
+}
+
+impl Linked<'_> {
+    /// Runs a statement that the server runs.
+    fn run_cleared(mut self, cleared: &Cleared, repeated: Option<&Repeated>) -> Result<(), Fault> {
+        if self.take_over_block(cleared, b"") {
+            return Ok(());
+        }
+        if let Some(fault) = self.misses_block(cleared) {
+            return Err(fault);
+        }
+        let warrant = self.warrant(Some(cleared.action()));
+        let effect = self.before_execution(cleared, b"")?;
+        if let Some(qualified) = cleared.only_sets() {
+            let role = &self.identity.route.role;
+            self.link.run_setting(qualified, role, effect, warrant);
+        } else if let Some(repeated) = repeated {
+            self.link.run_prepared(repeated, cleared, effect, warrant);
+        } else {
+            self.link.run_once(cleared, effect, warrant);
+        }
+        self.after_execution(cleared.action());
+        Ok(())
     }
 }
 

@@ -33,8 +33,8 @@ impl Session {
         let Some(link) = self.link.as_mut().filter(|_| is_utility) else {
             return Stand::Taken;
         };
-        if let Some(fault) = self.lease_fault.take() {
-            return Stand::Refused(fault);
+        if let Some(fault) = self.role_fault.take() {
+            return Stand::Refused(*fault);
         }
         let is_first = matches!(link.asked, Asked::Nothing | Asked::Replies)
             && link.status == TransactionStatus::Idle
@@ -51,7 +51,7 @@ impl Session {
     pub(super) fn stand_refused(&mut self, body: &[u8]) {
         let mut fault = notice::fault(body);
         fault.severity = Severity::Error;
-        self.lease_fault = Some(fault);
+        self.role_fault = Some(Box::new(fault));
     }
 }
 

@@ -49,6 +49,7 @@ mod transactions;
 mod two_phase;
 mod unnamed;
 mod vanishing;
+mod verdicts;
 mod waits;
 
 use support::people::alice;

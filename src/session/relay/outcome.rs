@@ -9,7 +9,7 @@ use crate::session::effect::Effect;
 use crate::session::link::{
     Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Sequences, Shapes, Standing, Traces,
 };
-use crate::session::names::{self, NameChange, NameHash};
+use crate::session::names::NameHash;
 use crate::session::settings::Place;
 use crate::session::statement::{Statement, StatementCache};
 use crate::session::{Session, Skipping, wording};
@@ -29,7 +29,7 @@ impl Session {
             | Effect::WholeRead
             | Effect::Refused(_) => {}
             Effect::Prepared(_, then) => self.apply(*then, body),
-            Effect::NameChanged => self.apply_name_change(),
+            Effect::NameChanged => self.names.apply_change(),
             Effect::PortalChanged | Effect::Bound(..) => {
                 if let Some(link) = &mut self.link {
                     link.portals.confirm();
@@ -52,24 +52,24 @@ impl Session {
                 if body.starts_with(b"COMMIT") || body.starts_with(b"PREPARE TRANSACTION") {
                     self.apply_own_changes();
                 } else {
-                    self.settings.rollback();
+                    self.setup.rollback();
                 }
             }
             Effect::SettingRead(name) => {
-                if let Some(value) = self.captured.take() {
-                    self.settings.change(name, Some(value));
-                    self.settle_settings();
+                if let Some(value) = self.answers.captured.take() {
+                    self.setup.change(name, Some(value));
+                    self.setup.settle(self.identity.stay.account());
                 }
             }
-            Effect::SettingReset(name) => self.settings.change(name, None),
+            Effect::SettingReset(name) => self.setup.change(name, None),
             Effect::Worded(wording) => {
                 if let Some(link) = &mut self.link {
                     link.wording = wording;
                 }
             }
-            Effect::SavepointSet(name) => self.settings.pending().savepoint(&name),
-            Effect::SavepointReleased(name) => self.settings.pending().release(&name),
-            Effect::RolledBackTo(name) => self.settings.pending().roll_back_to(&name),
+            Effect::SavepointSet(name) => self.setup.savepoint(&name),
+            Effect::SavepointReleased(name) => self.setup.release(&name),
+            Effect::RolledBackTo(name) => self.setup.roll_back_to(&name),
         }
     }
 
@@ -82,7 +82,7 @@ impl Session {
     ) -> Result<Goes, Trouble> {
         let error = notice::prefix(body);
         if error.ends_connection {
-            self.ending = Some(ClientEnd::ServerGone);
+            self.answers.ending = Some(ClientEnd::ServerGone);
         }
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
         link.lease.unnamed = None;
@@ -101,23 +101,19 @@ impl Session {
         if is_stale(error.sqlstate, skipped.first())
             && link.heals(body, &mut skipped, &self.shared.statements)
         {
-            self.held = Held::default();
+            self.answers.held = Held::default();
             return Ok(Goes::Nowhere);
         }
-        self.held.give(tag::ERROR, passing, &mut self.client.outbox);
+        self.answers
+            .held
+            .give(tag::ERROR, passing, &mut self.client.outbox);
         link.failed = true;
         link.copy_in = CopyIn::No;
         link.portals.fail();
-        if let (Some(Effect::NameChanged), Some(NameChange::Set(name, _))) =
-            (skipped.first().map(|entry| &entry.effect), self.names.front())
-            && name.is_empty()
-        {
-            // A Parse that fails takes the old unnamed statement away (`exec_parse_message`, postgres.c).
-            self.unnamed = None;
-        }
-        self.names.clear();
-        self.names.shrink_to(names::ORDINARY);
-        self.captured = None;
+        let failed = skipped.first().map(|entry| &entry.effect);
+        self.names
+            .fail_changes(matches!(failed, Some(Effect::NameChanged)));
+        self.answers.captured = None;
         link.note_skipped(&skipped);
         if link.standing == Standing::Becoming {
             let is_ours = skipped
@@ -177,13 +173,14 @@ impl Session {
         if statement.is_repeated() {
             return Some(Vec::new());
         }
-        self.hashed_name(hash).map(<[u8]>::to_vec)
+        self.names.of_hash(hash).map(<[u8]>::to_vec)
     }
 
     /// The failure of a batch that nobody has heard of is over: sends it again.
     fn heal(&mut self, healing: Healing) {
-        let warrant = self.warrant(Some(&Action::Query));
-        if let (Some(warrant), Some(link)) = (warrant, &mut self.link) {
+        if let Some(mut linked) = self.linked() {
+            let warrant = linked.warrant(Some(&Action::Query));
+            let link = linked.link;
             link.prepare_statement(&healing.statement, Delivery::Hide, Effect::None, warrant);
             link.send_again(healing);
         }
@@ -217,11 +214,11 @@ impl Session {
                 if link.settle_standing(errored).is_err() {
                     return Err(Trouble::Malformed("answer to SET ROLE NONE"));
                 }
-                link.forget_transaction(self.context);
+                link.forget_transaction(self.setup.context());
                 if std::mem::take(&mut link.shapes) == Shapes::Altered {
                     self.shared.statements.renew();
                 }
-                self.settings.rollback();
+                self.setup.rollback();
                 if link.standing == Standing::Role && delivery == Delivery::Forward {
                     link.status = status;
                     link.leave_standing();
@@ -245,13 +242,13 @@ impl Session {
         }
         if status != TransactionStatus::Idle {
             // Where the connection goes back, the check-in looks at the clock.
-            self.idle_since = tokio::time::Instant::now();
+            self.clock.is_idle_from(tokio::time::Instant::now());
         }
         if delivery == Delivery::Hide {
             link.whole_is_read();
             return Ok(Goes::Nowhere);
         }
-        if self.settings.has_reports() {
+        if self.setup.settings().has_reports() {
             passing.flush(&mut self.client.outbox);
             self.say_reports(place);
         }

@@ -165,7 +165,7 @@ impl Replication {
         self.status = status;
         self.awaits_ready = false;
         self.copying = Copying::No;
-        self.idle_since = tokio::time::Instant::now();
+        self.clock.is_idle_from(tokio::time::Instant::now());
         Ok(())
     }
 

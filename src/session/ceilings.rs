@@ -1,14 +1,8 @@
-//! What the policy bounds while statements run: the size of an answer, and how long things may take. Also how a
-//! session comes to follow a policy that was changed.
-
-use std::collections::VecDeque;
-use std::sync::Arc;
+//! How much a transaction may return under its policy.
 
 use super::inbound::Inbound;
 use super::link::{Batch, Block, CopyIn};
-use super::settings::SessionSettings;
-use super::statement::Statement;
-use super::{Pairs, Session, Skipping};
+use super::{Session, Skipping};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, PoolMode, SqlState};
 use crate::guard::{Ceilings, Policy};
 use crate::wire::encode::TransactionStatus;
@@ -52,9 +46,8 @@ impl Session {
         let link = self.link.take()?;
         self.ticket.slot().end();
         self.tally.settle();
-        self.names = VecDeque::new();
-        self.captured = None;
-        self.settings.rollback();
+        self.names.fail_changes(false);
+        self.setup.rollback();
         // A session that keeps its connection is nothing without it.
         let goes_on = self.identity.route.mode == PoolMode::Transaction
             && link.block != Block::Clients
@@ -63,7 +56,7 @@ impl Session {
             && !matches!(self.inbound, Inbound::Forward(_));
         let is_synced = link.batch == Batch::Synced || link.script.is_some();
         link.lease.check_in(CheckIn::Discard(DiscardReason::Ceiling));
-        self.idle_since = tokio::time::Instant::now();
+        self.clock.is_idle_from(tokio::time::Instant::now());
         let fault = too_much(&self.policy);
         if !goes_on {
             self.say(&Fault::fatal(fault.0, fault.1).with_hint(HINT));
@@ -77,53 +70,6 @@ impl Session {
             self.skipping = Skipping::ToSync;
         }
         None
-    }
-
-    /// Takes the role's policy anew if policies were changed. Called between transactions alone.
-    pub(super) fn follow_policy(&mut self) {
-        let version = self.shared.guard.version();
-        let is_between = self.link.as_ref().is_none_or(|link| link.is_clean());
-        if version == self.policy_version || !is_between {
-            return;
-        }
-        self.policy_version = version;
-        let role = self.identity.principal.role();
-        let policy = self.shared.guard.policy_in(self.identity.route.mode, role);
-        if policy.id() == self.policy.id() {
-            return;
-        }
-        self.policy = policy;
-        // The message at hand is judged anew.
-        self.judged = None;
-        self.settings
-            .restart(bounded(&self.identity.startup, &self.policy), &self.policy);
-        self.rebind();
-    }
-
-    /// The statement that a name means, judged again if it was cleared under a policy that has changed since.
-    ///
-    /// # Errors
-    ///
-    /// It may not run any more.
-    pub(super) fn cleared_statement(&mut self, name: &[u8]) -> Result<Option<Arc<Statement>>, Fault> {
-        let Some(statement) = self.statement(name) else {
-            return Ok(None);
-        };
-        if statement.policy() == self.policy.id() {
-            return Ok(Some(self.outside_its_batch(name, statement)));
-        }
-        let script = self.judge(statement.sql().as_bytes())?;
-        let again = self.shared.statements.judged_again(&statement, script);
-        let holding = self.hold_again(name, Arc::clone(&again));
-        let kept = if name.is_empty() {
-            self.unnamed.as_mut()
-        } else {
-            self.statements.get_mut(name)
-        };
-        if let Some(kept) = kept {
-            *kept = holding;
-        }
-        Ok(Some(again))
     }
 }
 
@@ -142,18 +88,6 @@ fn too_much(policy: &Policy) -> (SqlState, String) {
         policy.name()
     );
     (SqlState::CONFIGURATION_LIMIT_EXCEEDED, message)
-}
-
-/// A session's startup settings within the policy's time limits, names in order.
-pub(super) fn bounded(startup: &Pairs, policy: &Policy) -> Pairs {
-    let mut settings = Arc::clone(startup);
-    for (name, value) in policy
-        .timeouts()
-        .in_force(|name| SessionSettings::value_of(startup, name))
-    {
-        SessionSettings::put(Arc::make_mut(&mut settings), name, value);
-    }
-    settings
 }
 
 #[cfg(test)]
@@ -176,32 +110,5 @@ mod tests {
         tally.settle();
         let mut exceeds = |tag, body_len| tally.exceeds(ceilings, Head { tag, body_len });
         assert!(!exceeds(tag::DATA_ROW, 20) && exceeds(tag::ERROR, 20));
-    }
-
-    #[test]
-    fn startup_values_are_kept_within_the_limits_and_in_order() {
-        let policy = Policy::parse(
-            "name = 'p'\nstatement_timeout = '30s'\nlock_timeout = '2s'\n\
-             idle_in_transaction_session_timeout = '1min'",
-        )
-        .unwrap();
-        let pairs = |pairs: &[(&str, &str)]| {
-            let owned = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
-            Pairs::new(owned.collect())
-        };
-        let startup = pairs(&[
-            ("datestyle", "ISO"),
-            ("lock_timeout", "0"),
-            ("statement_timeout", "1s"),
-        ]);
-        assert_eq!(
-            bounded(&startup, &policy),
-            pairs(&[
-                ("datestyle", "ISO"),
-                ("idle_in_transaction_session_timeout", "60000ms"),
-                ("lock_timeout", "2000ms"),
-                ("statement_timeout", "1000ms"),
-            ])
-        );
     }
 }

@@ -5,29 +5,25 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use super::link::{Link, Shapes, Traces};
+use super::Session;
+use super::link::{Link, Traces};
 use super::pump::expired;
-use super::settings::Place;
-use super::{Session, Skipping, statement};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
-use crate::guard::{Cleared, StatementClass, databases_wanted_alone};
 use crate::pool::{Checkout, Lease, Waiting};
-use crate::wire::encode::TransactionStatus;
 
 impl Session {
-    /// Leases a server connection. An error that leaves the session alive is kept for the
-    /// message that needed the connection to fail with; `Err` ends the session. A client that leaves while it waits
-    /// leaves the queue: a connection that begins to work for it would have to be closed.
+    /// Leases a server connection. The error within is that of the message that needed it; `Err` ends the session. A
+    /// client that leaves while it waits leaves the queue: a connection that begins to work for it would have to be closed.
     ///
     /// Cancel safe: a dropped checkout leaves its place in the queue.
-    pub(super) async fn check_out(&mut self) -> Result<(), ClientEnd> {
+    pub(super) async fn check_out(&mut self) -> Result<Result<(), Fault>, ClientEnd> {
         let now = Instant::now();
-        if self.expired_since(now).is_some() {
+        if self.clock.expired_since(now.into()).is_some() {
             self.say(&expired(self.identity.principal.credential()));
             return Err(ClientEnd::Expired);
         }
         if self.resume_kept(now) {
-            return Ok(());
+            return Ok(Ok(()));
         }
         self.ticket.slot().wait();
         let (leased, now) = match self.identity.pool.begin_checkout(&self.identity.route.role, now) {
@@ -40,17 +36,17 @@ impl Session {
                 self.ticket.slot().begin(Arc::clone(lease.cancel_key()));
                 self.link = Some(Box::new(Link::new(
                     lease,
-                    self.context,
+                    self.setup.context(),
                     self.identity.route.mode,
                     now,
                 )));
             }
             Err(fault) => {
                 self.ticket.slot().end();
-                self.lease_fault = Some(fault);
+                return Ok(Err(fault));
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Waits for a server connection, until the client cancels or leaves, or its time is up. Cancel safe: see
@@ -69,7 +65,7 @@ impl Session {
                 return Poll::Ready(Err(Some(ClientEnd::Vanished)));
             }
             match deadline {
-                Some(deadline) => self.timer.poll(deadline, cx).map(|()| Ok(waiting.give_up(role))),
+                Some(deadline) => self.clock.poll(deadline, cx).map(|()| Ok(waiting.give_up(role))),
                 None => Poll::Pending,
             }
         });
@@ -94,14 +90,14 @@ impl Session {
             bytes_in: link.bytes_in,
             bytes_out: link.bytes_out,
         });
-        self.idle_since = now.into();
+        self.clock.is_idle_from(now.into());
         if self.keeps() {
             return self.keep(link.end());
         }
         let verdict = if self.ticket.slot().end() {
             // The cancel may have come too late for its query: its signal could hit the next one.
             CheckIn::Discard(DiscardReason::Cancelled)
-        } else if !self.relay.is_between_frames() || !self.server_inbox.is_empty() {
+        } else if !self.answers.are_passed_on() {
             CheckIn::Discard(DiscardReason::ProtocolViolation)
         } else {
             match link.traces {
@@ -111,65 +107,5 @@ impl Session {
             }
         };
         link.end().check_in_at(verdict, now);
-    }
-
-    /// Fails the statement at hand. Within a transaction or a pipeline the server is made to fail at the
-    /// same place; otherwise the client is told at once. Afterwards the client's messages are skipped to
-    /// its next Sync.
-    pub(super) fn fail(&mut self, fault: Fault) {
-        match &mut self.link {
-            Some(link) if !link.is_clean() => link.poison(fault),
-            _ => self.say(&fault),
-        }
-        self.skipping = Skipping::ToSync;
-    }
-
-    /// A statement is about to be sent. If it fails while others are connected to a database, our own idle
-    /// connections shall not be those others.
-    pub(super) fn make_way(&mut self, cleared: &Cleared) {
-        for database in databases_wanted_alone(cleared) {
-            let server = &self.identity.pool.key().server;
-            self.shared.pools.leave_database(server, &database);
-        }
-    }
-
-    /// A statement is about to be sent. If it changes shapes, statements prepared before it do not serve what
-    /// comes behind it, and those that others prepare before it is committed do not serve what comes then. If it
-    /// runs code that nobody has judged, the connection is made as new before it serves others.
-    pub(super) fn note_alteration(&mut self, cleared: &Cleared) {
-        let Some(link) = &mut self.link else { return };
-        let class = cleared.class();
-        let traces = match class {
-            StatementClass::Load => Traces::ForGood,
-            _ if cleared.marks_connection() => Traces::ForGood,
-            StatementClass::Do => Traces::OfCode,
-            // An end user calls a procedure of the application's, which answers for it as for its functions.
-            StatementClass::Call if self.policy.is_trusted() => Traces::OfCode,
-            _ => Traces::None,
-        };
-        link.traces = link.traces.max(traces);
-        if statement::alters_shapes(class) {
-            link.shapes = Shapes::Altered;
-            self.shared.statements.renew();
-        }
-    }
-
-    /// Ends the batch: by the server where it takes part, by ourselves where it does not.
-    pub(super) fn end_batch(&mut self) {
-        self.skipping = Skipping::No;
-        match &mut self.link {
-            Some(link) if !link.is_clean() => {
-                self.commit_own_block();
-                if let Some(link) = &mut self.link {
-                    link.sync();
-                }
-            }
-            _ => {
-                self.apply_own_changes();
-                self.say_reports(Place::Outside);
-                self.say_ready(TransactionStatus::Idle);
-                self.check_in_if_done();
-            }
-        }
     }
 }

@@ -1,0 +1,225 @@
+//! A session that has a server connection: what needs one can only be asked of this.
+
+use std::sync::Arc;
+
+use super::effect::Effect;
+use super::link::{Asked, Block, Link, Shapes, Traces};
+use super::pending::SAVEPOINT_BYTES;
+use super::policy::InForce;
+use super::setup::Setup;
+use super::statement::{self, BEGIN, COMMIT};
+use super::warrant::Warrant;
+use super::{Identity, Session, Shared};
+use crate::base::{Fault, SqlState, limits};
+use crate::guard::{Action, Cleared, StatementClass, databases_wanted_alone};
+use crate::wire::replies::{Delivery, Own};
+
+/// A session's server connection, and the parts of the session that decide what is sent on it.
+pub(super) struct Linked<'s> {
+    pub(super) link: &'s mut Link,
+    pub(super) setup: &'s mut Setup,
+    pub(super) shared: &'s Arc<Shared>,
+    pub(super) identity: &'s Identity,
+    policy: &'s InForce,
+}
+
+impl Session {
+    /// The session with its server connection; `None` while it has none.
+    pub(super) fn linked(&mut self) -> Option<Linked<'_>> {
+        Some(Linked {
+            link: self.link.as_deref_mut()?,
+            setup: &mut self.setup,
+            shared: &self.shared,
+            identity: &self.identity,
+            policy: &self.policy,
+        })
+    }
+}
+
+impl Linked<'_> {
+    /// The right to send a statement.
+    pub(super) fn warrant(&mut self, action: Option<&Action>) -> Warrant {
+        self.link.warrant(action, self.setup.opening())
+    }
+
+    /// Opens a transaction block of our own, unless one is open.
+    pub(super) fn open_own_block(&mut self) {
+        let link = &mut *self.link;
+        if !link.in_block {
+            link.in_block = true;
+            link.block = Block::Own;
+            link.block_ahead = Block::Own;
+            let begin = &self.shared.statements.internal.begin;
+            link.run_internal(begin, BEGIN, &[], Delivery::Hide, Effect::None);
+        }
+    }
+
+    /// Whether a block of our own is open that has not failed.
+    fn has_own_block(&self) -> bool {
+        self.link.block_ahead == Block::Own && !self.link.failed
+    }
+
+    /// Commits the block of our own, if one is open.
+    pub(super) fn commit_own_block(&mut self) {
+        if self.has_own_block() {
+            self.link.transaction_ends(Block::None);
+            let ended = Effect::TransactionEnded(Block::None);
+            let commit = &self.shared.statements.internal.commit;
+            self.link.run_internal(commit, COMMIT, &[], Delivery::Hide, ended);
+        }
+    }
+
+    /// The tag of a BEGIN that makes the block of our own the client's: to the server too, what came before it in the same
+    /// string or pipeline is part of its transaction (`BeginTransactionBlock`, xact.c). Not where it names modes:
+    /// our block has a snapshot, which is too late for them.
+    pub(super) fn taken_over_by(&self, cleared: &Cleared) -> Option<&'static str> {
+        let takes_over = matches!(cleared.action(), Action::Begin) && self.has_own_block();
+        takes_over.then(|| begin_tag(cleared.sql())).flatten()
+    }
+
+    /// Runs such a BEGIN, of which the server need not hear. Returns whether it was one.
+    pub(super) fn take_over_block(&mut self, cleared: &Cleared, portal: &[u8]) -> bool {
+        let Some(tag) = self.taken_over_by(cleared) else {
+            return false;
+        };
+        self.link.block_ahead = Block::Clients;
+        self.link.portals.close(portal);
+        self.link.answer(Own::Command(tag), Effect::BlockBegan);
+        true
+    }
+
+    /// What insists on a transaction block finds one behind the prelude on newer servers, and would be lost at
+    /// the Sync: it fails as it does by itself (`RequireTransactionBlock`, xact.c).
+    pub(super) fn misses_block(&self, cleared: &Cleared) -> Option<Fault> {
+        let what = match cleared.class() {
+            // One WITH HOLD needs no block. A word of the query is as good: then the server decides.
+            StatementClass::Declare if !cleared.sql().to_ascii_lowercase().contains("hold") => {
+                "DECLARE CURSOR"
+            }
+            StatementClass::Lock => "LOCK TABLE",
+            _ => return None,
+        };
+        (!self.link.in_block).then(|| {
+            Fault::error(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                format!("{what} can only be used in transaction blocks"),
+            )
+        })
+    }
+
+    /// Keeps account of what executing a portal does to the transaction. Called right before it is sent; an
+    /// error is what the client gets instead.
+    pub(super) fn before_execution(&mut self, cleared: &Cleared, portal: &[u8]) -> Result<Effect, Fault> {
+        match cleared.action() {
+            Action::Call => self.open_own_block(),
+            Action::SetConfig(names) => self.before_set_config(names)?,
+            Action::Begin => self.commit_own_block(),
+            Action::Savepoint(_) if self.setup.savepoints() >= limits::SAVEPOINTS => {
+                return Err(too_many_savepoints());
+            }
+            Action::Savepoint(_) => self.setup.ask(self.identity.stay.account(), SAVEPOINT_BYTES)?,
+            _ => {}
+        }
+        self.note_alteration(cleared);
+        self.make_way(cleared);
+        let link = &mut *self.link;
+        Ok(match cleared.action() {
+            Action::Begin => {
+                link.put_modes(&self.setup.opening().modes);
+                link.in_block = true;
+                link.block_ahead = Block::Clients;
+                link.portals.close(portal);
+                Effect::BlockBegan
+            }
+            Action::SetTransaction => {
+                link.put_modes(&self.setup.opening().modes);
+                Effect::None
+            }
+            Action::Commit { chain } | Action::Rollback { chain } => {
+                link.transaction_ends(if *chain { Block::Clients } else { Block::None });
+                Effect::TransactionEnded(link.block_ahead)
+            }
+            Action::PrepareTransaction => {
+                link.transaction_ends(Block::None);
+                Effect::TransactionEnded(Block::None)
+            }
+            Action::Savepoint(name) => Effect::SavepointSet(name.clone()),
+            Action::Release(name) => Effect::SavepointReleased(name.clone()),
+            Action::RollbackTo(name) => Effect::RolledBackTo(name.clone()),
+            Action::Query
+            | Action::CopyIn
+            | Action::Call
+            | Action::Set(_)
+            | Action::SetDefaults(_)
+            | Action::SetConfig(_)
+            | Action::ResetAll
+            | Action::DiscardAll
+            | Action::UnlistenAll
+            | Action::CloseAll
+            | Action::Deallocate(_)
+            | Action::Prepare(_)
+            | Action::Execute(_)
+            | Action::Utility => Effect::None,
+        })
+    }
+
+    /// The same, right after it was sent.
+    pub(super) fn after_execution(&mut self, action: &Action) {
+        match action {
+            Action::SetConfig(names) => self.after_set_config(names),
+            Action::CopyIn => self.link.asked = Asked::Copy,
+            _ => {}
+        }
+    }
+
+    /// A statement is about to be sent. If it fails while others are connected to a database, our own idle
+    /// connections shall not be those others.
+    fn make_way(&mut self, cleared: &Cleared) {
+        for database in databases_wanted_alone(cleared) {
+            let server = &self.identity.pool.key().server;
+            self.shared.pools.leave_database(server, &database);
+        }
+    }
+
+    /// A statement is about to be sent. If it changes shapes, statements prepared before it do not serve what
+    /// comes behind it, and those that others prepare before it is committed do not serve what comes then. If it
+    /// runs code that nobody has judged, the connection is made as new before it serves others.
+    pub(super) fn note_alteration(&mut self, cleared: &Cleared) {
+        let class = cleared.class();
+        let traces = match class {
+            StatementClass::Load => Traces::ForGood,
+            _ if cleared.marks_connection() => Traces::ForGood,
+            StatementClass::Do => Traces::OfCode,
+            // An end user calls a procedure of the application's, which answers for it as for its functions.
+            StatementClass::Call if self.policy.is_trusted() => Traces::OfCode,
+            _ => Traces::None,
+        };
+        self.link.traces = self.link.traces.max(traces);
+        if statement::alters_shapes(class) {
+            self.link.shapes = Shapes::Altered;
+            self.shared.statements.renew();
+        }
+    }
+}
+
+fn too_many_savepoints() -> Fault {
+    Fault::error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        "too many savepoints in one transaction",
+    )
+    .with_hint(format!(
+        "At most {} may be set at a time. Release those that are not needed.",
+        limits::SAVEPOINTS
+    ))
+}
+
+/// The tag of a BEGIN without modes; `None` for any other, or one with a comment in it.
+fn begin_tag(sql: &str) -> Option<&'static str> {
+    let words: Vec<String> = sql.split_whitespace().map(str::to_ascii_lowercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["begin"] | ["begin", "work" | "transaction"] => Some("BEGIN"),
+        ["start", "transaction"] => Some("START TRANSACTION"),
+        _ => None,
+    }
+}
