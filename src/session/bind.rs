@@ -14,7 +14,6 @@ use super::statement::{self, Statement};
 use super::{Session, Skipping};
 use crate::base::{Fault, SqlState, limits};
 use crate::wire::body::{self, BindNames};
-use crate::wire::encode;
 use crate::wire::frame::{HEAD_BYTES, Head};
 use crate::wire::replies::{Awaited, Delivery, Own};
 use crate::wire::tag::client as tag;
@@ -150,11 +149,11 @@ impl Linked<'_> {
         }
         let (server_name, used) = now.name_on(link, names.statement, warrant);
         let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, Some(name)));
-        encode::bind_head(&mut link.upstream, names.portal, server_name, tail);
+        link.upstream.bind_head(names.portal, server_name, tail);
         link.expect(Awaited::Bind, Delivery::Forward, bound);
         link.open_portal(names.portal, statement);
         if let Some(values) = values {
-            link.upstream.extend_from_slice(values);
+            link.upstream.body(values);
             link.return_to_role(&self.identity.route.role);
         }
     }

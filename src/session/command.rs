@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::effect::Effect;
-use super::link::Changes;
+use super::link::{Changes, LocalSetting};
 use super::linked::Linked;
 use super::names::NameChange;
 use super::setup::Setup;
@@ -82,16 +82,12 @@ impl Session {
             linked.open_own_block();
         }
         match (&setting.value, setting.scope) {
-            (SetValue::Assign(assignment), SetScope::Local) => {
-                linked.set_locally(&setting.name, assignment, Delivery::ForwardRows);
+            (SetValue::Assign(_) | SetValue::Default, SetScope::Local) => {
+                linked.set_locally(setting, Delivery::ForwardRows);
             }
-            (SetValue::Assign(assignment), SetScope::Session) => {
-                linked.set_locally(&setting.name, assignment, Delivery::ForwardRows);
+            (SetValue::Assign(_), SetScope::Session) => {
+                linked.set_locally(setting, Delivery::ForwardRows);
                 linked.read_back(&setting.name);
-            }
-            (SetValue::Default, SetScope::Local) => {
-                let default = format!("{} TO DEFAULT", quoted(&setting.name));
-                linked.set_locally(&setting.name, &default, Delivery::ForwardRows);
             }
             (SetValue::Default, SetScope::Session) => {
                 linked.reset(&setting.name);
@@ -108,15 +104,15 @@ impl Session {
         let Some(mut linked) = self.linked() else { return };
         linked.open_own_block();
         for (at, setting) in defaults.iter().enumerate() {
-            let SetValue::Assign(assignment) = &setting.value else {
+            if matches!(setting.value, SetValue::Default) {
                 continue;
-            };
+            }
             let delivery = if at + 1 == defaults.len() {
                 Delivery::ForwardRows
             } else {
                 Delivery::Hide
             };
-            linked.set_locally(&setting.name, assignment, delivery);
+            linked.set_locally(setting, delivery);
             linked.read_back(&setting.name);
         }
     }
@@ -206,10 +202,11 @@ impl Session {
 }
 
 impl Linked<'_> {
-    fn set_locally(&mut self, name: &str, assignment: &str, delivery: Delivery) {
+    fn set_locally(&mut self, setting: &SetSetting, delivery: Delivery) {
         let warrant = self.warrant(Some(&Action::Query));
-        self.link.setting_changes(name);
-        self.link.set_locally(assignment, delivery, Effect::None, warrant);
+        self.link.setting_changes(&setting.name);
+        self.link
+            .set_locally(&LocalSetting::of(setting), delivery, Effect::None, warrant);
     }
 
     /// Keeps what a setting is now with the session.
@@ -253,7 +250,7 @@ impl Linked<'_> {
                 );
             }
             None => {
-                let default = format!("{} TO DEFAULT", quoted(name));
+                let default = LocalSetting::default_of(name);
                 self.link.set_locally(&default, Delivery::Hide, effect, warrant);
             }
         }
@@ -273,7 +270,7 @@ fn check_room(setup: &Setup, name: &str) -> Result<(), Fault> {
 }
 
 /// A setting's name as SQL: each part between its dots quoted.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     let parts: Vec<String> = name
         .split('.')
         .map(|part| format!("\"{}\"", part.replace('"', "\"\"")))

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use super::Session;
 use super::effect::Effect;
 use super::link::Link;
 use super::linked::Linked;
 use super::names::NameChange;
-use super::statement::{NOWHERE, Statement};
+use super::statement::{NOWHERE, Renamed, Statement};
 use super::warrant::Warrant;
 use super::wording::Wording;
-use super::{Session, statement};
 use crate::base::{Fault, SqlState};
 use crate::guard::{Action, Cleared, StatementName};
 use crate::wire::replies::{Delivery, Own};
@@ -20,7 +20,7 @@ pub(super) enum AsOfNow {
     /// One that server connections share, or that the client's own transaction has for itself.
     Shared(Arc<Statement>),
     /// An EXECUTE with the server's name in it.
-    Translated(String),
+    Translated(Renamed),
 }
 
 impl AsOfNow {
@@ -48,7 +48,7 @@ impl AsOfNow {
 
 /// An EXECUTE as the server gets it.
 struct Translated {
-    sql: String,
+    sql: Renamed,
     /// The statement it runs; `None` if the client has none of that name.
     runs: Option<Arc<Statement>>,
 }
@@ -167,7 +167,7 @@ impl Linked<'_> {
         self.note_alteration(cleared);
         self.link.word(Some(Wording::renamed(cleared, name, ours)));
         Translated {
-            sql: statement::with_name(cleared.sql(), &name.place, ours),
+            sql: Renamed::execute(cleared, name, ours),
             runs: target,
         }
     }

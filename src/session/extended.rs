@@ -8,7 +8,7 @@ use super::effect::Effect;
 use super::holding::Judged;
 use super::inbound::Outcome;
 use super::judging::Turned;
-use super::link::{Block, Executed, Link, Lost};
+use super::link::{Block, Executed, Link, Lost, OfPortal};
 use super::linked::Linked;
 use super::names::NameChange;
 use super::pending_message::Found;
@@ -17,9 +17,7 @@ use super::wording::Wording;
 use crate::base::{Fault, SqlState};
 use crate::guard::{Action, Cleared, Script};
 use crate::wire::body::{Named, Parse, Target};
-use crate::wire::encode;
 use crate::wire::replies::{Awaited, Delivery, Own};
-use crate::wire::tag::client as tag;
 
 impl Session {
     /// Parse: judged, named, and sent unless the server knows the text.
@@ -115,7 +113,7 @@ impl Session {
         let link = linked.link;
         let (server_name, used) = now.name_on(link, name, warrant);
         let uses = used.map_or(Effect::None, Effect::Uses);
-        encode::describe_statement(&mut link.upstream, server_name);
+        link.upstream.describe_statement(server_name);
         link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
         Outcome::Done
     }
@@ -144,7 +142,7 @@ impl Session {
         }
         forward_named(
             linked.link,
-            tag::DESCRIBE,
+            OfPortal::Describe,
             name,
             Awaited::PortalDescription,
             Effect::None,
@@ -183,7 +181,7 @@ impl Session {
             return Outcome::Lease(Found::Names);
         };
         link.portals.close(name);
-        forward_named(link, tag::CLOSE, name, Awaited::Close, Effect::PortalChanged);
+        forward_named(link, OfPortal::Close, name, Awaited::Close, Effect::PortalChanged);
         Outcome::Done
     }
 
@@ -236,11 +234,8 @@ impl Session {
 }
 
 /// Passes on a message that names a portal.
-fn forward_named(link: &mut Link, tag: u8, portal: &[u8], awaited: Awaited, effect: Effect) {
-    encode::put_head(&mut link.upstream, tag, portal.len() + 2);
-    link.upstream.push(b'P');
-    link.upstream.extend_from_slice(portal);
-    link.upstream.push(0);
+fn forward_named(link: &mut Link, what: OfPortal, portal: &[u8], awaited: Awaited, effect: Effect) {
+    link.upstream.of_portal(what, portal);
     link.expect(awaited, Delivery::Forward, effect);
 }
 
@@ -275,7 +270,7 @@ impl Linked<'_> {
         let warrant = self.warrant(Some(cleared.action()));
         let effect = self.before_execution(cleared, portal)?;
         if std::mem::take(&mut self.link.lost) == Lost::Portal {
-            self.link.bind_again(portal, cleared);
+            self.link.bind_again(portal, cleared, &warrant);
         }
         self.link.execute(body, effect, warrant);
         self.after_execution(cleared.action());

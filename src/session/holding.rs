@@ -109,7 +109,7 @@ impl Session {
         if let Some(link) = &mut self.link
             && link.upstream.capacity() > Link::UNASKED_BYTES
         {
-            link.settle(self.identity.stay.account());
+            link.upstream.settle(self.identity.stay.account());
         }
     }
 
@@ -127,7 +127,7 @@ impl Session {
     pub(super) fn ask_upstream(&mut self, bytes: usize) -> Result<(), Fault> {
         match &mut self.link {
             Some(link) if link.upstream.len() + bytes > Link::UNASKED_BYTES => {
-                Ok(link.ask(self.identity.stay.account(), bytes)?)
+                Ok(link.upstream.ask(self.identity.stay.account(), bytes)?)
             }
             Some(_) | None => Ok(()),
         }
@@ -137,29 +137,6 @@ impl Session {
 impl Link {
     /// Bytes for the server that are not counted: what a COPY is read with.
     pub(super) const UNASKED_BYTES: usize = 2 * limits::BULK_BUFFER_BYTES;
-
-    fn ask(&mut self, account: &Arc<Account>, bytes: usize) -> Result<(), Full> {
-        let wanted = self.upstream.len() + bytes;
-        self.upstream_charge
-            .get_or_insert_with(|| Charge::new(account))
-            .grow_to(wanted)
-    }
-
-    #[cold]
-    fn settle(&mut self, account: &Arc<Account>) {
-        let bytes = self.upstream.capacity();
-        self.upstream_charge
-            .get_or_insert_with(|| Charge::new(account))
-            .set(bytes);
-    }
-
-    /// The server has taken what there was.
-    #[inline]
-    pub(super) fn forget_upstream(&mut self) {
-        if self.upstream_charge.is_some() && self.upstream.capacity() <= Self::UNASKED_BYTES {
-            self.upstream_charge = None;
-        }
-    }
 }
 
 impl Client {

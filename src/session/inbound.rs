@@ -11,8 +11,7 @@ use super::pending_message::{Found, Pending, Place};
 use super::{Session, Skipping, Turn};
 use crate::base::{ClientEnd, Fault, SqlState, limits};
 use crate::net::Inbox;
-use crate::wire::body::{self};
-use crate::wire::encode;
+use crate::wire::body;
 use crate::wire::frame::{self, HEAD_BYTES, Head};
 use crate::wire::tag::client as tag;
 
@@ -247,8 +246,7 @@ impl Session {
         let here = inbox.bytes();
         let take = left.min(here.len());
         if let (BodyGoes::ToServer, Some(link)) = (goes, &mut self.link) {
-            link.upstream
-                .extend_from_slice(here.get(..take).unwrap_or_default());
+            link.upstream.body(here.get(..take).unwrap_or_default());
         }
         let left = left - take;
         self.inbound = match goes {
@@ -276,12 +274,8 @@ impl Session {
 
     /// Copy data that has come whole, as many messages as there are.
     fn copy_data(&mut self, bytes: &[u8]) -> Step {
-        let run = frame::run_of(bytes, [tag::COPY_DATA; 2]);
-        if let Some(link) = &mut self.link {
-            link.upstream
-                .extend_from_slice(bytes.get(..run).unwrap_or_default());
-        }
-        Step::Consumed(run)
+        let run = self.link.as_mut().map(|link| link.upstream.copy_data(bytes));
+        Step::Consumed(run.unwrap_or_default())
     }
 
     fn begin_copy_message(&mut self, head: Head) -> Step {
@@ -299,7 +293,7 @@ impl Session {
             self.inbound = Inbound::Drop(head.body_len);
             return Step::Consumed(HEAD_BYTES);
         };
-        encode::put_head(&mut link.upstream, head.tag, head.body_len);
+        link.upstream.copy_head(head);
         if head.tag != tag::COPY_DATA {
             link.end_copy();
         }
@@ -336,7 +330,7 @@ impl Session {
         }
         if let Some(link) = &mut self.link {
             let reason = format!("unexpected message type 0x{tag:02X} during COPY from stdin\0");
-            encode::frame(&mut link.upstream, tag::COPY_FAIL, reason.as_bytes());
+            link.upstream.copy_fail(&reason);
             link.end_copy();
         }
         self.after_copy_end();

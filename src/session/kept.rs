@@ -135,7 +135,7 @@ impl Session {
             && let Some(link) = &mut self.link
         {
             for sql in DISCARD_KEPT {
-                link.run_unnamed(sql, Delivery::Hide, Effect::None);
+                link.run_unnamed(super::link::Text::ours(sql), Delivery::Hide, Effect::None);
             }
         }
     }

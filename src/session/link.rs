@@ -5,6 +5,8 @@ mod desk;
 mod hidden;
 mod replay;
 mod send;
+mod text;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,13 +15,16 @@ use self::desk::Desk;
 pub(super) use self::desk::UPSTREAM_BYTES;
 pub(crate) use self::replay::Healing;
 use self::replay::Replay;
+pub(super) use self::text::{LocalSetting, Text};
+pub(super) use self::upstream::OfPortal;
+use self::upstream::Upstream;
 use super::effect::Effect;
 use super::holding::hold_long;
 use super::portals::Portals;
 use super::settings::decides_meaning;
 use super::statement::Statement;
 use super::wording::Wording;
-use crate::base::memory::{Account, Charge, Held};
+use crate::base::memory::{Account, Held};
 use crate::base::{PoolMode, limits};
 use crate::guard::Script;
 use crate::identity::Bound;
@@ -257,13 +262,8 @@ pub(crate) struct Link {
     /// What a text means when it is parsed now (see [`Statement::context`]); `None` once the transaction has
     /// changed a setting that decides it.
     pub(crate) context: Option<u64>,
-    /// Bytes for the server, and how many of them it has.
-    pub(crate) upstream: Vec<u8>,
-    pub(crate) sent: usize,
-    /// What they are charged with.
-    pub(super) upstream_charge: Option<Charge>,
-    /// Whether `upstream` should leave now, rather than wait for the rest of the batch.
-    pub(crate) push: bool,
+    /// Bytes for the server.
+    pub(super) upstream: Upstream,
     /// Whether the server has been asked to answer all that it was sent.
     answers: Answers,
     pub(crate) replies: Replies<Effect>,
@@ -324,10 +324,7 @@ impl Link {
         Self {
             lease,
             context: Some(context),
-            upstream: desk.upstream,
-            sent: 0,
-            upstream_charge: None,
-            push: false,
+            upstream: Upstream::in_memory(desk.upstream),
             answers: Answers::Due,
             replies: desk.replies,
             names_in_flight: 0,
@@ -376,7 +373,7 @@ impl Link {
             ..
         } = *self;
         Desk {
-            upstream,
+            upstream: upstream.into_memory(),
             replies,
             portals,
         }
@@ -482,7 +479,7 @@ impl Link {
     /// CopyDone or CopyFail was sent: the answer may be kept back, though the server has been asked before.
     pub(crate) fn end_copy(&mut self) {
         self.copy_in = CopyIn::Ending;
-        self.push = true;
+        self.upstream.push();
         self.answers = Answers::KeptBack;
     }
 

@@ -39,6 +39,10 @@ pub async fn canonical_settings(
     settings: &[(String, String)],
 ) -> Result<Vec<String>, ProbeError> {
     let mut request = Vec::new();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a text of our own, on a connection of its own"
+    )]
     encode::parse(&mut request, "", WRITE_SETTING, NO_TYPES);
     for (name, value) in settings {
         encode::bind_text(&mut request, "", "", &[name, value]);
@@ -53,6 +57,10 @@ pub async fn canonical_settings(
 /// Not cancel safe; dropped, the lease closes its connection.
 pub async fn is_superuser(lease: Lease, role: &RoleName) -> Result<bool, ProbeError> {
     let mut request = Vec::new();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a text of our own, on a connection of its own"
+    )]
     encode::parse(&mut request, "", IS_SUPERUSER, NO_TYPES);
     encode::bind_text(&mut request, "", "", &[role.as_str()]);
     encode::execute(&mut request, "");

@@ -91,10 +91,10 @@ impl Session {
         }
         // A client that pauses without a Sync may wait for an error, which the server sends unasked.
         if let Some(link) = &mut self.link
-            && !link.push
+            && !link.upstream.is_pushed()
             && !link.upstream.is_empty()
         {
-            link.push = true;
+            link.upstream.push();
             return Poll::Ready(Wake::Progress);
         }
         // Now that all has moved that can: who is to make the next move may have changed.
@@ -270,16 +270,15 @@ impl Client {
 
 impl Link {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if !self.push && self.has_room() {
+        if !self.upstream.is_pushed() && self.has_room() {
             flush(&mut self.lease.stream, cx)?;
             return Ok(false);
         }
-        let moved = write_some(&mut self.lease.stream, &self.upstream, &mut self.sent, cx)?;
+        let moved = self.upstream.write(&mut self.lease.stream, cx)?;
         flush(&mut self.lease.stream, cx)?;
-        if self.sent == self.upstream.len() {
-            self.bytes_in += self.sent as u64;
-            self.push = false;
-            if self.sent > 0 {
+        if let Some(sent) = self.upstream.all_written() {
+            self.bytes_in += sent as u64;
+            if sent > 0 {
                 self.keep_batch();
             }
         }
@@ -288,8 +287,8 @@ impl Link {
             CopyIn::No => UPSTREAM_BYTES,
             CopyIn::Running | CopyIn::Ending => 2 * limits::BULK_BUFFER_BYTES,
         };
-        release(&mut self.upstream, &mut self.sent, kept);
-        self.forget_upstream();
+        self.upstream.release(kept);
+        self.upstream.forget_charge(Self::UNASKED_BYTES);
         Ok(moved)
     }
 }

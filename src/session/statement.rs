@@ -164,9 +164,13 @@ impl Statement {
     }
 
     /// The PREPARE that makes a server connection know it; `None` if Parse does.
-    pub(crate) fn command(&self) -> Option<String> {
+    pub(crate) fn command(&self) -> Option<Renamed> {
         let command = self.command.as_ref()?;
-        Some(with_name(&command.sql, &command.name, self.prepared.name()))
+        Some(Renamed(with_name(
+            &command.sql,
+            &command.name,
+            self.prepared.name(),
+        )))
     }
 
     /// Stands for its text among those that are there now.
@@ -466,8 +470,24 @@ static PREFIX: LazyLock<String> = LazyLock::new(|| format!("p{:08x}_", rand::ran
 /// A name that no server connection has ever prepared a statement by: an id counts from 0, and has no letters.
 pub(crate) const NOWHERE: &str = "portcullis prepared no such statement";
 
+/// A cleared PREPARE or EXECUTE with a name of ours in the place of the client's. Only a cleared statement becomes one.
+#[derive(Debug)]
+pub(crate) struct Renamed(String);
+
+impl Renamed {
+    /// An EXECUTE of the server's statement of this name.
+    pub(crate) fn execute(cleared: &Cleared, name: &StatementName, ours: &str) -> Self {
+        Self(with_name(cleared.sql(), &name.place, ours))
+    }
+
+    /// The text to send.
+    pub(crate) fn sql(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A statement's text with a name of ours, quoted, in the place of another.
-pub(crate) fn with_name(sql: &str, place: &Range<usize>, name: &str) -> String {
+fn with_name(sql: &str, place: &Range<usize>, name: &str) -> String {
     let before = sql.get(..place.start).unwrap_or("");
     let after = sql.get(place.end..).unwrap_or("");
     format!("{before}\"{name}\"{after}")

@@ -1,7 +1,9 @@
 //! Proof that a statement may be sent now.
 
+use super::link::{Batch, Link};
 use crate::guard::Action;
 use crate::identity::Bound;
+use crate::wire::encode::TransactionStatus;
 
 /// The right to send one cleared statement: its caller's identity is in force, or it is one that goes without.
 /// Whatever sends a client's statement takes one, so that a path that forgets the identity does not compile.
@@ -16,8 +18,10 @@ impl Warrant {
 
     /// For the first message behind the ReadyForQuery of a failed block: the server runs nothing there but the
     /// block's end, and refuses the prelude like anything else, in other words than it has for this message.
-    pub(super) fn in_failed_block() -> Self {
-        Self(())
+    /// `None` where the link is not there.
+    pub(super) fn in_failed_block(link: &Link) -> Option<Self> {
+        let is_there = link.status == TransactionStatus::Failed && link.batch == Batch::Fresh;
+        is_there.then_some(Self(()))
     }
 
     /// For statements that read and write no data: transaction control, which must go ahead of the identity or

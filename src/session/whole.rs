@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::Session;
 use super::effect::Effect;
-use super::link::{Batch, CheckOf, Link, ScriptRest};
+use super::link::{Batch, CheckOf, Link, ScriptRest, Text};
 use crate::guard::{Form, Script};
-use crate::wire::encode::{self, NO_TYPES, TransactionStatus};
+use crate::wire::encode::{NO_TYPES, TransactionStatus};
 use crate::wire::notice;
 use crate::wire::replies::{Awaited, Delivery};
 
@@ -39,7 +39,7 @@ impl Session {
         if link.batch != Batch::Fresh || link.failed {
             return Whole::Sound;
         }
-        link.ask_about(script.text());
+        link.ask_about(script);
         link.script = Some(ScriptRest::new(
             self.identity.stay.account(),
             Arc::clone(script),
@@ -50,7 +50,7 @@ impl Session {
 }
 
 impl Link {
-    fn ask_about(&mut self, text: &str) {
+    fn ask_about(&mut self, script: &Script) {
         self.reads_whole = match self.status {
             TransactionStatus::InBlock => {
                 self.run_hidden(SAVEPOINT, &[], Effect::None);
@@ -59,7 +59,7 @@ impl Link {
             }
             TransactionStatus::Idle | TransactionStatus::Failed => CheckOf::Whole,
         };
-        encode::parse(&mut self.upstream, "", text, NO_TYPES);
+        self.upstream.parse("", Text::whole(script), NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::WholeRead);
         self.end_batch(Delivery::Hide);

@@ -185,6 +185,7 @@ mod tests {
     #[test]
     fn what_is_encoded_decodes_again() {
         let mut out = Vec::new();
+        #[expect(clippy::disallowed_methods, reason = "what is tested")]
         parse(&mut out, "p1", "SELECT 1", NO_TYPES);
         let head = frame::head(&out).unwrap().unwrap();
         assert_eq!(head.body_len + frame::HEAD_BYTES, out.len());

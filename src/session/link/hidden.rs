@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Asked, Block, INTERNAL_PORTAL, Link, Modes, Sequences};
+use super::{Asked, Block, INTERNAL_PORTAL, Link, Modes, Sequences, Text};
 use crate::base::RoleName;
 use crate::guard::Cleared;
 use crate::session::effect::Effect;
 use crate::session::statement::{
     DISCARD_SEQUENCES, LEAVE_ROLE, Prelude, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK,
 };
-use crate::wire::encode::{self, NO_TYPES};
+use crate::wire::encode::NO_TYPES;
 use crate::wire::replies::{Awaited, Delivery};
 
 impl Link {
@@ -20,10 +20,15 @@ impl Link {
         }
         self.modes = Modes::Set;
         for mode in modes {
-            self.prepare(&mode.prepared, &mode.sql, Delivery::Hide, Effect::None);
+            self.prepare(
+                &mode.prepared,
+                Text::of_prelude(mode),
+                Delivery::Hide,
+                Effect::None,
+            );
             let portal = self.free_portal();
-            encode::bind_text::<&str>(&mut self.upstream, portal, mode.prepared.name(), &[]);
-            encode::execute(&mut self.upstream, portal);
+            self.upstream.bind_text::<&str>(portal, mode.prepared.name(), &[]);
+            self.upstream.execute(portal);
             self.after_hidden(portal, Effect::None);
         }
     }
@@ -42,7 +47,7 @@ impl Link {
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
         self.expect(Awaited::Execution, Delivery::Hide, effect);
         if !portal.is_empty() {
-            encode::close_portal(&mut self.upstream, portal);
+            self.upstream.close_portal(portal);
             self.expect(Awaited::Close, Delivery::Hide, Effect::None);
         }
     }
@@ -74,12 +79,12 @@ impl Link {
     }
 
     /// Runs a statement of our own that is too rare to be kept prepared. The unnamed statement is lost to it.
-    pub(in crate::session) fn run_hidden(&mut self, sql: &str, values: &[&str], effect: Effect) {
-        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+    pub(in crate::session) fn run_hidden(&mut self, sql: &'static str, values: &[&str], effect: Effect) {
+        self.upstream.parse("", Text::ours(sql), NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
-        encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, "", values);
-        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.upstream.bind_text(INTERNAL_PORTAL, "", values);
+        self.upstream.execute(INTERNAL_PORTAL);
         self.after_hidden(INTERNAL_PORTAL, effect);
     }
 
@@ -92,18 +97,18 @@ impl Link {
     pub(in crate::session) fn run_internal(
         &mut self,
         statement: &Prepared,
-        sql: &str,
+        sql: &'static str,
         values: &[&str],
         delivery: Delivery,
         effect: Effect,
     ) {
         self.asked = Asked::Work;
-        self.prepare(statement, sql, Delivery::Hide, Effect::None);
-        encode::bind_text(&mut self.upstream, INTERNAL_PORTAL, statement.name(), values);
+        self.prepare(statement, Text::ours(sql), Delivery::Hide, Effect::None);
+        self.upstream.bind_text(INTERNAL_PORTAL, statement.name(), values);
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
-        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.upstream.execute(INTERNAL_PORTAL);
         self.expect(Awaited::Execution, delivery, effect);
-        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.upstream.close_portal(INTERNAL_PORTAL);
         self.expect(Awaited::Close, Delivery::Hide, Effect::None);
     }
 
@@ -112,7 +117,7 @@ impl Link {
     pub(in crate::session) fn roll_back(&mut self) {
         self.block = Block::RollingBack;
         self.forget_identity();
-        self.run_unnamed(ROLLBACK, Delivery::Hide, Effect::None);
+        self.run_unnamed(Text::ours(ROLLBACK), Delivery::Hide, Effect::None);
         self.sync();
     }
 

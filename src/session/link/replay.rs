@@ -9,7 +9,8 @@
 
 use std::sync::Arc;
 
-use super::{Batch, Block, Link, UPSTREAM_BYTES};
+use super::upstream::SentBatch;
+use super::{Batch, Block, Link};
 use crate::base::limits;
 use crate::session::effect::Effect;
 use crate::session::portals::Unconfirmed;
@@ -21,7 +22,7 @@ use crate::wire::replies::{Awaited, Delivery, Entry};
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     /// The batch as it was sent, if it left as a whole.
-    bytes: Vec<u8>,
+    bytes: SentBatch,
     /// Where in it the prelude ends that it begins with.
     prelude_end: usize,
     chance: Chance,
@@ -46,7 +47,7 @@ enum Chance {
 pub(crate) struct Healing {
     pub(crate) statement: Arc<Statement>,
     /// The batch from behind its prelude to its Sync.
-    pub(crate) bytes: Vec<u8>,
+    bytes: SentBatch,
     entries: Vec<Entry<Effect>>,
     portals: Unconfirmed,
 }
@@ -58,8 +59,7 @@ impl Link {
         if !whole || self.in_block || self.replay.prelude_end == 0 {
             self.replay.chance = Chance::Lost;
         } else if self.replay.chance == Chance::Open {
-            self.replay.bytes = std::mem::take(&mut self.upstream);
-            self.sent = 0;
+            self.replay.bytes = self.upstream.take_sent();
         }
     }
 
@@ -71,12 +71,7 @@ impl Link {
     /// The batch has been answered.
     pub(crate) fn forget_batch(&mut self) {
         let bytes = std::mem::take(&mut self.replay.bytes);
-        if self.upstream.capacity() == 0 {
-            // Its memory comes back for the next batch.
-            self.upstream = bytes;
-            self.upstream.clear();
-            self.upstream.shrink_to(UPSTREAM_BYTES);
-        }
+        self.upstream.take_back(bytes);
         self.replay.prelude_end = 0;
         self.replay.fresh = None;
         self.replay.chance = Chance::Open;
@@ -189,7 +184,7 @@ impl Link {
 
     /// Sends the batch again, behind a prelude and the statement prepared anew.
     pub(crate) fn send_again(&mut self, healing: Healing) {
-        self.upstream.extend_from_slice(&healing.bytes);
+        self.upstream.send_again(&healing.bytes);
         for entry in healing.entries {
             self.replies.push(entry.awaited, entry.delivery, entry.effect);
         }
@@ -197,7 +192,6 @@ impl Link {
         self.portals.restore(healing.portals);
         self.work();
         self.batch = Batch::Synced;
-        self.push = true;
         self.replay.chance = Chance::Lost;
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    ANYTHING, ActsAs, Answers, Asked, Batch, Executed, INTERNAL_PORTAL, Known, Link, REFUSED, Sequences,
+    ANYTHING, ActsAs, Answers, Asked, Batch, Executed, INTERNAL_PORTAL, Known, Link, LocalSetting, REFUSED,
+    Sequences, Text,
 };
 use crate::base::{Fault, RoleName};
 use crate::guard::{Action, Cleared, Qualified, StatementClass};
@@ -11,12 +12,11 @@ use crate::identity::Bound;
 use crate::session::effect::Effect;
 use crate::session::opening::Opening;
 use crate::session::repeated::Repeated;
-use crate::session::statement::{self, Prepared, Statement};
+use crate::session::statement::{self, Prepared, Renamed, Statement};
 use crate::session::warrant::Warrant;
 use crate::wire::body::FunctionCall;
-use crate::wire::encode::{self, NO_TYPES, TransactionStatus};
+use crate::wire::encode::{NO_TYPES, TransactionStatus};
 use crate::wire::replies::{Awaited, Delivery, Own};
-use crate::wire::tag::client as tag;
 
 /// The count of the formats of one result column.
 const ONE_RESULT: [u8; 2] = [0, 1];
@@ -28,8 +28,8 @@ impl Link {
         if let Some(warrant) = Warrant::without_identity(action) {
             return warrant;
         }
-        if self.status == TransactionStatus::Failed && self.batch == Batch::Fresh {
-            return Warrant::in_failed_block();
+        if let Some(warrant) = Warrant::in_failed_block(self) {
+            return warrant;
         }
         let bound = match self.bound.take() {
             Some(bound) => bound,
@@ -51,11 +51,14 @@ impl Link {
             self.forget_sequences();
         }
         self.close_unclosed();
-        self.prepare(statement, &opening.prelude.sql, Delivery::Hide, Effect::None);
+        self.prepare(
+            statement,
+            Text::of_prelude(&opening.prelude),
+            Delivery::Hide,
+            Effect::None,
+        );
         let portal = self.free_portal();
-        let bound = opening
-            .binding
-            .put_prelude(&mut self.upstream, portal, statement.name());
+        let bound = self.upstream.prelude(&opening.binding, portal, statement.name());
         self.after_hidden(portal, Effect::None);
         if begins_batch {
             self.prelude_ends_here();
@@ -65,31 +68,37 @@ impl Link {
 
     /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
     /// gets a ParseComplete in any case.
-    pub(super) fn prepare(&mut self, statement: &Prepared, sql: &str, delivery: Delivery, effect: Effect) {
+    pub(super) fn prepare(
+        &mut self,
+        statement: &Prepared,
+        text: Text<'_>,
+        delivery: Delivery,
+        effect: Effect,
+    ) {
         let id = statement.id();
         if self.lease.prepared().touch(id) {
             if delivery == Delivery::Forward {
-                self.heed_failure_of(sql);
+                self.heed_failure_of(text);
                 self.answer(Own::ParseComplete, effect);
             }
             return;
         }
-        self.make_place(id, sql);
+        self.make_place(id, text);
         self.note_parse();
-        encode::parse(&mut self.upstream, statement.name(), sql, statement.types());
+        self.upstream.parse(statement.name(), text, statement.types());
         self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
     }
 
     /// Takes a place among the server connection's statements; those that had it are closed.
-    fn make_place(&mut self, id: u64, sql: &str) {
-        let evicted = self.lease.prepared().insert(id, sql.len());
+    fn make_place(&mut self, id: u64, text: Text<'_>) {
+        let evicted = self.lease.prepared().insert(id, text.len());
         self.lease.unclosed.extend(evicted);
         self.close_unclosed();
     }
 
     fn close_unclosed(&mut self) {
         for evicted in std::mem::take(&mut self.lease.unclosed) {
-            encode::close_statement(&mut self.upstream, &statement::server_name(evicted));
+            self.upstream.close_statement(&statement::server_name(evicted));
             self.expect(Awaited::Close, Delivery::Hide, Effect::Evicted(evicted));
         }
     }
@@ -100,26 +109,27 @@ impl Link {
         statement: &Statement,
         delivery: Delivery,
         effect: Effect,
-        _: Warrant,
+        warrant: Warrant,
     ) {
         let prepared = statement.prepared();
         let Some(command) = statement.command() else {
-            return self.prepare(prepared, statement.sent(), delivery, effect);
+            return self.prepare(prepared, Text::statement(statement, &warrant), delivery, effect);
         };
         if self.lease.prepared().touch(prepared.id()) {
             return;
         }
-        self.make_place(prepared.id(), &command);
-        encode::parse(&mut self.upstream, "", &command, NO_TYPES);
+        let command = Text::renamed(&command, &warrant);
+        self.make_place(prepared.id(), command);
+        self.upstream.parse("", command, NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
-        encode::bind_text::<&str>(&mut self.upstream, INTERNAL_PORTAL, "", &[]);
+        self.upstream.bind_text::<&str>(INTERNAL_PORTAL, "", &[]);
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
-        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.upstream.execute(INTERNAL_PORTAL);
         self.note_transient(prepared.id());
         let done = Effect::Prepared(prepared.id(), Box::new(effect));
         self.expect(Awaited::Execution, Delivery::Hide, done);
-        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.upstream.close_portal(INTERNAL_PORTAL);
         self.expect(Awaited::Close, Delivery::Hide, Effect::None);
     }
 
@@ -138,15 +148,20 @@ impl Link {
         client_name: &[u8],
         statement: &Statement,
         effect: Effect,
-        _: Warrant,
+        warrant: Warrant,
     ) {
         let is_kept = !client_name.is_empty() || statement.is_repeated();
         if is_kept && self.shares(statement) {
             let prepared = statement.prepared();
-            self.prepare(prepared, statement.sent(), Delivery::Forward, effect);
+            self.prepare(
+                prepared,
+                Text::statement(statement, &warrant),
+                Delivery::Forward,
+                effect,
+            );
             self.prepared_in_batch(prepared.id());
         } else {
-            self.parse_unnamed(statement, Delivery::Forward, effect);
+            self.parse_unnamed(statement, Delivery::Forward, effect, &warrant);
         }
     }
 
@@ -156,22 +171,22 @@ impl Link {
         &mut self,
         statement: &Statement,
         effect: Effect,
-        _: Warrant,
+        warrant: Warrant,
     ) {
-        self.parse_unnamed(statement, Delivery::Forward, effect);
+        self.parse_unnamed(statement, Delivery::Forward, effect, &warrant);
         self.lease.unnamed = None;
     }
 
     /// Parses an EXECUTE with the server's name in it.
-    pub(in crate::session) fn parse_translated(&mut self, sql: &str, _: Warrant) {
-        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+    pub(in crate::session) fn parse_translated(&mut self, sql: &Renamed, warrant: Warrant) {
+        self.upstream.parse("", Text::renamed(sql, &warrant), NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
     }
 
     /// Sends an EXECUTE of a simple query with the server's name in it.
-    pub(in crate::session) fn run_translated(&mut self, sql: &str, effect: Effect, _: Warrant) {
-        self.run_unnamed(sql, Delivery::ForwardLate, effect);
+    pub(in crate::session) fn run_translated(&mut self, sql: &Renamed, effect: Effect, warrant: Warrant) {
+        self.run_unnamed(Text::renamed(sql, &warrant), Delivery::ForwardLate, effect);
     }
 
     /// Whether the server's statement of this text, as it would be parsed now, serves all who share it.
@@ -179,9 +194,16 @@ impl Link {
         self.context == statement.context()
     }
 
-    fn parse_unnamed(&mut self, statement: &Statement, delivery: Delivery, effect: Effect) {
+    fn parse_unnamed(
+        &mut self,
+        statement: &Statement,
+        delivery: Delivery,
+        effect: Effect,
+        warrant: &Warrant,
+    ) {
         let prepared = statement.prepared();
-        encode::parse(&mut self.upstream, "", statement.sent(), prepared.types());
+        self.upstream
+            .parse("", Text::statement(statement, warrant), prepared.types());
         // A named statement that passes through here is parsed anew each time, and so is one that others may send, too.
         let is_own = self.shares(statement) && !statement.is_repeated();
         self.lease.unnamed = is_own.then_some(prepared.id());
@@ -190,8 +212,12 @@ impl Link {
 
     /// Sends one statement of a simple query: Parse, Bind, Describe, Execute on unnamed statement and
     /// portal.
-    pub(in crate::session) fn run_once(&mut self, cleared: &Cleared, effect: Effect, _: Warrant) {
-        self.run_unnamed(cleared.sql(), delivery_of_rows(cleared), effect);
+    pub(in crate::session) fn run_once(&mut self, cleared: &Cleared, effect: Effect, warrant: Warrant) {
+        self.run_unnamed(
+            Text::cleared(cleared, &warrant),
+            delivery_of_rows(cleared),
+            effect,
+        );
     }
 
     /// The same, with a prepared statement in the place of the text.
@@ -200,13 +226,18 @@ impl Link {
         repeated: &Repeated,
         cleared: &Cleared,
         effect: Effect,
-        _: Warrant,
+        warrant: Warrant,
     ) {
         self.asked = Asked::Work;
         let statement = &repeated.statement;
         let prepared = statement.prepared();
-        self.prepare(prepared, statement.sent(), Delivery::NoticesOnly, Effect::None);
-        encode::bind_text(&mut self.upstream, "", prepared.name(), &repeated.values());
+        self.prepare(
+            prepared,
+            Text::statement(statement, &warrant),
+            Delivery::NoticesOnly,
+            Effect::None,
+        );
+        self.upstream.bind_text("", prepared.name(), &repeated.values());
         self.portals.close(b"");
         let bound = Effect::Bound(Arc::clone(statement), None);
         self.expect(Awaited::Bind, Delivery::NoticesOnly, bound);
@@ -220,21 +251,22 @@ impl Link {
         cleared: &Cleared,
         call: &FunctionCall<'_>,
         effect: Effect,
-        _: Warrant,
+        warrant: Warrant,
     ) {
         self.asked = Asked::Work;
-        encode::parse(&mut self.upstream, "", cleared.sql(), NO_TYPES);
+        self.upstream
+            .parse("", Text::cleared(cleared, &warrant), NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         let tail = call.values.len() + ONE_RESULT.len() + call.result_format.len();
-        encode::bind_head(&mut self.upstream, INTERNAL_PORTAL.as_bytes(), "", tail);
+        self.upstream.bind_head(INTERNAL_PORTAL.as_bytes(), "", tail);
         for part in [call.values, &ONE_RESULT, &call.result_format] {
-            self.upstream.extend_from_slice(part);
+            self.upstream.body(part);
         }
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
-        encode::execute(&mut self.upstream, INTERNAL_PORTAL);
+        self.upstream.execute(INTERNAL_PORTAL);
         self.expect(Awaited::Execution, Delivery::FunctionResult, effect);
-        encode::close_portal(&mut self.upstream, INTERNAL_PORTAL);
+        self.upstream.close_portal(INTERNAL_PORTAL);
         self.expect(Awaited::Close, Delivery::Hide, Effect::None);
     }
 
@@ -244,10 +276,10 @@ impl Link {
         qualified: &Qualified,
         role: &RoleName,
         effect: Effect,
-        _: Warrant,
+        warrant: Warrant,
     ) {
         self.leave_role();
-        self.bind_unnamed(qualified.sql(), Delivery::NoticesOnly);
+        self.bind_unnamed(Text::qualified(qualified, &warrant), Delivery::NoticesOnly);
         self.return_to_role(role);
         self.execute_unnamed(Delivery::ForwardRows, effect);
     }
@@ -255,58 +287,58 @@ impl Link {
     /// Sends a cleared SET in the form that ends with the transaction.
     pub(in crate::session) fn set_locally(
         &mut self,
-        assignment: &str,
+        setting: &LocalSetting,
         delivery: Delivery,
         effect: Effect,
-        _: Warrant,
+        warrant: Warrant,
     ) {
-        self.run_unnamed(&format!("SET LOCAL {assignment}"), delivery, effect);
+        self.run_unnamed(Text::local(setting, &warrant), delivery, effect);
     }
 
     /// Binds a statement without parameters to the client's portal once more.
-    pub(in crate::session) fn bind_again(&mut self, portal: &[u8], cleared: &Cleared) {
-        encode::parse(&mut self.upstream, "", cleared.sql(), NO_TYPES);
+    pub(in crate::session) fn bind_again(&mut self, portal: &[u8], cleared: &Cleared, warrant: &Warrant) {
+        self.upstream.parse("", Text::cleared(cleared, warrant), NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         // No parameter formats, no parameters, no result formats.
         let rest = [0; 6];
-        encode::bind_head(&mut self.upstream, portal, "", rest.len());
-        self.upstream.extend_from_slice(&rest);
+        self.upstream.bind_head(portal, "", rest.len());
+        self.upstream.body(&rest);
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
     }
 
     /// Sends an Execute as it is.
     pub(in crate::session) fn execute(&mut self, body: &[u8], effect: Effect, _: Warrant) {
         self.executed = Executed::Something;
-        encode::frame(&mut self.upstream, tag::EXECUTE, body);
+        self.upstream.execute_as_sent(body);
         self.expect(Awaited::Execution, Delivery::Forward, effect);
     }
 
     /// Runs a statement on unnamed statement and portal.
-    pub(in crate::session) fn run_unnamed(&mut self, sql: &str, rows: Delivery, effect: Effect) {
+    pub(in crate::session) fn run_unnamed(&mut self, text: Text<'_>, rows: Delivery, effect: Effect) {
         let ahead = match rows {
             Delivery::Hide => Delivery::Hide,
             _ => Delivery::NoticesOnly,
         };
-        self.bind_unnamed(sql, ahead);
+        self.bind_unnamed(text, ahead);
         self.execute_unnamed(rows, effect);
     }
 
     /// `ahead` is for the answers to Parse and Bind, which a simple query does not have.
-    fn bind_unnamed(&mut self, sql: &str, ahead: Delivery) {
+    fn bind_unnamed(&mut self, text: Text<'_>, ahead: Delivery) {
         self.asked = Asked::Work;
-        encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+        self.upstream.parse("", text, NO_TYPES);
         self.lease.unnamed = None;
         self.expect(Awaited::Parse, ahead, Effect::None);
-        encode::bind_text::<&str>(&mut self.upstream, "", "", &[]);
+        self.upstream.bind_text::<&str>("", "", &[]);
         self.portals.close(b"");
         self.expect(Awaited::Bind, ahead, Effect::PortalChanged);
     }
 
     fn execute_unnamed(&mut self, rows: Delivery, effect: Effect) {
-        encode::describe_portal(&mut self.upstream, "");
+        self.upstream.describe_portal("");
         self.expect(Awaited::PortalDescription, rows, Effect::None);
-        encode::execute(&mut self.upstream, "");
+        self.upstream.execute("");
         let rows = match rows {
             Delivery::ForwardLate => Delivery::ForwardRows,
             rows => rows,
@@ -316,14 +348,14 @@ impl Link {
 
     /// Lets the server fail here if its transaction has failed.
     pub(in crate::session) fn heed_failure(&mut self) {
-        self.heed_failure_of(ANYTHING);
+        self.heed_failure_of(Text::ours(ANYTHING));
     }
 
     /// The same for a statement that the server knows already: one that ends the transaction is not refused
     /// (`IsTransactionExitStmt`, postgres.c).
-    fn heed_failure_of(&mut self, sql: &str) {
+    fn heed_failure_of(&mut self, text: Text<'_>) {
         if self.status == TransactionStatus::Failed {
-            encode::parse(&mut self.upstream, "", sql, NO_TYPES);
+            self.upstream.parse("", text, NO_TYPES);
             self.lease.unnamed = None;
             self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         }
@@ -331,7 +363,7 @@ impl Link {
 
     /// Makes the server fail here, and the client see `fault` as the reason.
     pub(in crate::session) fn poison(&mut self, fault: Fault) {
-        encode::parse(&mut self.upstream, "", REFUSED, NO_TYPES);
+        self.upstream.parse("", Text::ours(REFUSED), NO_TYPES);
         self.lease.unnamed = None;
         self.expect(
             Awaited::Parse,
@@ -364,10 +396,9 @@ impl Link {
             self.retire();
             self.close_unclosed();
         }
-        encode::sync(&mut self.upstream);
+        self.upstream.sync();
         self.expect(Awaited::Ready, ready, Effect::None);
         self.batch = Batch::Synced;
-        self.push = true;
         self.answers = Answers::Due;
     }
 
@@ -380,8 +411,7 @@ impl Link {
 
     /// Asks for the replies so far.
     pub(in crate::session) fn flush(&mut self) {
-        encode::flush(&mut self.upstream);
-        self.push = true;
+        self.upstream.flush();
         self.answers = Answers::Due;
         if self.asked == Asked::Nothing {
             self.asked = Asked::Replies;
@@ -402,7 +432,7 @@ impl Link {
             return prepared.name();
         }
         if self.lease.unnamed != Some(prepared.id()) {
-            self.parse_unnamed(statement, Delivery::Hide, Effect::None);
+            self.parse_unnamed(statement, Delivery::Hide, Effect::None, &warrant);
         }
         ""
     }

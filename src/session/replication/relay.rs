@@ -269,6 +269,7 @@ impl Replication {
             // The server refuses the extended protocol in its own words. What it does so by carries no text.
             _ => {
                 self.skipping = Skipping::ToSync;
+                #[expect(clippy::disallowed_methods, reason = "an empty text")]
                 encode::parse(&mut self.upstream, "", "", NO_TYPES);
             }
         }

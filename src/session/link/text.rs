@@ -1,0 +1,80 @@
+//! What [`Upstream::parse`](super::upstream::Upstream::parse) takes: a text with the reason why the server may have it.
+
+use crate::guard::{Cleared, Qualified, Script, SetSetting, SetValue};
+use crate::session::command::quoted;
+use crate::session::statement::{Prelude, Renamed, Statement};
+use crate::session::warrant::Warrant;
+
+/// A text for the server. Its field is private: these constructors are all there are.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::session) struct Text<'a>(&'a str);
+
+impl<'a> Text<'a> {
+    /// A statement of our own.
+    pub(in crate::session) fn ours(text: &'static str) -> Self {
+        Self(text)
+    }
+
+    /// A statement of our own that goes ahead of a transaction's first.
+    pub(super) fn of_prelude(prelude: &'a Prelude) -> Self {
+        Self(&prelude.sql)
+    }
+
+    /// A cleared statement as it is.
+    pub(super) fn cleared(cleared: &'a Cleared, _: &Warrant) -> Self {
+        Self(cleared.sql())
+    }
+
+    /// A cleared statement whose names were qualified.
+    pub(super) fn qualified(qualified: &'a Qualified, _: &Warrant) -> Self {
+        Self(qualified.sql())
+    }
+
+    /// A cleared statement of the extended protocol.
+    pub(super) fn statement(statement: &'a Statement, _: &Warrant) -> Self {
+        Self(statement.sent())
+    }
+
+    /// A cleared PREPARE or EXECUTE with a name of ours in it.
+    pub(super) fn renamed(renamed: &'a Renamed, _: &Warrant) -> Self {
+        Self(renamed.sql())
+    }
+
+    /// A cleared SET, or our own for a RESET, in the form that ends with the transaction.
+    pub(super) fn local(setting: &'a LocalSetting, _: &Warrant) -> Self {
+        Self(&setting.0)
+    }
+
+    /// A cleared string of several statements, only to be read: the server parses it and refuses it for what it is.
+    pub(in crate::session) fn whole(script: &'a Script) -> Self {
+        Self(script.text())
+    }
+
+    /// Its length in bytes.
+    pub(super) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+/// `SET LOCAL` of one setting.
+#[derive(Debug)]
+pub(in crate::session) struct LocalSetting(String);
+
+impl LocalSetting {
+    /// What the client's SET says.
+    pub(in crate::session) fn of(setting: &SetSetting) -> Self {
+        match &setting.value {
+            SetValue::Assign(assignment) => Self(format!("SET LOCAL {assignment}")),
+            SetValue::Default => Self::default_of(&setting.name),
+        }
+    }
+
+    /// Back to the server's default.
+    pub(in crate::session) fn default_of(name: &str) -> Self {
+        Self(format!("SET LOCAL {} TO DEFAULT", quoted(name)))
+    }
+}
