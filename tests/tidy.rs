@@ -6,6 +6,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "tidy/doors.rs"]
+mod doors;
 #[path = "tidy/rooms.rs"]
 mod rooms;
 #[path = "tidy/source.rs"]
@@ -451,4 +453,10 @@ mod the_reader {
             ("b", 2, 4)
         );
     }
+}
+
+/// A text reaches a server cleared and with its warrant, or not at all.
+#[test]
+fn no_other_way_to_the_server_compiles() {
+    assert_eq!(doors::found(), doors::wanted());
 }

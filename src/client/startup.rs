@@ -216,7 +216,7 @@ fn permitted(
     match guard.judge_for(asker, policy, set_statement(name, value).as_bytes()) {
         Ok(script) => match script.statements() {
             [cleared] => match cleared.action() {
-                Action::Set(setting) => Ok((*setting.name).to_owned()),
+                Action::Set(setting) => Ok(setting.name().to_owned()),
                 _ => Err(refused(name, None)),
             },
             _ => Err(refused(name, None)),

@@ -48,10 +48,50 @@ const VALUES_BYTES: usize = 256;
 /// Settings by which a session would be somebody else.
 const ROLE_SETTINGS: [&str; 2] = ["role", "session_authorization"];
 
+/// The text of a statement that opens a transaction. Only this module writes one, and no value of a client or a token
+/// is read as SQL in it.
+#[derive(Debug)]
+pub struct PreludeText(String);
+
+/// A session's defaults for transaction modes, and the settings that they become. The order is that of the
+/// settings.
+const MODES: [(&str, &str); 3] = [
+    ("default_transaction_deferrable", "transaction_deferrable"),
+    ("default_transaction_isolation", "transaction_isolation"),
+    ("default_transaction_read_only", "transaction_read_only"),
+];
+
+impl PreludeText {
+    /// Those that set the transaction's modes where the session has defaults of its own.
+    pub fn of_modes(parts: &BindingParts<'_>) -> impl Iterator<Item = Self> {
+        parts.session.iter().filter_map(|(name, value)| {
+            let (_, mode) = MODES.iter().find(|(default, _)| default == name)?;
+            // A plain SET: the server warns about SET LOCAL and SET TRANSACTION outside of a block, in its log
+            // too. It leaves nothing behind, since every transaction begins with the defaults
+            // (`StartTransaction`, xact.c).
+            let mut sql = format!("SET {mode} TO '");
+            push_doubling_quotes(&mut sql, value);
+            sql.push('\'');
+            Some(Self(sql))
+        })
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<PreludeText> for std::sync::Arc<str> {
+    fn from(text: PreludeText) -> Self {
+        text.0.into()
+    }
+}
+
 impl Binding {
     /// Puts the parts in their order. With it comes the text of the statement that takes its values: prepared once
     /// per server connection, the same for all sessions that set the same names.
-    pub fn new(parts: &BindingParts<'_>) -> (Self, String) {
+    pub fn new(parts: &BindingParts<'_>) -> (Self, PreludeText) {
         let path = parts.search_path.map(|path| ("search_path", path));
         // The guard lets no session set these; should one slip through, it still ends here.
         let session = parts
@@ -80,7 +120,7 @@ impl Binding {
         let mut encoded = Vec::with_capacity(VALUES_BYTES);
         encode::text_values(&mut encoded, &values);
         let values = encoded.into_boxed_slice();
-        (Self { values }, sql)
+        (Self { values }, PreludeText(sql))
     }
 
     /// Appends the prelude, Bind and Execute of the prepared `statement` on `portal`. The server answers
@@ -127,7 +167,7 @@ mod tests {
             role: &RoleName::new("authenticated"),
         });
         assert_eq!(
-            sql,
+            sql.as_str(),
             "SELECT pg_catalog.set_config('search_path', $1, true), \
              pg_catalog.set_config('role', $2, true), \
              pg_catalog.set_config('TimeZone', $3, true), \
@@ -155,6 +195,9 @@ mod tests {
             identity: &[],
             role: &RoleName::new("r"),
         });
-        assert!(sql.ends_with(", pg_catalog.set_config('a''b', $2, true)"));
+        assert!(
+            sql.as_str()
+                .ends_with(", pg_catalog.set_config('a''b', $2, true)")
+        );
     }
 }

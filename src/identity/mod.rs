@@ -3,5 +3,5 @@
 mod binding;
 mod settings;
 
-pub use binding::{Binding, BindingParts, Bound};
+pub use binding::{Binding, BindingParts, Bound, PreludeText};
 pub use settings::{Settings, Source};

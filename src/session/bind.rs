@@ -147,9 +147,9 @@ impl Linked<'_> {
         if tail > limits::REPLAYED_BATCH_BYTES {
             link.passes_bulk();
         }
-        let (server_name, used) = now.name_on(link, names.statement, warrant);
+        let (server_name, used) = now.name_on(link, names.statement, warrant.to_parse());
         let bound = used.map_or(Effect::PortalChanged, |used| Effect::Bound(used, Some(name)));
-        link.upstream.bind_head(names.portal, server_name, tail);
+        link.upstream.bind_head(names.portal, server_name, tail, &warrant);
         link.expect(Awaited::Bind, Delivery::Forward, bound);
         link.open_portal(names.portal, statement);
         if let Some(values) = values {

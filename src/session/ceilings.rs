@@ -55,7 +55,7 @@ impl Session {
             && link.copy_in == CopyIn::No
             && !matches!(self.inbound, Inbound::Forward(_));
         let is_synced = link.batch == Batch::Synced || link.script.is_some();
-        link.lease.check_in(CheckIn::Discard(DiscardReason::Ceiling));
+        link.end().check_in(CheckIn::Discard(DiscardReason::Ceiling));
         self.clock.is_idle_from(tokio::time::Instant::now());
         let fault = too_much(&self.policy);
         if !goes_on {

@@ -78,19 +78,19 @@ impl Session {
             return;
         }
         let Some(mut linked) = self.linked() else { return };
-        if setting.scope == SetScope::Session {
+        if setting.scope() == SetScope::Session {
             linked.open_own_block();
         }
-        match (&setting.value, setting.scope) {
+        match (setting.value(), setting.scope()) {
             (SetValue::Assign(_) | SetValue::Default, SetScope::Local) => {
                 linked.set_locally(setting, Delivery::ForwardRows);
             }
             (SetValue::Assign(_), SetScope::Session) => {
                 linked.set_locally(setting, Delivery::ForwardRows);
-                linked.read_back(&setting.name);
+                linked.read_back(setting.name());
             }
             (SetValue::Default, SetScope::Session) => {
-                linked.reset(&setting.name);
+                linked.reset(setting.name());
                 let is_reset = sql
                     .get(..5)
                     .is_some_and(|word| word.eq_ignore_ascii_case("RESET"));
@@ -104,7 +104,7 @@ impl Session {
         let Some(mut linked) = self.linked() else { return };
         linked.open_own_block();
         for (at, setting) in defaults.iter().enumerate() {
-            if matches!(setting.value, SetValue::Default) {
+            if matches!(setting.value(), SetValue::Default) {
                 continue;
             }
             let delivery = if at + 1 == defaults.len() {
@@ -113,23 +113,24 @@ impl Session {
                 Delivery::Hide
             };
             linked.set_locally(setting, delivery);
-            linked.read_back(&setting.name);
+            linked.read_back(setting.name());
         }
     }
 
     /// Whether the session can keep a change.
     fn check_change(&mut self, setting: &SetSetting) -> Result<(), Fault> {
-        check_room(&self.setup, &setting.name)?;
-        if let (SetValue::Assign(assignment), SetScope::Session) = (&setting.value, setting.scope) {
+        check_room(&self.setup, setting.name())?;
+        if let (SetValue::Assign(assignment), SetScope::Session) = (setting.value(), setting.scope()) {
             self.ask_for_settings(assignment.len().min(limits::SESSION_SETTING_BYTES))?;
         }
-        match &setting.value {
+        match setting.value() {
             SetValue::Assign(assignment)
-                if setting.scope == SetScope::Session && assignment.len() > limits::SESSION_SETTING_BYTES =>
+                if setting.scope() == SetScope::Session
+                    && assignment.len() > limits::SESSION_SETTING_BYTES =>
             {
                 Err(Fault::error(
                     SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-                    format!("value of parameter \"{}\" is too long to be kept", setting.name),
+                    format!("value of parameter \"{}\" is too long to be kept", setting.name()),
                 )
                 .with_hint(format!(
                     "At most {} bytes; SET LOCAL has no such limit.",
@@ -174,7 +175,7 @@ impl Session {
     fn close_all(&mut self, cleared: &Cleared) {
         match &mut self.link {
             Some(link) if link.in_block => {
-                let warrant = link.warrant(Some(&Action::Query), self.setup.opening());
+                let warrant = link.warrant_for_any(self.setup.opening());
                 link.run_once(cleared, Effect::None, warrant);
             }
             _ => self.answer(Own::Command("CLOSE CURSOR ALL"), Effect::None),
@@ -203,8 +204,8 @@ impl Session {
 
 impl Linked<'_> {
     fn set_locally(&mut self, setting: &SetSetting, delivery: Delivery) {
-        let warrant = self.warrant(Some(&Action::Query));
-        self.link.setting_changes(&setting.name);
+        let warrant = self.warrant_for_any();
+        self.link.setting_changes(setting.name());
         self.link
             .set_locally(&LocalSetting::of(setting), delivery, Effect::None, warrant);
     }
@@ -235,7 +236,7 @@ impl Linked<'_> {
     /// Returns one setting to its startup value, or to the server's default where the client gave none.
     fn reset(&mut self, name: &str) {
         let startup = self.setup.settings().startup_value(name).map(str::to_owned);
-        let warrant = self.warrant(Some(&Action::Query));
+        let warrant = self.warrant_for_any();
         self.link.session_changes(name);
         let effect = Effect::SettingReset(name.into());
         match startup {

@@ -9,7 +9,7 @@ use super::link::Link;
 use super::linked::Linked;
 use super::names::NameChange;
 use super::statement::{NOWHERE, Renamed, Statement};
-use super::warrant::Warrant;
+use super::warrant::ParseWarrant;
 use super::wording::Wording;
 use crate::base::{Fault, SqlState};
 use crate::guard::{Action, Cleared, StatementName};
@@ -30,7 +30,7 @@ impl AsOfNow {
         &self,
         link: &mut Link,
         client_name: &[u8],
-        warrant: Warrant,
+        warrant: &ParseWarrant,
     ) -> (&str, Option<Arc<Statement>>) {
         match self {
             Self::Translated(sql) => {
@@ -74,14 +74,14 @@ impl Session {
         };
         if let Some(mut linked) = self.linked() {
             let now = linked.as_of_now(statement);
-            let warrant = linked.warrant(Some(&Action::Query));
+            let warrant = linked.warrant_for_any();
             let link = linked.link;
             let start = cleared.prepared().map_or(0, |query| query.start);
             link.word(Some(match now.command() {
                 Some(_) => Wording::renamed(cleared, name, now.prepared().name()),
                 None => Wording::part(cleared.whole(), start),
             }));
-            link.prepare_statement(&now, Delivery::Hide, Effect::None, warrant);
+            link.prepare_statement(&now, Delivery::Hide, Effect::None, warrant.to_parse());
             link.work();
         }
         self.change_name(NameChange::Set(key.into(), holding));
@@ -153,12 +153,12 @@ impl Linked<'_> {
         let target = target.map(|target| self.as_of_now(target));
         self.link
             .look_for_sequences(target.as_deref().and_then(Statement::cleared));
-        let warrant = self.warrant(Some(&Action::Query));
+        let warrant = self.warrant_for_any();
         let mut ours = NOWHERE;
         if let Some(target) = &target {
             self.link.word(None);
             self.link
-                .prepare_statement(target, Delivery::Hide, Effect::None, warrant);
+                .prepare_statement(target, Delivery::Hide, Effect::None, warrant.to_parse());
             ours = target.prepared().name();
         }
         if let Some(target) = target.as_deref().and_then(Statement::cleared) {

@@ -59,12 +59,14 @@ impl Session {
         };
         self.change_name(NameChange::Set(message.name.into(), holding));
         if let Some(mut linked) = self.linked() {
-            let warrant = linked.warrant(statement.action());
+            let warrant = linked.parse_warrant(statement.action());
             let link = linked.link;
             link.word(Wording::of_settings(&statement));
             match statement.action() {
-                Some(Action::Execute(_)) => link.parse_untranslated(&statement, Effect::NameChanged, warrant),
-                _ => link.parse_statement(message.name, &statement, Effect::NameChanged, warrant),
+                Some(Action::Execute(_)) => {
+                    link.parse_untranslated(&statement, Effect::NameChanged, &warrant)
+                }
+                _ => link.parse_statement(message.name, &statement, Effect::NameChanged, &warrant),
             }
         }
         Outcome::Done
@@ -109,9 +111,9 @@ impl Session {
             return Outcome::Lease(Found::Names);
         };
         let now = linked.named_as_of_now(name, &statement, target);
-        let warrant = linked.warrant(statement.action());
+        let warrant = linked.parse_warrant(statement.action());
         let link = linked.link;
-        let (server_name, used) = now.name_on(link, name, warrant);
+        let (server_name, used) = now.name_on(link, name, &warrant);
         let uses = used.map_or(Effect::None, Effect::Uses);
         link.upstream.describe_statement(server_name);
         link.expect(Awaited::StatementDescription, Delivery::Forward, uses);
@@ -138,7 +140,7 @@ impl Session {
         }
         if action.is_none() {
             // An SQL cursor, which shows data.
-            linked.warrant(Some(&Action::Query));
+            linked.warrant_for_any();
         }
         forward_named(
             linked.link,
@@ -196,7 +198,7 @@ impl Session {
                 return self.refuse(unknown_portal(portal));
             }
             // An SQL cursor: reading it reads data.
-            let warrant = link.warrant(Some(&Action::Query), self.setup.opening());
+            let warrant = link.warrant_for_any(self.setup.opening());
             link.execute(body, Effect::None, warrant);
             return Outcome::Done;
         };

@@ -101,9 +101,10 @@ impl Session {
 
     /// The server's process that the session has, in use or kept.
     pub(super) fn server_pid(&self) -> Option<i32> {
-        let in_use = self.link.as_ref().map(|link| &link.lease);
-        let lease = in_use.or(self.kept.lease.as_deref())?;
-        Some(lease.cancel_key().pid())
+        match &self.link {
+            Some(link) => Some(link.server_pid()),
+            None => Some(self.kept.lease.as_deref()?.cancel_key().pid()),
+        }
     }
 
     /// Gives up a kept connection that cannot be trusted.

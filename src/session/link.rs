@@ -3,6 +3,8 @@
 
 mod desk;
 mod hidden;
+mod io;
+mod prepared;
 mod replay;
 mod send;
 mod text;
@@ -258,7 +260,7 @@ impl ScriptRest {
 
 /// A leased server connection and all that is under way on it.
 pub(crate) struct Link {
-    pub(crate) lease: Lease,
+    lease: Lease,
     /// What a text means when it is parsed now (see [`Statement::context`]); `None` once the transaction has
     /// changed a setting that decides it.
     pub(crate) context: Option<u64>,
@@ -503,15 +505,6 @@ impl Link {
     pub(crate) fn forget_wording(&mut self) {
         self.wording = None;
         self.words = Words::AsTheyAre;
-    }
-
-    /// The connection is given up or back: what its transaction has prepared for itself goes.
-    pub(crate) fn retire(&mut self) {
-        for id in std::mem::take(&mut self.transient) {
-            if self.lease.prepared().remove(id) {
-                self.lease.unclosed.push(id);
-            }
-        }
     }
 
     /// What was sent is worth a transaction.

@@ -8,7 +8,7 @@ use super::pending::SAVEPOINT_BYTES;
 use super::policy::InForce;
 use super::setup::Setup;
 use super::statement::{self, BEGIN, COMMIT};
-use super::warrant::Warrant;
+use super::warrant::{ParseWarrant, Warrant};
 use super::{Identity, Session, Shared};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared, StatementClass, databases_wanted_alone};
@@ -37,9 +37,19 @@ impl Session {
 }
 
 impl Linked<'_> {
-    /// The right to send a statement.
+    /// The right to run a statement.
     pub(super) fn warrant(&mut self, action: Option<&Action>) -> Warrant {
         self.link.warrant(action, self.setup.opening())
+    }
+
+    /// The right to have a statement read.
+    pub(super) fn parse_warrant(&mut self, action: Option<&Action>) -> ParseWarrant {
+        self.link.parse_warrant(action, self.setup.opening())
+    }
+
+    /// The right to run any statement.
+    pub(super) fn warrant_for_any(&mut self) -> Warrant {
+        self.link.warrant_for_any(self.setup.opening())
     }
 
     /// Opens a transaction block of our own, unless one is open.

@@ -28,6 +28,9 @@ mod opening;
 mod patience;
 mod pending;
 mod pending_message;
+#[cfg(planted)]
+#[path = "../../tests/tidy/planted.rs"]
+mod planted;
 mod policy;
 mod portals;
 mod probe;
@@ -338,10 +341,10 @@ impl Session {
         // What is left in the middle of a transaction may be more than a rollback takes away.
         let traceless = link.traces == Traces::None && !self.keeps();
         if quiet && server_works && !cancelled && traceless {
-            link.lease.check_in(CheckIn::Rollback);
+            link.end().check_in(CheckIn::Rollback);
             return;
         }
-        link.lease.check_in(verdict);
+        link.end().check_in(verdict);
     }
 
     /// Puts an error of ours into the outbox.

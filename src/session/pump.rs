@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::io::AsyncWrite as _;
 use tokio::time::{Instant, timeout};
 
-use super::link::{CopyIn, Link, UPSTREAM_BYTES};
 use super::patience::waits_for_client;
 use super::{Client, Session};
 use crate::auth::Credential;
@@ -60,14 +59,14 @@ impl Session {
                 Ok(moved) => made_room |= moved,
                 // The server may have said why before it closed: what it said is read first.
                 Err(_) if !reads_server => {}
-                Err(_) => match self.answers.poll_fill(&mut link.lease.stream, cx) {
+                Err(_) => match link.poll_fill(&mut self.answers, cx) {
                     Poll::Ready(Ok(1..)) => return Poll::Ready(Wake::Server),
                     _ => return Poll::Ready(Wake::ServerGone),
                 },
             }
             // Back-pressure: a client that does not read is not read for.
             if reads_server && self.answers.have_room() {
-                match self.answers.poll_fill(&mut link.lease.stream, cx) {
+                match link.poll_fill(&mut self.answers, cx) {
                     Poll::Ready(Ok(1..)) => return Poll::Ready(Wake::Server),
                     Poll::Ready(_) => return Poll::Ready(Wake::ServerGone),
                     Poll::Pending => {}
@@ -265,31 +264,6 @@ impl Client {
         if !matches!(timeout(LAST_WORDS, all).await, Ok(Ok(()))) {
             tracing::debug!("a client left without its last message");
         }
-    }
-}
-
-impl Link {
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        if !self.upstream.is_pushed() && self.has_room() {
-            flush(&mut self.lease.stream, cx)?;
-            return Ok(false);
-        }
-        let moved = self.upstream.write(&mut self.lease.stream, cx)?;
-        flush(&mut self.lease.stream, cx)?;
-        if let Some(sent) = self.upstream.all_written() {
-            self.bytes_in += sent as u64;
-            if sent > 0 {
-                self.keep_batch();
-            }
-        }
-        // Copy data comes a buffer at a time: memory that went back with each would only come again.
-        let kept = match self.copy_in {
-            CopyIn::No => UPSTREAM_BYTES,
-            CopyIn::Running | CopyIn::Ending => 2 * limits::BULK_BUFFER_BYTES,
-        };
-        self.upstream.release(kept);
-        self.upstream.forget_charge(Self::UNASKED_BYTES);
-        Ok(moved)
     }
 }
 

@@ -482,7 +482,7 @@ impl Session {
         tracing::error!(%what, "server connection given up");
         if let Some(link) = self.link.take() {
             self.ticket.slot().end();
-            link.lease.check_in(CheckIn::Discard(reason));
+            link.end().check_in(CheckIn::Discard(reason));
         }
         self.discard_kept(reason);
         self.say(&Fault::fatal(

@@ -247,7 +247,7 @@ fn wants_block(script: &Script) -> bool {
         matches!(cleared.class(), StatementClass::Declare | StatementClass::Lock)
             || match cleared.action() {
                 Action::SetTransaction | Action::PrepareTransaction => true,
-                Action::Set(setting) => setting.scope == SetScope::Local,
+                Action::Set(setting) => setting.scope() == SetScope::Local,
                 _ => false,
             }
     };

@@ -12,6 +12,7 @@ use moka::sync::{Cache, CacheBuilder};
 use crate::base::limits;
 use crate::base::memory::Budget;
 use crate::guard::{Action, Cleared, Qualified, Script, StatementClass, StatementName};
+use crate::identity::PreludeText;
 use crate::wire::encode;
 
 /// A text under the name that server connections prepare it by.
@@ -441,11 +442,11 @@ impl StatementCache {
     }
 
     /// The statement of a prelude's text, the same for all sessions.
-    pub(crate) fn prelude(&self, sql: String) -> Arc<Prelude> {
-        if let Some(known) = self.preludes.get(sql.as_str()) {
+    pub(crate) fn prelude(&self, text: PreludeText) -> Arc<Prelude> {
+        if let Some(known) = self.preludes.get(text.as_str()) {
             return known;
         }
-        let sql = Arc::<str>::from(sql);
+        let sql = Arc::<str>::from(text);
         self.preludes.get_with(Arc::clone(&sql), || {
             Arc::new(Prelude {
                 prepared: self.prepared(encode::NO_TYPES),

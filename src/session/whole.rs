@@ -32,6 +32,9 @@ const UNDO: [&str; 2] = ["ROLLBACK TO \"portcullis reads\"", "RELEASE \"portcull
 impl Session {
     /// Has the server read a string whose grammar is in doubt. It is held up meanwhile.
     pub(super) fn ask_about_whole(&mut self, script: &Arc<Script>) -> Whole {
+        let Some(text) = Text::several(script) else {
+            return Whole::Sound;
+        };
         let Some(link) = self.link.as_mut().filter(|_| script.form() == Form::Unknown) else {
             return Whole::Sound;
         };
@@ -39,7 +42,7 @@ impl Session {
         if link.batch != Batch::Fresh || link.failed {
             return Whole::Sound;
         }
-        link.ask_about(script);
+        link.ask_about(text);
         link.script = Some(ScriptRest::new(
             self.identity.stay.account(),
             Arc::clone(script),
@@ -50,7 +53,7 @@ impl Session {
 }
 
 impl Link {
-    fn ask_about(&mut self, script: &Script) {
+    fn ask_about(&mut self, text: Text<'_>) {
         self.reads_whole = match self.status {
             TransactionStatus::InBlock => {
                 self.run_hidden(SAVEPOINT, &[], Effect::None);
@@ -59,8 +62,8 @@ impl Link {
             }
             TransactionStatus::Idle | TransactionStatus::Failed => CheckOf::Whole,
         };
-        self.upstream.parse("", Text::whole(script), NO_TYPES);
-        self.lease.unnamed = None;
+        self.upstream.parse("", text, NO_TYPES);
+        self.forget_unnamed();
         self.expect(Awaited::Parse, Delivery::Hide, Effect::WholeRead);
         self.end_batch(Delivery::Hide);
     }

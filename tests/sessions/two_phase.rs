@@ -318,3 +318,27 @@ fn an_owner_vacuums_its_table() {
         );
     });
 }
+
+/// Behind the end of another transaction in the same pipeline nothing is in force, and the server might run what refuses
+/// a transaction block.
+#[test]
+fn nothing_runs_as_the_login_behind_the_end_of_a_transaction() {
+    on_every_version(|postgres, stack| {
+        postgres.ask("ALTER ROLE portcullis_service CREATEDB");
+        let mut client = trusted(stack, "other_service");
+        for ahead in [&["BEGIN", "COMMIT"][..], &["ROLLBACK"], &["BEGIN", "ROLLBACK"]] {
+            let mut batch = Vec::new();
+            for sql in ahead.iter().chain(&["CREATE DATABASE made_as_login"]) {
+                batch.extend([parse("", sql, &[]), bind("", "", &[]), execute("", 0)].concat());
+            }
+            batch.extend(sync());
+            client.send(&batch);
+            let error = client.until_ready().into_iter().find(|frame| frame.tag == b'E');
+            assert!(error.is_some(), "{ahead:?}");
+            let made = "SELECT count(*) FROM pg_database WHERE datname = 'made_as_login'";
+            assert_eq!(postgres.ask(made), ["0"], "{ahead:?}");
+            assert_eq!(client.value("SELECT current_user"), "other_service");
+        }
+        postgres.ask("ALTER ROLE portcullis_service NOCREATEDB");
+    });
+}

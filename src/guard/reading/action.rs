@@ -86,15 +86,29 @@ pub struct StatementName {
     pub place: Range<usize>,
 }
 
-/// A change to one setting.
+/// A change to one setting. Only the guard makes one: its value is a part of a cleared text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetSetting {
+    pub(in crate::guard) name: Box<str>,
+    pub(in crate::guard) scope: SetScope,
+    pub(in crate::guard) value: SetValue,
+}
+
+impl SetSetting {
     /// The setting's name in lower case, as the server compares names without regard to case.
-    pub name: Box<str>,
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How long it lasts.
-    pub scope: SetScope,
+    pub fn scope(&self) -> SetScope {
+        self.scope
+    }
+
     /// What it becomes.
-    pub value: SetValue,
+    pub fn value(&self) -> &SetValue {
+        &self.value
+    }
 }
 
 /// How long a `SET` lasts.

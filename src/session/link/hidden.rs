@@ -81,7 +81,7 @@ impl Link {
     /// Runs a statement of our own that is too rare to be kept prepared. The unnamed statement is lost to it.
     pub(in crate::session) fn run_hidden(&mut self, sql: &'static str, values: &[&str], effect: Effect) {
         self.upstream.parse("", Text::ours(sql), NO_TYPES);
-        self.lease.unnamed = None;
+        self.forget_unnamed();
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         self.upstream.bind_text(INTERNAL_PORTAL, "", values);
         self.upstream.execute(INTERNAL_PORTAL);

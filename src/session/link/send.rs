@@ -12,22 +12,35 @@ use crate::identity::Bound;
 use crate::session::effect::Effect;
 use crate::session::opening::Opening;
 use crate::session::repeated::Repeated;
-use crate::session::statement::{self, Prepared, Renamed, Statement};
-use crate::session::warrant::Warrant;
+use crate::session::statement::{Renamed, Statement};
+use crate::session::warrant::{ParseWarrant, Warrant};
 use crate::wire::body::FunctionCall;
 use crate::wire::encode::{NO_TYPES, TransactionStatus};
-use crate::wire::replies::{Awaited, Delivery, Own};
+use crate::wire::replies::{Awaited, Delivery};
 
 /// The count of the formats of one result column.
 const ONE_RESULT: [u8; 2] = [0, 1];
 
 impl Link {
-    /// The right to send a statement. Puts the binding into force ahead of it, unless it is in force or the
+    /// The right to run a statement. Puts the binding into force ahead of it, unless it is in force or the
     /// statement goes without.
     pub(in crate::session) fn warrant(&mut self, action: Option<&Action>, opening: &Opening) -> Warrant {
-        if let Some(warrant) = Warrant::without_identity(action) {
-            return warrant;
-        }
+        Warrant::without_identity(action)
+            .or_else(|| Warrant::in_role(self, action))
+            .unwrap_or_else(|| self.warrant_for_any(opening))
+    }
+
+    /// The right to have a statement read, by the same means.
+    pub(in crate::session) fn parse_warrant(
+        &mut self,
+        action: Option<&Action>,
+        opening: &Opening,
+    ) -> ParseWarrant {
+        ParseWarrant::without_identity(action).unwrap_or_else(|| self.warrant_for_any(opening).into())
+    }
+
+    /// The right to run any statement.
+    pub(in crate::session) fn warrant_for_any(&mut self, opening: &Opening) -> Warrant {
         if let Some(warrant) = Warrant::in_failed_block(self) {
             return warrant;
         }
@@ -66,62 +79,25 @@ impl Link {
         bound
     }
 
-    /// Makes sure that the server connection knows a statement. With [`Delivery::Forward`] the client
-    /// gets a ParseComplete in any case.
-    pub(super) fn prepare(
-        &mut self,
-        statement: &Prepared,
-        text: Text<'_>,
-        delivery: Delivery,
-        effect: Effect,
-    ) {
-        let id = statement.id();
-        if self.lease.prepared().touch(id) {
-            if delivery == Delivery::Forward {
-                self.heed_failure_of(text);
-                self.answer(Own::ParseComplete, effect);
-            }
-            return;
-        }
-        self.make_place(id, text);
-        self.note_parse();
-        self.upstream.parse(statement.name(), text, statement.types());
-        self.expect(Awaited::Parse, delivery, Effect::Prepared(id, Box::new(effect)));
-    }
-
-    /// Takes a place among the server connection's statements; those that had it are closed.
-    fn make_place(&mut self, id: u64, text: Text<'_>) {
-        let evicted = self.lease.prepared().insert(id, text.len());
-        self.lease.unclosed.extend(evicted);
-        self.close_unclosed();
-    }
-
-    fn close_unclosed(&mut self) {
-        for evicted in std::mem::take(&mut self.lease.unclosed) {
-            self.upstream.close_statement(&statement::server_name(evicted));
-            self.expect(Awaited::Close, Delivery::Hide, Effect::Evicted(evicted));
-        }
-    }
-
     /// The same for a client's statement, by Parse or PREPARE, as the client has prepared it.
     pub(in crate::session) fn prepare_statement(
         &mut self,
         statement: &Statement,
         delivery: Delivery,
         effect: Effect,
-        warrant: Warrant,
+        warrant: &ParseWarrant,
     ) {
         let prepared = statement.prepared();
         let Some(command) = statement.command() else {
-            return self.prepare(prepared, Text::statement(statement, &warrant), delivery, effect);
+            return self.prepare(prepared, Text::statement(statement, warrant), delivery, effect);
         };
         if self.lease.prepared().touch(prepared.id()) {
             return;
         }
-        let command = Text::renamed(&command, &warrant);
+        let command = Text::renamed(&command, warrant);
         self.make_place(prepared.id(), command);
         self.upstream.parse("", command, NO_TYPES);
-        self.lease.unnamed = None;
+        self.forget_unnamed();
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         self.upstream.bind_text::<&str>(INTERNAL_PORTAL, "", &[]);
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
@@ -133,35 +109,26 @@ impl Link {
         self.expect(Awaited::Close, Delivery::Hide, Effect::None);
     }
 
-    /// A statement ends with the transaction. Of those that the connection does not keep any more nothing is remembered.
-    fn note_transient(&mut self, id: u64) {
-        if self.transient.len() == self.transient.capacity() {
-            let prepared = self.lease.prepared();
-            self.transient.retain(|id| prepared.touch(*id));
-        }
-        self.transient.push(id);
-    }
-
     /// Parses a client's statement under the name that the client's stands for.
     pub(in crate::session) fn parse_statement(
         &mut self,
         client_name: &[u8],
         statement: &Statement,
         effect: Effect,
-        warrant: Warrant,
+        warrant: &ParseWarrant,
     ) {
         let is_kept = !client_name.is_empty() || statement.is_repeated();
         if is_kept && self.shares(statement) {
             let prepared = statement.prepared();
             self.prepare(
                 prepared,
-                Text::statement(statement, &warrant),
+                Text::statement(statement, warrant),
                 Delivery::Forward,
                 effect,
             );
             self.prepared_in_batch(prepared.id());
         } else {
-            self.parse_unnamed(statement, Delivery::Forward, effect, &warrant);
+            self.parse_unnamed(statement, Delivery::Forward, effect, warrant);
         }
     }
 
@@ -171,22 +138,26 @@ impl Link {
         &mut self,
         statement: &Statement,
         effect: Effect,
-        warrant: Warrant,
+        warrant: &ParseWarrant,
     ) {
-        self.parse_unnamed(statement, Delivery::Forward, effect, &warrant);
-        self.lease.unnamed = None;
+        self.parse_unnamed(statement, Delivery::Forward, effect, warrant);
+        self.forget_unnamed();
     }
 
     /// Parses an EXECUTE with the server's name in it.
-    pub(in crate::session) fn parse_translated(&mut self, sql: &Renamed, warrant: Warrant) {
-        self.upstream.parse("", Text::renamed(sql, &warrant), NO_TYPES);
-        self.lease.unnamed = None;
+    pub(in crate::session) fn parse_translated(&mut self, sql: &Renamed, warrant: &ParseWarrant) {
+        self.upstream.parse("", Text::renamed(sql, warrant), NO_TYPES);
+        self.forget_unnamed();
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
     }
 
     /// Sends an EXECUTE of a simple query with the server's name in it.
     pub(in crate::session) fn run_translated(&mut self, sql: &Renamed, effect: Effect, warrant: Warrant) {
-        self.run_unnamed(Text::renamed(sql, &warrant), Delivery::ForwardLate, effect);
+        self.run_unnamed(
+            Text::renamed(sql, warrant.to_parse()),
+            Delivery::ForwardLate,
+            effect,
+        );
     }
 
     /// Whether the server's statement of this text, as it would be parsed now, serves all who share it.
@@ -199,7 +170,7 @@ impl Link {
         statement: &Statement,
         delivery: Delivery,
         effect: Effect,
-        warrant: &Warrant,
+        warrant: &ParseWarrant,
     ) {
         let prepared = statement.prepared();
         self.upstream
@@ -214,7 +185,7 @@ impl Link {
     /// portal.
     pub(in crate::session) fn run_once(&mut self, cleared: &Cleared, effect: Effect, warrant: Warrant) {
         self.run_unnamed(
-            Text::cleared(cleared, &warrant),
+            Text::cleared(cleared, warrant.to_parse()),
             delivery_of_rows(cleared),
             effect,
         );
@@ -233,7 +204,7 @@ impl Link {
         let prepared = statement.prepared();
         self.prepare(
             prepared,
-            Text::statement(statement, &warrant),
+            Text::statement(statement, warrant.to_parse()),
             Delivery::NoticesOnly,
             Effect::None,
         );
@@ -255,11 +226,12 @@ impl Link {
     ) {
         self.asked = Asked::Work;
         self.upstream
-            .parse("", Text::cleared(cleared, &warrant), NO_TYPES);
-        self.lease.unnamed = None;
+            .parse("", Text::cleared(cleared, warrant.to_parse()), NO_TYPES);
+        self.forget_unnamed();
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         let tail = call.values.len() + ONE_RESULT.len() + call.result_format.len();
-        self.upstream.bind_head(INTERNAL_PORTAL.as_bytes(), "", tail);
+        self.upstream
+            .bind_head(INTERNAL_PORTAL.as_bytes(), "", tail, &warrant);
         for part in [call.values, &ONE_RESULT, &call.result_format] {
             self.upstream.body(part);
         }
@@ -279,7 +251,10 @@ impl Link {
         warrant: Warrant,
     ) {
         self.leave_role();
-        self.bind_unnamed(Text::qualified(qualified, &warrant), Delivery::NoticesOnly);
+        self.bind_unnamed(
+            Text::qualified(qualified, warrant.to_parse()),
+            Delivery::NoticesOnly,
+        );
         self.return_to_role(role);
         self.execute_unnamed(Delivery::ForwardRows, effect);
     }
@@ -292,25 +267,26 @@ impl Link {
         effect: Effect,
         warrant: Warrant,
     ) {
-        self.run_unnamed(Text::local(setting, &warrant), delivery, effect);
+        self.run_unnamed(Text::local(setting, warrant.to_parse()), delivery, effect);
     }
 
     /// Binds a statement without parameters to the client's portal once more.
     pub(in crate::session) fn bind_again(&mut self, portal: &[u8], cleared: &Cleared, warrant: &Warrant) {
-        self.upstream.parse("", Text::cleared(cleared, warrant), NO_TYPES);
-        self.lease.unnamed = None;
+        self.upstream
+            .parse("", Text::cleared(cleared, warrant.to_parse()), NO_TYPES);
+        self.forget_unnamed();
         self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         // No parameter formats, no parameters, no result formats.
         let rest = [0; 6];
-        self.upstream.bind_head(portal, "", rest.len());
+        self.upstream.bind_head(portal, "", rest.len(), warrant);
         self.upstream.body(&rest);
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
     }
 
     /// Sends an Execute as it is.
-    pub(in crate::session) fn execute(&mut self, body: &[u8], effect: Effect, _: Warrant) {
+    pub(in crate::session) fn execute(&mut self, body: &[u8], effect: Effect, warrant: Warrant) {
         self.executed = Executed::Something;
-        self.upstream.execute_as_sent(body);
+        self.upstream.execute_as_sent(body, &warrant);
         self.expect(Awaited::Execution, Delivery::Forward, effect);
     }
 
@@ -328,7 +304,7 @@ impl Link {
     fn bind_unnamed(&mut self, text: Text<'_>, ahead: Delivery) {
         self.asked = Asked::Work;
         self.upstream.parse("", text, NO_TYPES);
-        self.lease.unnamed = None;
+        self.forget_unnamed();
         self.expect(Awaited::Parse, ahead, Effect::None);
         self.upstream.bind_text::<&str>("", "", &[]);
         self.portals.close(b"");
@@ -353,10 +329,10 @@ impl Link {
 
     /// The same for a statement that the server knows already: one that ends the transaction is not refused
     /// (`IsTransactionExitStmt`, postgres.c).
-    fn heed_failure_of(&mut self, text: Text<'_>) {
+    pub(super) fn heed_failure_of(&mut self, text: Text<'_>) {
         if self.status == TransactionStatus::Failed {
             self.upstream.parse("", text, NO_TYPES);
-            self.lease.unnamed = None;
+            self.forget_unnamed();
             self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
         }
     }
@@ -364,7 +340,7 @@ impl Link {
     /// Makes the server fail here, and the client see `fault` as the reason.
     pub(in crate::session) fn poison(&mut self, fault: Fault) {
         self.upstream.parse("", Text::ours(REFUSED), NO_TYPES);
-        self.lease.unnamed = None;
+        self.forget_unnamed();
         self.expect(
             Awaited::Parse,
             Delivery::Forward,
@@ -423,7 +399,7 @@ impl Link {
         &mut self,
         client_name: &[u8],
         statement: &'a Statement,
-        warrant: Warrant,
+        warrant: &ParseWarrant,
     ) -> &'a str {
         let prepared = statement.prepared();
         let is_kept = !client_name.is_empty() || self.uses_repeated(prepared.id());
@@ -432,7 +408,7 @@ impl Link {
             return prepared.name();
         }
         if self.lease.unnamed != Some(prepared.id()) {
-            self.parse_unnamed(statement, Delivery::Hide, Effect::None, &warrant);
+            self.parse_unnamed(statement, Delivery::Hide, Effect::None, warrant);
         }
         ""
     }

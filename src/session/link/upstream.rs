@@ -14,6 +14,7 @@ use crate::base::memory::{Account, Charge, Full};
 use crate::identity::{Binding, Bound};
 use crate::net::Stream;
 use crate::session::pump::{release, write_some};
+use crate::session::warrant::Warrant;
 use crate::wire::encode;
 use crate::wire::frame::{self, Head};
 use crate::wire::tag::client as tag;
@@ -84,7 +85,7 @@ impl Upstream {
     }
 
     /// The head of a Bind. So many bytes of formats and values follow by [`Upstream::body`].
-    pub(in crate::session) fn bind_head(&mut self, portal: &[u8], statement: &str, tail: usize) {
+    pub(in crate::session) fn bind_head(&mut self, portal: &[u8], statement: &str, tail: usize, _: &Warrant) {
         encode::bind_head(&mut self.bytes, portal, statement, tail);
         self.owe(tail);
     }
@@ -108,7 +109,7 @@ impl Upstream {
     }
 
     /// Execute as the client has sent it.
-    pub(super) fn execute_as_sent(&mut self, body: &[u8]) {
+    pub(super) fn execute_as_sent(&mut self, body: &[u8], _: &Warrant) {
         encode::frame(&mut self.bytes, tag::EXECUTE, body);
     }
 

@@ -1,21 +1,18 @@
 //! What an answer of the server changes here: completions, errors, the end of a batch.
 
-use std::sync::Arc;
-
 use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
-use crate::guard::Action;
 use crate::session::effect::Effect;
 use crate::session::link::{
-    Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Sequences, Shapes, Standing, Traces,
+    Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Shapes, Standing, Traces,
 };
 use crate::session::names::NameHash;
 use crate::session::settings::Place;
-use crate::session::statement::{Statement, StatementCache};
+use crate::session::statement::Statement;
 use crate::session::{Session, Skipping, wording};
 use crate::wire::encode::TransactionStatus;
 use crate::wire::notice;
-use crate::wire::replies::{Awaited, Delivery, Entry};
+use crate::wire::replies::{Delivery, Entry};
 use crate::wire::tag::server as tag;
 
 impl Session {
@@ -85,7 +82,7 @@ impl Session {
             self.answers.ending = Some(ClientEnd::ServerGone);
         }
         let link = self.link.as_mut().ok_or(Trouble::Malformed("ErrorResponse"))?;
-        link.lease.unnamed = None;
+        link.forget_unnamed();
         let mut skipped = link.replies.fail();
         if error.sqlstate == SqlState::INVALID_STATEMENT_NAME
             && skipped.first().is_some_and(|entry| link.should_know(entry))
@@ -179,9 +176,14 @@ impl Session {
     /// The failure of a batch that nobody has heard of is over: sends it again.
     fn heal(&mut self, healing: Healing) {
         if let Some(mut linked) = self.linked() {
-            let warrant = linked.warrant(Some(&Action::Query));
+            let warrant = linked.warrant_for_any();
             let link = linked.link;
-            link.prepare_statement(&healing.statement, Delivery::Hide, Effect::None, warrant);
+            link.prepare_statement(
+                &healing.statement,
+                Delivery::Hide,
+                Effect::None,
+                warrant.to_parse(),
+            );
             link.send_again(healing);
         }
     }
@@ -257,50 +259,6 @@ impl Session {
 }
 
 impl Link {
-    /// Whether what was to be answered binds a statement that the server connection has prepared, as far as we know.
-    fn should_know(&mut self, entry: &Entry<Effect>) -> bool {
-        entry.awaited == Awaited::Bind
-            && match &entry.effect {
-                Effect::Uses(statement) | Effect::Bound(statement, _) => {
-                    self.lease.prepared().touch(statement.prepared().id())
-                }
-                _ => entry.delivery == Delivery::Hide,
-            }
-    }
-
-    /// An error has come that a statement may owe to tables that have changed since it was prepared. Whether its batch is
-    /// to be sent again, with the statement prepared anew.
-    fn heals(&mut self, body: &[u8], skipped: &mut Vec<Entry<Effect>>, statements: &StatementCache) -> bool {
-        let statement = match skipped.first().map(|entry| &entry.effect) {
-            Some(Effect::Uses(statement) | Effect::Bound(statement, _)) => Arc::clone(statement),
-            _ => return false,
-        };
-        let id = statement.prepared().id();
-        if !self.lease.prepared().remove(id) {
-            return false;
-        }
-        // The next one who needs it gets it prepared anew on this connection.
-        self.lease.unclosed.push(id);
-        if notice::is_of_changed_columns(body) {
-            statements.columns_have_changed(id);
-        }
-        self.begin_healing(&statement, skipped)
-    }
-
-    /// An error has come: what the server has skipped has not happened.
-    fn note_skipped(&mut self, skipped: &[Entry<Effect>]) {
-        for entry in skipped {
-            match entry.effect {
-                Effect::Prepared(id, _) => {
-                    self.lease.prepared().remove(id);
-                }
-                Effect::Evicted(id) => self.lease.unclosed.push(id),
-                Effect::SequencesForgotten => self.sequences = Sequences::Others,
-                _ => {}
-            }
-        }
-    }
-
     /// A batch has ended within a block of the client's.
     fn stay_in_block(&mut self, errored: bool) {
         if !errored {
