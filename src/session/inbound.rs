@@ -38,7 +38,7 @@ pub(super) enum Step {
     /// A message needs a server connection.
     Lease(Pending),
     /// A message is a long text that waits to be judged.
-    Judge(Place),
+    Judge(Pending),
     /// The session ends.
     End(ClientEnd),
 }
@@ -85,8 +85,14 @@ impl Session {
                     self.give_own_replies();
                 }
                 Step::Blocked => return Turn::Wait,
-                Step::Lease(pending) => return Turn::Lease(pending),
-                Step::Judge(place) => return Turn::Judge(place),
+                Step::Lease(pending) => {
+                    self.pending = Some(pending);
+                    return Turn::Lease;
+                }
+                Step::Judge(pending) => {
+                    self.pending = Some(pending);
+                    return Turn::Judge;
+                }
                 Step::End(end) => return Turn::End(end),
             }
         }

@@ -227,14 +227,14 @@ enum Skipping {
     ToSync,
 }
 
-/// How a session's turn ends.
+/// How a session's turn ends. Small: the future of every idle session has room for one.
 enum Turn {
     /// Wait for bytes in either direction.
     Wait,
-    /// A message needs a server connection.
-    Lease(Pending),
-    /// A long text waits to be judged.
-    Judge(pending_message::Place),
+    /// The pending message needs a server connection.
+    Lease,
+    /// The pending message has a long text, which waits to be judged.
+    Judge,
     /// The session ends; whatever had to be said has been put into the outbox.
     End(ClientEnd),
 }
@@ -286,12 +286,12 @@ impl Session {
     pub async fn run(&mut self) -> ClientEnd {
         let end = loop {
             match self.take_turn() {
-                Turn::Lease(pending) => match self.check_out().await {
-                    Ok(leased) => self.leased(pending, leased),
+                Turn::Lease => match self.check_out().await {
+                    Ok(leased) => self.leased(leased),
                     Err(end) => break end,
                 },
-                Turn::Judge(place) => match self.wait_to_judge().await {
-                    Ok(turned) => self.turned(place, turned),
+                Turn::Judge => match self.wait_to_judge().await {
+                    Ok(turned) => self.turned(turned),
                     Err(end) => break end,
                 },
                 Turn::Wait => match self.pump().await {

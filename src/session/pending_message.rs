@@ -103,7 +103,10 @@ impl Session {
         match outcome {
             Outcome::Done => Step::Consumed(place.bytes_in_inbox()),
             Outcome::Lease(found) => Step::Lease(Pending { place, found }),
-            Outcome::Judge => Step::Judge(place),
+            Outcome::Judge => Step::Judge(Pending {
+                place,
+                found: Found::Names,
+            }),
             Outcome::Role(judged) => {
                 let found = Found::Verdict(judged);
                 self.pending = Some(Pending { place, found });
@@ -120,9 +123,9 @@ impl Session {
     }
 
     /// The wait for a server connection is over. The message fails where there is none.
-    pub(super) fn leased(&mut self, pending: Pending, leased: Result<(), Fault>) {
-        let Err(fault) = leased else {
-            self.pending = Some(pending);
+    pub(super) fn leased(&mut self, leased: Result<(), Fault>) {
+        let Err(fault) = leased else { return };
+        let Some(pending) = self.pending.take() else {
             return;
         };
         let head = pending.place.head();
@@ -134,8 +137,9 @@ impl Session {
     }
 
     /// The wait for a judge is over.
-    pub(super) fn turned(&mut self, place: Place, turned: Turned) {
-        let found = Found::Turn(turned);
-        self.pending = Some(Pending { place, found });
+    pub(super) fn turned(&mut self, turned: Turned) {
+        if let Some(pending) = &mut self.pending {
+            pending.found = Found::Turn(turned);
+        }
     }
 }
