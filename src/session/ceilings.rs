@@ -1,7 +1,6 @@
 //! How much a transaction may return under its policy.
 
 use super::inbound::Inbound;
-use super::link::{Batch, Block, CopyIn};
 use super::{Session, Skipping};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Fault, PoolMode, SqlState};
 use crate::guard::{Ceilings, Policy};
@@ -50,11 +49,10 @@ impl Session {
         self.setup.rollback();
         // A session that keeps its connection is nothing without it.
         let goes_on = self.identity.route.mode == PoolMode::Transaction
-            && link.block != Block::Clients
-            && link.block_ahead != Block::Clients
-            && link.copy_in == CopyIn::No
+            && !link.block.is_or_becomes_clients()
+            && link.is_past_copy()
             && !matches!(self.inbound, Inbound::Forward(_));
-        let is_synced = link.batch == Batch::Synced || link.script.is_some();
+        let is_synced = link.batch.is_synced() || link.script.is_some();
         link.end().check_in(CheckIn::Discard(DiscardReason::Ceiling));
         self.clock.is_idle_from(tokio::time::Instant::now());
         let fault = too_much(&self.policy);

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::Session;
-use super::link::{Link, Traces};
+use super::link::{Left, Link};
 use super::pump::expired;
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
 use crate::pool::{Checkout, Lease, Waiting};
@@ -100,10 +100,10 @@ impl Session {
         } else if !self.answers.are_passed_on() {
             CheckIn::Discard(DiscardReason::ProtocolViolation)
         } else {
-            match link.traces {
-                Traces::None => CheckIn::Reuse,
-                Traces::OfCode => CheckIn::Reset,
-                Traces::ForGood => CheckIn::Discard(DiscardReason::SessionEnded),
+            match link.traces.left() {
+                Left::Nothing => CheckIn::Reuse,
+                Left::ByCode => CheckIn::Reset,
+                Left::ForGood => CheckIn::Discard(DiscardReason::SessionEnded),
             }
         };
         link.end().check_in_at(verdict, now);

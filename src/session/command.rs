@@ -3,7 +3,7 @@
 
 use super::Session;
 use super::effect::Effect;
-use super::link::{Changes, LocalSetting};
+use super::link::LocalSetting;
 use super::linked::Linked;
 use super::names::NameChange;
 use super::setup::Setup;
@@ -63,7 +63,7 @@ impl Session {
         {
             linked.commit_own_block();
         }
-        if linked.link.changes == Changes::Ended {
+        if linked.link.block.has_unsettled_changes() {
             linked.link.wait_for_replies();
             return false;
         }
@@ -157,7 +157,7 @@ impl Session {
     }
 
     fn discard_all(&mut self) {
-        let in_block = self.link.as_ref().is_some_and(|link| link.in_block);
+        let in_block = self.link.as_ref().is_some_and(|link| link.block.is_open());
         if in_block {
             self.fail(Fault::error(
                 SqlState::ACTIVE_SQL_TRANSACTION,
@@ -174,7 +174,7 @@ impl Session {
     /// CLOSE ALL: only a transaction can have cursors here.
     fn close_all(&mut self, cleared: &Cleared) {
         match &mut self.link {
-            Some(link) if link.in_block => {
+            Some(link) if link.block.is_open() => {
                 let warrant = link.warrant_for_any(self.setup.opening());
                 link.run_once(cleared, Effect::None, warrant);
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::link::Block;
+use super::link::Opener;
 use super::names::NameHash;
 use super::statement::Statement;
 use super::wording::Wording;
@@ -29,7 +29,7 @@ pub(crate) enum Effect {
     /// A transaction block has been opened by the client; its portal has run what it cannot run again.
     BlockBegan,
     /// A transaction has ended: its CommandComplete says whether it committed. Then this block is open.
-    TransactionEnded(Block),
+    TransactionEnded(Opener),
     /// The session's setting has this name; its value was captured.
     SettingRead(Box<str>),
     /// The session's setting was reset to the server's default.

@@ -82,7 +82,7 @@ impl Session {
                 None => Wording::part(cleared.whole(), start),
             }));
             link.prepare_statement(&now, Delivery::Hide, Effect::None, warrant.to_parse());
-            link.work();
+            link.batch.asks_for_work();
         }
         self.change_name(NameChange::Set(key.into(), holding));
         self.answer(Own::Command("PREPARE"), Effect::NameChanged);

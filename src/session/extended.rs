@@ -8,7 +8,7 @@ use super::effect::Effect;
 use super::holding::Judged;
 use super::inbound::Outcome;
 use super::judging::Turned;
-use super::link::{Block, Executed, Link, Lost, OfPortal};
+use super::link::{Link, OfPortal};
 use super::linked::Linked;
 use super::names::NameChange;
 use super::pending_message::Found;
@@ -210,7 +210,7 @@ impl Session {
             self.session_command(cleared);
             return Outcome::Done;
         }
-        let was_own = link.block_ahead == Block::Own;
+        let was_own = link.block.is_ours();
         let Some(mut linked) = self.linked() else {
             return Outcome::Done;
         };
@@ -219,7 +219,7 @@ impl Session {
         }
         if matches!(cleared.action(), Action::Begin) && was_own {
             // The end of our own block takes the client's portal with it.
-            linked.link.lost = Lost::Portal;
+            linked.link.block.loses_portal();
         }
         if !self.is_settled_for(Some(cleared)) {
             return Outcome::Blocked;
@@ -264,14 +264,14 @@ impl Linked<'_> {
     /// Runs a portal of a cleared statement.
     fn execute(mut self, cleared: &Cleared, portal: &[u8], body: &[u8]) -> Result<(), Fault> {
         // Behind another statement of the batch it would find a block on newer servers without us, too.
-        if self.link.executed == Executed::Nothing
+        if !self.link.batch.has_executed()
             && let Some(fault) = self.misses_block(cleared)
         {
             return Err(fault);
         }
         let warrant = self.warrant(Some(cleared.action()));
         let effect = self.before_execution(cleared, portal)?;
-        if std::mem::take(&mut self.link.lost) == Lost::Portal {
+        if self.link.block.take_lost_portal() {
             self.link.bind_again(portal, cleared, &warrant);
         }
         self.link.execute(body, effect, warrant);

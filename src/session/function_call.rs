@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::Session;
 use super::holding::Judged;
 use super::inbound::Outcome;
-use super::link::Batch;
 use super::pending_message::Found;
 use crate::base::{Fault, SqlState};
 use crate::guard::Script;
@@ -45,7 +44,7 @@ const fn function(oid: u32, name: &'static str, arguments: usize) -> Function {
 impl Session {
     /// FunctionCall.
     pub(super) fn function_call(&mut self, call: &FunctionCall<'_>) -> Outcome {
-        if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.batch.is_open()) {
             // As with a Query: had a message before it failed, the server would skip this one.
             if !link.replies.is_empty() {
                 link.wait_for_replies();

@@ -6,7 +6,6 @@
 use super::assembly::Assembly;
 use super::holding::Judged;
 use super::judging::Turned;
-use super::link::{Asked, Batch, CopyIn, Link};
 use super::pending_message::{Found, Pending, Place};
 use super::{Session, Skipping, Turn};
 use crate::base::{ClientEnd, Fault, SqlState, limits};
@@ -182,7 +181,7 @@ impl Session {
     }
 
     fn flush(&mut self) -> Outcome {
-        if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.batch.is_open()) {
             link.flush();
         }
         Outcome::Done
@@ -273,9 +272,7 @@ impl Session {
     // ---- COPY FROM STDIN ----------------------------------------------------------------------------
 
     pub(super) fn copies(&self) -> bool {
-        self.link
-            .as_ref()
-            .is_some_and(|link| link.copy_in == CopyIn::Running)
+        self.link.as_ref().is_some_and(|link| link.copies())
     }
 
     /// Copy data that has come whole, as many messages as there are.
@@ -285,15 +282,15 @@ impl Session {
     }
 
     fn begin_copy_message(&mut self, head: Head) -> Step {
-        if let Some(link) = self.link.as_mut().filter(|link| link.copy_in == CopyIn::No)
-            && link.batch == Batch::Open
+        if let Some(link) = self.link.as_mut().filter(|link| link.is_past_copy())
+            && link.batch.is_open()
             && !link.replies.is_empty()
         {
             // Copy data sent ahead: whether a COPY runs is known when the server has answered.
             link.wait_for_replies();
             return Step::Blocked;
         }
-        let Some(link) = self.link.as_mut().filter(|link| link.copy_in == CopyIn::Running) else {
+        let Some(link) = self.link.as_mut().filter(|link| link.copies()) else {
             // As Postgres: copy messages that come after the server gave up the COPY are dropped
             // (`PostgresMain`, postgres.c).
             self.inbound = Inbound::Drop(head.body_len);
@@ -310,11 +307,10 @@ impl Session {
     /// CopyDone or CopyFail of a simple query has been sent in full. The server keeps its answer back until
     /// it is asked to flush, as always in the extended protocol.
     fn after_copy_end(&mut self) {
-        let ending = |link: &&mut Box<Link>| link.copy_in == CopyIn::Ending;
-        let Some(link) = self.link.as_mut().filter(ending) else {
+        let Some(link) = &mut self.link else { return };
+        if !link.take_copy_end() {
             return;
-        };
-        link.copy_in = CopyIn::No;
+        }
         match &link.script {
             Some(rest) if rest.next == rest.script.statements().len() => {
                 link.script = None;
@@ -322,7 +318,7 @@ impl Session {
             }
             Some(_) => link.flush(),
             // What comes next is no copy data: our COMMIT may.
-            None => link.asked = Asked::Work,
+            None => link.batch.asks_for_work(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::effect::Effect;
-use super::link::{Asked, Block, Link, Shapes, Traces};
+use super::link::{Left, Link, Opener};
 use super::pending::SAVEPOINT_BYTES;
 use super::policy::InForce;
 use super::setup::Setup;
@@ -55,10 +55,8 @@ impl Linked<'_> {
     /// Opens a transaction block of our own, unless one is open.
     pub(super) fn open_own_block(&mut self) {
         let link = &mut *self.link;
-        if !link.in_block {
-            link.in_block = true;
-            link.block = Block::Own;
-            link.block_ahead = Block::Own;
+        if !link.block.is_open() {
+            link.block.opens_ours();
             let begin = &self.shared.statements.internal.begin;
             link.run_internal(begin, BEGIN, &[], Delivery::Hide, Effect::None);
         }
@@ -66,14 +64,14 @@ impl Linked<'_> {
 
     /// Whether a block of our own is open that has not failed.
     fn has_own_block(&self) -> bool {
-        self.link.block_ahead == Block::Own && !self.link.failed
+        self.link.block.is_ours() && !self.link.batch.has_failed()
     }
 
     /// Commits the block of our own, if one is open.
     pub(super) fn commit_own_block(&mut self) {
         if self.has_own_block() {
-            self.link.transaction_ends(Block::None);
-            let ended = Effect::TransactionEnded(Block::None);
+            self.link.transaction_ends(Opener::Nobody);
+            let ended = Effect::TransactionEnded(Opener::Nobody);
             let commit = &self.shared.statements.internal.commit;
             self.link.run_internal(commit, COMMIT, &[], Delivery::Hide, ended);
         }
@@ -92,7 +90,7 @@ impl Linked<'_> {
         let Some(tag) = self.taken_over_by(cleared) else {
             return false;
         };
-        self.link.block_ahead = Block::Clients;
+        self.link.block.opens_clients();
         self.link.portals.close(portal);
         self.link.answer(Own::Command(tag), Effect::BlockBegan);
         true
@@ -109,7 +107,7 @@ impl Linked<'_> {
             StatementClass::Lock => "LOCK TABLE",
             _ => return None,
         };
-        (!self.link.in_block).then(|| {
+        (!self.link.block.is_open()).then(|| {
             Fault::error(
                 SqlState::NO_ACTIVE_SQL_TRANSACTION,
                 format!("{what} can only be used in transaction blocks"),
@@ -136,8 +134,7 @@ impl Linked<'_> {
         Ok(match cleared.action() {
             Action::Begin => {
                 link.put_modes(&self.setup.opening().modes);
-                link.in_block = true;
-                link.block_ahead = Block::Clients;
+                link.block.opens_clients();
                 link.portals.close(portal);
                 Effect::BlockBegan
             }
@@ -146,12 +143,13 @@ impl Linked<'_> {
                 Effect::None
             }
             Action::Commit { chain } | Action::Rollback { chain } => {
-                link.transaction_ends(if *chain { Block::Clients } else { Block::None });
-                Effect::TransactionEnded(link.block_ahead)
+                let next = if *chain { Opener::Client } else { Opener::Nobody };
+                link.transaction_ends(next);
+                Effect::TransactionEnded(next)
             }
             Action::PrepareTransaction => {
-                link.transaction_ends(Block::None);
-                Effect::TransactionEnded(Block::None)
+                link.transaction_ends(Opener::Nobody);
+                Effect::TransactionEnded(Opener::Nobody)
             }
             Action::Savepoint(name) => Effect::SavepointSet(name.clone()),
             Action::Release(name) => Effect::SavepointReleased(name.clone()),
@@ -177,7 +175,7 @@ impl Linked<'_> {
     pub(super) fn after_execution(&mut self, action: &Action) {
         match action {
             Action::SetConfig(names) => self.after_set_config(names),
-            Action::CopyIn => self.link.asked = Asked::Copy,
+            Action::CopyIn => self.link.batch.asks_for_copy(),
             _ => {}
         }
     }
@@ -196,17 +194,17 @@ impl Linked<'_> {
     /// runs code that nobody has judged, the connection is made as new before it serves others.
     pub(super) fn note_alteration(&mut self, cleared: &Cleared) {
         let class = cleared.class();
-        let traces = match class {
-            StatementClass::Load => Traces::ForGood,
-            _ if cleared.marks_connection() => Traces::ForGood,
-            StatementClass::Do => Traces::OfCode,
+        let left = match class {
+            StatementClass::Load => Left::ForGood,
+            _ if cleared.marks_connection() => Left::ForGood,
+            StatementClass::Do => Left::ByCode,
             // An end user calls a procedure of the application's, which answers for it as for its functions.
-            StatementClass::Call if self.policy.is_trusted() => Traces::OfCode,
-            _ => Traces::None,
+            StatementClass::Call if self.policy.is_trusted() => Left::ByCode,
+            _ => Left::Nothing,
         };
-        self.link.traces = self.link.traces.max(traces);
+        self.link.traces.leave(left);
         if statement::alters_shapes(class) {
-            self.link.shapes = Shapes::Altered;
+            self.link.traces.alter_shapes();
             self.shared.statements.renew();
         }
     }

@@ -79,7 +79,7 @@ use clock::Clock;
 use inbound::Inbound;
 use judging::Turns;
 use kept::Kept;
-use link::{Link, Traces};
+use link::{Left, Link};
 use names::Names;
 use pending_message::Pending;
 use policy::InForce;
@@ -339,7 +339,7 @@ impl Session {
         let quiet = link.is_quiet() && self.answers.are_passed_on();
         let server_works = !matches!(verdict, CheckIn::Discard(DiscardReason::ServerGone));
         // What is left in the middle of a transaction may be more than a rollback takes away.
-        let traceless = link.traces == Traces::None && !self.keeps();
+        let traceless = link.traces.left() == Left::Nothing && !self.keeps();
         if quiet && server_works && !cancelled && traceless {
             link.end().check_in(CheckIn::Rollback);
             return;

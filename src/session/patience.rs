@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::inbound::Inbound;
-use super::link::{Batch, CopyIn, Link};
+use super::link::Link;
 use super::pump::expired;
 use crate::base::{ClientEnd, Fault, SqlState};
 use crate::wire::encode::TransactionStatus;
@@ -166,10 +166,8 @@ impl Session {
         // A block that the client has opened is its own as long as the operator lets it. A batch without its Sync is
         // something else: no driver thinks in the middle of it.
         let batch_limit = settings.pace.map(|pace| pace.window);
-        Awaits::Word(match link.batch {
-            Batch::Open => settings.idle_transaction_timeout.or(batch_limit),
-            Batch::Fresh | Batch::Synced => settings.idle_transaction_timeout,
-        })
+        let batch_limit = batch_limit.filter(|_| link.batch.is_open());
+        Awaits::Word(settings.idle_transaction_timeout.or(batch_limit))
     }
 
     /// What the client owes before the server can go on, if anything. The rest of a message that has begun to go to the
@@ -181,7 +179,7 @@ impl Session {
         if !link.upstream.is_empty() {
             return None;
         }
-        if matches!(self.inbound, Inbound::Forward(1..)) || link.copy_in == CopyIn::Running {
+        if matches!(self.inbound, Inbound::Forward(1..)) || link.copies() {
             return Some(Owes::Sending);
         }
         link.is_unasked().then_some(Owes::Sync)
@@ -282,7 +280,7 @@ impl Session {
 pub(super) fn waits_for_client(link: &Link) -> bool {
     link.replies.is_empty()
         && link.upstream.is_empty()
-        && (link.batch != Batch::Synced || link.status != TransactionStatus::Idle)
+        && (!link.batch.is_synced() || link.block.status() != TransactionStatus::Idle)
 }
 
 /// The error of a client that has sat in its transaction without a word.

@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::effect::Effect;
-use super::link::{Batch, CopyIn};
 use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, limits};
 use crate::net::{Inbox, Stream};
 use crate::wire::body::cstr;
@@ -421,9 +420,9 @@ impl Session {
         match head.tag {
             tag::COPY_IN => {
                 if link.replies.swallow_syncs() > 0 {
-                    link.batch = Batch::Open;
+                    link.batch.is_reopened();
                 }
-                link.copy_in = CopyIn::Running;
+                link.begin_copy();
             }
             tag::PARAMETER_DESCRIPTION if link.may_heal() => return Ok(Goes::Held),
             tag::DATA_ROW if step.delivery == Delivery::Capture => {
@@ -450,7 +449,7 @@ impl Session {
         self.give_due_replies(passing);
         let Some(link) = &mut self.link else { return };
         link.let_go();
-        if link.script.is_some() && link.failed {
+        if link.script.is_some() && link.batch.has_failed() {
             self.end_failed_script();
         } else if link.script.is_some() && link.replies.is_empty() {
             self.resume_script();

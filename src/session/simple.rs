@@ -11,7 +11,7 @@ use super::effect::Effect;
 use super::holding::Judged;
 use super::inbound::{Inbound, Outcome};
 use super::judging::Turned;
-use super::link::{Batch, ScriptRest};
+use super::link::ScriptRest;
 use super::linked::Linked;
 use super::pending_message::Found;
 use super::repeated::Repeated;
@@ -27,7 +27,7 @@ use crate::wire::replies::Own;
 impl Session {
     /// Query.
     pub(super) fn query(&mut self, text: &[u8], turned: Option<Turned>) -> Outcome {
-        if let Some(link) = self.link.as_mut().filter(|link| link.batch == Batch::Open) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.batch.is_open()) {
             // Extended messages without a Sync come before. Had one of them failed, the server would skip
             // this Query: their replies decide.
             if !link.replies.is_empty() {
@@ -106,7 +106,7 @@ impl Session {
         if matches!(self.inbound, Inbound::Forward(_)) {
             return;
         }
-        if let Some(link) = self.link.as_mut().filter(|link| link.failed)
+        if let Some(link) = self.link.as_mut().filter(|link| link.batch.has_failed())
             && link.script.take().is_some()
         {
             self.end_batch();

@@ -4,7 +4,7 @@
 //! along. A connection that stands as anything but its login is never given back.
 
 use super::Session;
-use super::link::{Asked, Link, Standing};
+use super::link::Link;
 use super::statement::LEAVE_ROLE;
 use crate::base::{Fault, RoleName, Severity};
 use crate::guard::Action;
@@ -36,11 +36,11 @@ impl Session {
         if let Some(fault) = self.role_fault.take() {
             return Stand::Refused(*fault);
         }
-        let is_first = matches!(link.asked, Asked::Nothing | Asked::Replies)
-            && link.status == TransactionStatus::Idle
-            && !link.in_block
-            && !link.failed;
-        if link.standing != Standing::Login || !is_first {
+        let is_first = link.batch.keeps_nothing()
+            && link.block.status() == TransactionStatus::Idle
+            && !link.block.is_open()
+            && !link.batch.has_failed();
+        if !link.acting.is_login() || !is_first {
             return Stand::Taken;
         }
         link.become_role(&self.identity.route.role);
@@ -59,28 +59,13 @@ impl Link {
     fn become_role(&mut self, role: &RoleName) {
         self.run_hidden(BECOME_ROLE, &[role.as_str()], super::effect::Effect::None);
         self.end_batch(Delivery::Hide);
-        self.standing = Standing::Becoming;
-    }
-
-    /// A ReadyForQuery outside a transaction has come: what was asked for is so, unless an error has come before it.
-    ///
-    /// # Errors
-    ///
-    /// The role cannot be taken off.
-    pub(super) fn settle_standing(&mut self, errored: bool) -> Result<(), ()> {
-        self.standing = match (self.standing, errored) {
-            (Standing::Becoming, false) => Standing::Role,
-            (Standing::Leaving, true) => return Err(()),
-            (Standing::Becoming | Standing::Leaving | Standing::Login, _) => Standing::Login,
-            (Standing::Role, _) => Standing::Role,
-        };
-        Ok(())
+        self.acting.ask_for_role();
     }
 
     /// Takes the role off again. The client's ReadyForQuery is that of this batch.
     pub(super) fn leave_standing(&mut self) {
         self.run_hidden(LEAVE_ROLE, &[], super::effect::Effect::None);
         self.end_batch(Delivery::Forward);
-        self.standing = Standing::Leaving;
+        self.acting.ask_for_login();
     }
 }

@@ -1,6 +1,6 @@
 //! Proof that a statement may be sent now.
 
-use super::link::{Batch, Link, Standing};
+use super::link::Link;
 use crate::guard::Action;
 use crate::identity::Bound;
 use crate::wire::encode::TransactionStatus;
@@ -36,13 +36,13 @@ impl Warrant {
     /// but the block's end, and refuses the prelude like anything else, in other words than it has for this message.
     /// `None` where the link is not there.
     pub(super) fn in_failed_block(link: &Link) -> Option<Self> {
-        let is_there = link.status == TransactionStatus::Failed && link.batch == Batch::Fresh;
+        let is_there = link.block.status() == TransactionStatus::Failed && link.batch.is_fresh();
         is_there.then_some(Self(ParseWarrant(Covers::All)))
     }
 
     /// For what refuses to run in a transaction, once the session's role was put on for it ([`super::standing`]).
     pub(super) fn in_role(link: &Link, action: Option<&Action>) -> Option<Self> {
-        let is_it = link.standing == Standing::Role && matches!(action, Some(Action::Utility));
+        let is_it = link.acting.is_role() && matches!(action, Some(Action::Utility));
         is_it.then_some(Self(ParseWarrant(Covers::Utility)))
     }
 

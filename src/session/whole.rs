@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::effect::Effect;
-use super::link::{Batch, CheckOf, Link, ScriptRest, Text};
+use super::link::{CheckOf, Link, ScriptRest, Text};
 use crate::guard::{Form, Script};
 use crate::wire::encode::{NO_TYPES, TransactionStatus};
 use crate::wire::notice;
@@ -39,7 +39,7 @@ impl Session {
             return Whole::Sound;
         };
         // Behind other messages of one batch an error fails them all, as it should.
-        if link.batch != Batch::Fresh || link.failed {
+        if !link.batch.is_fresh() || link.batch.has_failed() {
             return Whole::Sound;
         }
         link.ask_about(text);
@@ -54,7 +54,7 @@ impl Session {
 
 impl Link {
     fn ask_about(&mut self, text: Text<'_>) {
-        self.reads_whole = match self.status {
+        self.reads_whole = match self.block.status() {
             TransactionStatus::InBlock => {
                 self.run_hidden(SAVEPOINT, &[], Effect::None);
                 self.end_batch(Delivery::Hide);

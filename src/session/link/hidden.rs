@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Asked, Block, INTERNAL_PORTAL, Link, Modes, Sequences, Text};
+use super::{INTERNAL_PORTAL, Link, Text};
 use crate::base::RoleName;
 use crate::guard::Cleared;
 use crate::session::effect::Effect;
@@ -15,10 +15,9 @@ use crate::wire::replies::{Awaited, Delivery};
 impl Link {
     /// Gives the transaction its modes, unless it has them: ahead of everything that takes a snapshot.
     pub(in crate::session) fn put_modes(&mut self, modes: &[Arc<Prelude>]) {
-        if self.modes == Modes::Set {
+        if !self.block.wants_modes() {
             return;
         }
-        self.modes = Modes::Set;
         for mode in modes {
             self.prepare(
                 &mode.prepared,
@@ -61,15 +60,13 @@ impl Link {
         if !statements.into_iter().any(Cleared::reads_sequences) {
             return;
         }
-        match (self.sequences, &self.bound) {
-            (Sequences::Others, None) => self.sequences = Sequences::Wanted,
-            (Sequences::Others | Sequences::Wanted, Some(_)) => self.forget_sequences(),
-            (Sequences::Wanted, None) | (Sequences::Own | Sequences::Kept, _) => {}
+        if self.sequences.are_wanted(self.acting.bound().is_some()) {
+            self.forget_sequences();
         }
     }
 
     pub(super) fn forget_sequences(&mut self) {
-        self.sequences = Sequences::Own;
+        self.sequences.are_forgotten();
         self.run_hidden(DISCARD_SEQUENCES, &[], Effect::SequencesForgotten);
     }
 
@@ -102,7 +99,7 @@ impl Link {
         delivery: Delivery,
         effect: Effect,
     ) {
-        self.asked = Asked::Work;
+        self.batch.asks_for_work();
         self.prepare(statement, Text::ours(sql), Delivery::Hide, Effect::None);
         self.upstream.bind_text(INTERNAL_PORTAL, statement.name(), values);
         self.expect(Awaited::Bind, Delivery::Hide, Effect::None);
@@ -115,8 +112,8 @@ impl Link {
     /// Undoes a block of our own that has failed. On the unnamed portal, which can always be bound: the
     /// client may have used any other name in the failed transaction.
     pub(in crate::session) fn roll_back(&mut self) {
-        self.block = Block::RollingBack;
-        self.forget_identity();
+        self.block.undoes_ours();
+        self.acting.forget();
         self.run_unnamed(Text::ours(ROLLBACK), Delivery::Hide, Effect::None);
         self.sync();
     }

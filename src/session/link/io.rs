@@ -4,7 +4,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use super::{CopyIn, Link, UPSTREAM_BYTES};
+use super::{Link, UPSTREAM_BYTES};
 use crate::base::limits;
 use crate::session::pump::flush;
 use crate::session::relay::Answers;
@@ -25,9 +25,10 @@ impl Link {
             }
         }
         // Copy data comes a buffer at a time: memory that went back with each would only come again.
-        let kept = match self.copy_in {
-            CopyIn::No => UPSTREAM_BYTES,
-            CopyIn::Running | CopyIn::Ending => 2 * limits::BULK_BUFFER_BYTES,
+        let kept = if self.is_past_copy() {
+            UPSTREAM_BYTES
+        } else {
+            2 * limits::BULK_BUFFER_BYTES
         };
         self.upstream.release(kept);
         self.upstream.forget_charge(Self::UNASKED_BYTES);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Link, Sequences, Text};
+use super::{Link, Text};
 use crate::session::effect::Effect;
 use crate::session::statement::{self, Prepared, StatementCache};
 use crate::wire::notice;
@@ -112,7 +112,7 @@ impl Link {
                     self.lease.prepared().remove(id);
                 }
                 Effect::Evicted(id) => self.lease.unclosed.push(id),
-                Effect::SequencesForgotten => self.sequences = Sequences::Others,
+                Effect::SequencesForgotten => self.sequences.are_not_forgotten(),
                 _ => {}
             }
         }

@@ -9,13 +9,12 @@
 
 use std::sync::Arc;
 
+use super::Link;
 use super::upstream::SentBatch;
-use super::{Batch, Block, Link};
 use crate::base::limits;
 use crate::session::effect::Effect;
 use crate::session::portals::Unconfirmed;
 use crate::session::statement::Statement;
-use crate::wire::encode::TransactionStatus;
 use crate::wire::replies::{Awaited, Delivery, Entry};
 
 /// What is remembered of a batch for that.
@@ -55,8 +54,8 @@ pub(crate) struct Healing {
 impl Link {
     /// All bytes at hand have been written.
     pub(crate) fn keep_batch(&mut self) {
-        let whole = self.batch == Batch::Synced && self.upstream.len() <= limits::REPLAYED_BATCH_BYTES;
-        if !whole || self.in_block || self.replay.prelude_end == 0 {
+        let whole = self.batch.is_synced() && self.upstream.len() <= limits::REPLAYED_BATCH_BYTES;
+        if !whole || self.block.is_open() || self.replay.prelude_end == 0 {
             self.replay.chance = Chance::Lost;
         } else if self.replay.chance == Chance::Open {
             self.replay.bytes = self.upstream.take_sent();
@@ -79,19 +78,12 @@ impl Link {
 
     /// Whether what is sent next begins a batch that could be sent once more, outside of a block.
     pub(crate) fn can_begin_anew(&self) -> bool {
-        self.batch == Batch::Fresh
+        self.batch.is_fresh()
             && self.upstream.is_empty()
             && self.replies.is_empty()
-            && self.bound.is_none()
+            && self.acting.bound().is_none()
             && self.replay.chance == Chance::Open
-            && self.is_outside_block()
-    }
-
-    fn is_outside_block(&self) -> bool {
-        self.status == TransactionStatus::Idle
-            && !self.in_block
-            && self.block == Block::None
-            && self.block_ahead == Block::None
+            && self.block.is_outside()
     }
 
     /// The prelude was put at the start of the batch.
@@ -124,7 +116,7 @@ impl Link {
     /// Whether the client's unnamed statement is the one that is kept under this id. Only in the batch that has prepared
     /// it: what comes later could not be sent again if it turned out to be stale.
     pub(super) fn uses_repeated(&self, id: u64) -> bool {
-        self.replay.fresh == Some(id) && self.is_outside_block()
+        self.replay.fresh == Some(id) && self.block.is_outside()
     }
 
     /// Whether the use of a prepared statement that is being answered could be healed.
@@ -140,7 +132,7 @@ impl Link {
         statement: &Arc<Statement>,
         entries: &mut Vec<Entry<Effect>>,
     ) -> bool {
-        let outside = self.is_outside_block() && self.batch == Batch::Synced && self.script.is_none();
+        let outside = self.block.is_outside() && self.batch.is_synced() && self.script.is_none();
         if let [first, ..] = entries.as_mut_slice()
             && let (Effect::Uses(_), Awaited::PortalDescription) = (&first.effect, first.awaited)
         {
@@ -190,8 +182,8 @@ impl Link {
         }
         self.replies.push(Awaited::Ready, Delivery::Forward, Effect::None);
         self.portals.restore(healing.portals);
-        self.work();
-        self.batch = Batch::Synced;
+        self.batch.asks_for_work();
+        self.batch.syncs_again();
         self.replay.chance = Chance::Lost;
     }
 }

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    ANYTHING, ActsAs, Answers, Asked, Batch, Executed, INTERNAL_PORTAL, Known, Link, LocalSetting, REFUSED,
-    Sequences, Text,
-};
+use super::{ANYTHING, INTERNAL_PORTAL, Link, LocalSetting, REFUSED, Text};
 use crate::base::{Fault, RoleName};
 use crate::guard::{Action, Cleared, Qualified, StatementClass};
 use crate::identity::Bound;
@@ -44,23 +41,21 @@ impl Link {
         if let Some(warrant) = Warrant::in_failed_block(self) {
             return warrant;
         }
-        let bound = match self.bound.take() {
-            Some(bound) => bound,
-            None => self.put_prelude(opening),
-        };
-        Warrant::with_identity(self.bound.insert(bound))
+        if let Some(bound) = self.acting.bound() {
+            return Warrant::with_identity(bound);
+        }
+        let bound = self.put_prelude(opening);
+        Warrant::with_identity(self.acting.is_bound(bound))
     }
 
     fn put_prelude(&mut self, opening: &Opening) -> Bound {
-        let begins_batch = self.batch == Batch::Fresh && self.upstream.is_empty();
+        let begins_batch = self.batch.is_fresh() && self.upstream.is_empty();
         self.put_modes(&opening.modes);
         let statement = &opening.prelude.prepared;
-        self.binding_is = Known::Predicted;
-        if self.acts_as == ActsAs::MaybeRole {
+        if self.acting.begins_binding() {
             self.leave_role();
         }
-        self.acts_as = ActsAs::MaybeRole;
-        if self.sequences == Sequences::Wanted || (self.sequences == Sequences::Others && self.in_block) {
+        if self.sequences.go_ahead_of_prelude(self.block.is_open()) {
             self.forget_sequences();
         }
         self.close_unclosed();
@@ -199,7 +194,7 @@ impl Link {
         effect: Effect,
         warrant: Warrant,
     ) {
-        self.asked = Asked::Work;
+        self.batch.asks_for_work();
         let statement = &repeated.statement;
         let prepared = statement.prepared();
         self.prepare(
@@ -224,7 +219,7 @@ impl Link {
         effect: Effect,
         warrant: Warrant,
     ) {
-        self.asked = Asked::Work;
+        self.batch.asks_for_work();
         self.upstream
             .parse("", Text::cleared(cleared, warrant.to_parse()), NO_TYPES);
         self.forget_unnamed();
@@ -285,7 +280,7 @@ impl Link {
 
     /// Sends an Execute as it is.
     pub(in crate::session) fn execute(&mut self, body: &[u8], effect: Effect, warrant: Warrant) {
-        self.executed = Executed::Something;
+        self.batch.executes();
         self.upstream.execute_as_sent(body, &warrant);
         self.expect(Awaited::Execution, Delivery::Forward, effect);
     }
@@ -302,7 +297,7 @@ impl Link {
 
     /// `ahead` is for the answers to Parse and Bind, which a simple query does not have.
     fn bind_unnamed(&mut self, text: Text<'_>, ahead: Delivery) {
-        self.asked = Asked::Work;
+        self.batch.asks_for_work();
         self.upstream.parse("", text, NO_TYPES);
         self.forget_unnamed();
         self.expect(Awaited::Parse, ahead, Effect::None);
@@ -330,7 +325,7 @@ impl Link {
     /// The same for a statement that the server knows already: one that ends the transaction is not refused
     /// (`IsTransactionExitStmt`, postgres.c).
     pub(super) fn heed_failure_of(&mut self, text: Text<'_>) {
-        if self.status == TransactionStatus::Failed {
+        if self.block.status() == TransactionStatus::Failed {
             self.upstream.parse("", text, NO_TYPES);
             self.forget_unnamed();
             self.expect(Awaited::Parse, Delivery::Hide, Effect::None);
@@ -356,11 +351,10 @@ impl Link {
     /// Ends a batch that has only parsed and described, once the client has its replies: it may think about
     /// them without holding the connection. Some drivers prepare with a Flush and send the Sync much later.
     pub(in crate::session) fn let_go(&mut self) {
-        if self.asked == Asked::Replies
-            && self.batch == Batch::Open
-            && self.replies.is_empty()
+        if self.batch.awaits_replies_alone()
+            && self.awaits_sync()
             && self.upstream.is_empty()
-            && !self.in_block
+            && !self.block.is_open()
         {
             self.end_batch(Delivery::Hide);
         }
@@ -368,19 +362,18 @@ impl Link {
 
     pub(in crate::session) fn end_batch(&mut self, ready: Delivery) {
         // What has failed skips everything to the Sync.
-        if !self.in_block && !self.failed {
+        if !self.block.is_open() && !self.batch.has_failed() {
             self.retire();
             self.close_unclosed();
         }
         self.upstream.sync();
         self.expect(Awaited::Ready, ready, Effect::None);
-        self.batch = Batch::Synced;
-        self.answers = Answers::Due;
+        self.batch.syncs();
     }
 
     /// Asks for the replies so far, unless that has been done: the client's next message waits for them.
     pub(in crate::session) fn wait_for_replies(&mut self) {
-        if self.batch == Batch::Open && !self.replies.is_empty() && self.answers == Answers::KeptBack {
+        if self.is_unasked() {
             self.flush();
         }
     }
@@ -388,10 +381,7 @@ impl Link {
     /// Asks for the replies so far.
     pub(in crate::session) fn flush(&mut self) {
         self.upstream.flush();
-        self.answers = Answers::Due;
-        if self.asked == Asked::Nothing {
-            self.asked = Asked::Replies;
-        }
+        self.batch.flushes();
     }
 
     /// The name under which the server knows a client's statement now; sends what is missing for that.

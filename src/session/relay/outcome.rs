@@ -3,9 +3,7 @@
 use super::{Goes, Held, Passing, Trouble};
 use crate::base::{ClientEnd, Event, SqlState};
 use crate::session::effect::Effect;
-use crate::session::link::{
-    Asked, Batch, Block, CopyIn, Executed, Healing, Known, Link, Modes, Shapes, Standing, Traces,
-};
+use crate::session::link::{Healing, Left, Link};
 use crate::session::names::NameHash;
 use crate::session::settings::Place;
 use crate::session::statement::Statement;
@@ -35,14 +33,13 @@ impl Session {
             Effect::BlockBegan => {
                 if let Some(link) = &mut self.link {
                     link.portals.confirm();
-                    link.block = Block::Clients;
+                    link.block.has_opened();
                 }
             }
             Effect::TransactionEnded(next) => {
                 self.tally.settle();
                 if let Some(link) = &mut self.link {
-                    link.block = next;
-                    link.changes.settle();
+                    link.block.has_ended(next);
                 }
                 // The end of a failed transaction is answered with ROLLBACK. A prepared one has let go of its
                 // settings, whatever becomes of it (PostgreSQL manual, PREPARE TRANSACTION).
@@ -61,7 +58,7 @@ impl Session {
             Effect::SettingReset(name) => self.setup.change(name, None),
             Effect::Worded(wording) => {
                 if let Some(link) = &mut self.link {
-                    link.wording = wording;
+                    link.words.are(wording);
                 }
             }
             Effect::SavepointSet(name) => self.setup.savepoint(&name),
@@ -88,7 +85,7 @@ impl Session {
             && skipped.first().is_some_and(|entry| link.should_know(entry))
         {
             // Somebody's code has closed what is kept here (DEALLOCATE ALL in a function): nobody can tell what else.
-            link.traces = Traces::ForGood;
+            link.traces.leave(Left::ForGood);
         }
         if let Some(Effect::WholeRead) = skipped.first().map(|entry| &entry.effect)
             && link.whole_is_sound(body)
@@ -104,15 +101,15 @@ impl Session {
         self.answers
             .held
             .give(tag::ERROR, passing, &mut self.client.outbox);
-        link.failed = true;
-        link.copy_in = CopyIn::No;
+        link.batch.fails();
+        link.drop_copy();
         link.portals.fail();
         let failed = skipped.first().map(|entry| &entry.effect);
         self.names
             .fail_changes(matches!(failed, Some(Effect::NameChanged)));
         self.answers.captured = None;
         link.note_skipped(&skipped);
-        if link.standing == Standing::Becoming {
+        if link.acting.becomes_role() {
             let is_ours = skipped
                 .first()
                 .is_none_or(|entry| entry.delivery == Delivery::Hide);
@@ -122,7 +119,7 @@ impl Session {
             }
             // The Sync behind it is ours.
             self.skipping = Skipping::ToSync;
-        } else if link.batch == Batch::Open && link.script.is_none() {
+        } else if link.batch.is_open() && link.script.is_none() {
             self.skipping = Skipping::ToSync;
         }
         let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
@@ -148,7 +145,7 @@ impl Session {
         let Some(body) = body else {
             return Goes::ToClient;
         };
-        if let Some(wording) = self.link.as_ref().and_then(|link| link.wording.as_ref()) {
+        if let Some(wording) = self.link.as_ref().and_then(|link| link.words.wording()) {
             passing.flush(&mut self.client.outbox);
             wording.put_error(&mut self.client.outbox, body);
             return Goes::Nowhere;
@@ -193,19 +190,16 @@ impl Session {
         let delivery = link.replies.advance(tag::READY)?.delivery;
         let status = body.first().copied().and_then(TransactionStatus::from_byte);
         let status = status.ok_or(Trouble::Malformed("ReadyForQuery"))?;
-        link.batch = Batch::Fresh;
         // A second attempt is at the same text.
         if !link.is_healing() {
-            link.forget_wording();
+            link.words.forget();
         }
         link.forget_batch();
-        link.asked = Asked::Nothing;
-        let errored = std::mem::take(&mut link.failed);
-        link.executed = Executed::Nothing;
+        let errored = link.batch.is_answered();
         let place = match status {
-            TransactionStatus::Failed if link.block != Block::Clients => {
+            TransactionStatus::Failed if !link.block.is_clients() => {
                 // The client has opened no block, so it shall see none: ours is rolled back behind its back.
-                if link.block == Block::RollingBack {
+                if link.block.is_undone() {
                     return Err(Trouble::Malformed("answer to ROLLBACK"));
                 }
                 link.roll_back();
@@ -213,16 +207,16 @@ impl Session {
             }
             TransactionStatus::Idle => {
                 self.tally.settle();
-                if link.settle_standing(errored).is_err() {
+                if link.acting.settle_role(errored).is_err() {
                     return Err(Trouble::Malformed("answer to SET ROLE NONE"));
                 }
                 link.forget_transaction(self.setup.context());
-                if std::mem::take(&mut link.shapes) == Shapes::Altered {
+                if link.traces.take_altered_shapes() {
                     self.shared.statements.renew();
                 }
                 self.setup.rollback();
-                if link.standing == Standing::Role && delivery == Delivery::Forward {
-                    link.status = status;
+                if link.acting.is_role() && delivery == Delivery::Forward {
+                    link.block.is_told(status);
                     link.leave_standing();
                     return Ok(Goes::Nowhere);
                 }
@@ -230,14 +224,14 @@ impl Session {
             }
             TransactionStatus::InBlock | TransactionStatus::Failed => {
                 link.stay_in_block(errored);
-                if status == TransactionStatus::Failed || link.bound.is_none() {
+                if status == TransactionStatus::Failed || link.acting.bound().is_none() {
                     Place::Bare
                 } else {
                     Place::InTransaction
                 }
             }
         };
-        link.status = status;
+        link.block.is_told(status);
         if let Some(healing) = link.take_healing() {
             self.heal(healing);
             return Ok(Goes::Nowhere);
@@ -258,23 +252,7 @@ impl Session {
     }
 }
 
-impl Link {
-    /// A batch has ended within a block of the client's.
-    fn stay_in_block(&mut self, errored: bool) {
-        if !errored {
-            self.binding_is = Known::Confirmed;
-        } else if self.binding_is == Known::Predicted {
-            // What was predicted to be in force may have been skipped. What the server has confirmed
-            // stays, and must not be set again: it would undo the client's own SET LOCAL.
-            self.forget_identity();
-        }
-        self.in_block = true;
-        self.block = Block::Clients;
-        self.block_ahead = Block::Clients;
-        self.modes = Modes::Set;
-        self.changes.settle();
-    }
-}
+impl Link {}
 
 /// Whether an error at Bind or Describe may say that the statement was prepared for tables or types that are no
 /// more: "cached plan must not change result type" is 0A000 (`RevalidateCachedQuery`, plancache.c), "cache
