@@ -300,7 +300,7 @@ impl Guard {
             }
         });
         let cleared = cleared.collect();
-        Ok(Script::new(policy.id(), text, cleared, form))
+        Ok(Script::new(policy.id(), text, cleared, form).written_as(tokenized.text))
     }
 }
 

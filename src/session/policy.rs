@@ -80,7 +80,7 @@ impl Session {
         if statement.policy() == self.policy.id() {
             return Ok(Some(self.outside_its_batch(name, statement)));
         }
-        let script = self.judge(statement.sql().as_bytes(), None)?;
+        let script = self.judge(statement.written().as_bytes(), None)?;
         let again = self.shared.statements.judged_again(&statement, script);
         let holding = hold_again(self.account(), name, Arc::clone(&again));
         self.names.replace(name, holding);

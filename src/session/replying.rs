@@ -65,8 +65,7 @@ impl Session {
 
     /// Fails the Query or FunctionCall at hand.
     pub(super) fn fail_query(&mut self, fault: Fault) -> Outcome {
-        self.fail(fault);
-        self.end_batch();
+        self.fail_message(tag::QUERY, fault);
         Outcome::Done
     }
 

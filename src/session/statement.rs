@@ -207,9 +207,14 @@ impl Statement {
         self.script.statements().first()
     }
 
-    /// The client's text.
+    /// The client's text, as the guard has edited it.
     pub(crate) fn sql(&self) -> &str {
         self.script.text()
+    }
+
+    /// The client's text.
+    pub(crate) fn written(&self) -> &str {
+        self.script.written()
     }
 
     /// What it does.

@@ -111,3 +111,34 @@ fn a_message_that_waits_runs_under_the_policy_that_is_in_force_then() {
         assert_eq!(sqlstate.as_deref(), Some("42501"), "client {number}");
     }
 }
+
+/// What the guard has edited is not what the client wrote: judged again, it would be another statement.
+#[test]
+fn a_prepared_statement_means_the_same_under_another_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.toml");
+    let policy = |keys: &str| {
+        fs::write(
+            &file,
+            format!("name = 'own'\nstatements = ['SELECT']\nsettable = ['timezone']\n{keys}\n"),
+        )
+    };
+    policy("").unwrap();
+    let config = format!(
+        "[guard]\npolicies = ['{}']\ndefault_policy = 'own'",
+        file.display()
+    );
+    let stack = Stack::start(&StackOptions::pool(1).with(&config));
+    let mut client = stack.login(&alice());
+    let zone = "SELECT set_config('TimeZone', 'Europe/Oslo', false)";
+    client.send(&[parse("zone", zone, &[]), sync()].concat());
+    client.until_ready();
+    policy("require_where = true").unwrap();
+    stack.signal("HUP");
+    wait_until("the new policy", Duration::from_secs(20), || {
+        stack.log().contains("in force")
+    });
+    client.send(&[bind("", "zone", &[]), execute("", 0), sync()].concat());
+    client.until_ready();
+    assert_eq!(client.value("SELECT current_setting('TimeZone')"), "Europe/Oslo");
+}

@@ -12,12 +12,14 @@ use crate::guard::reading::set_only::Qualified;
 /// A whole text that the guard has allowed. Only the guard makes one:
 ///
 /// ```compile_fail
-/// let forged = portcullis::guard::Script { text: "DROP TABLE t".into(), statements: Box::new([]), form: portcullis::guard::Form::Known, template: None, comes_again: Default::default() };
+/// let forged = portcullis::guard::Script { text: "DROP TABLE t".into(), written: None, statements: Box::new([]), form: portcullis::guard::Form::Known, template: None, comes_again: Default::default() };
 /// ```
 #[derive(Debug)]
 pub struct Script {
     policy: u64,
     text: Arc<str>,
+    /// As the client wrote it, where that is something else.
+    written: Option<Box<str>>,
     statements: Box<[Cleared]>,
     form: Form,
     template: Option<Template>,
@@ -48,11 +50,18 @@ impl Script {
         Self {
             policy,
             text,
+            written: None,
             statements: statements.into(),
             form,
             template: None,
             comes_again: OnceLock::new(),
         }
+    }
+
+    /// Keeps what the client wrote, where that is another text.
+    pub(in crate::guard) fn written_as(mut self, written: &str) -> Self {
+        self.written = (written != &*self.text).then(|| written.into());
+        self
     }
 
     /// A text whose statement is judged already: it covers these bytes.
@@ -136,6 +145,11 @@ impl Script {
         &self.text
     }
 
+    /// The text as the client wrote it: what is to be judged if it is judged again.
+    pub fn written(&self) -> &str {
+        self.written.as_deref().unwrap_or(&self.text)
+    }
+
     /// Its statements in order; none if the text is empty or holds only white space, comments and `;`.
     pub fn statements(&self) -> &[Cleared] {
         &self.statements
@@ -151,7 +165,8 @@ impl Script {
         let prepared = self.statements.iter().filter_map(Cleared::prepared);
         let scripts = prepared.map(|query| query.script.weight() + query.script.text().len());
         let prepared: usize = scripts.sum();
-        size_of::<Self>() + self.statements.len() * (size_of::<Cleared>() + 64) + prepared
+        let written = self.written.as_ref().map_or(0, |written| written.len());
+        written + size_of::<Self>() + self.statements.len() * (size_of::<Cleared>() + 64) + prepared
     }
 }
 
