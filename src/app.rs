@@ -17,6 +17,7 @@ use crate::auth::{AuthSetupError, Authenticator};
 use crate::base::{Drain, DrainHandle, Events, LoginName, Phase, limits};
 use crate::client::{Gateway, GatewayParts};
 use crate::config::Config;
+use crate::net;
 use crate::net::tls::{self, Certificates};
 use crate::observe::{EventLog, Fanout, Metrics, MetricsError, MetricsSettings, PoolGauge, ServerGauge};
 use crate::pool::{self, Access, PoolKey, Pools};
@@ -41,6 +42,12 @@ pub enum AppError {
     },
 }
 
+/// Connections that a server without `max_connections` is taken to need.
+const UNBOUNDED_SERVER: usize = 500;
+
+/// Files of the process's own: its listeners, logs, the runtime's, those that are read again and again.
+const OTHER_FILES: usize = 100;
+
 /// How long the operators' endpoint may take to end once everything else has.
 const ADMIN_LIMIT: Duration = Duration::from_secs(2);
 
@@ -49,12 +56,11 @@ const ADMIN_LIMIT: Duration = Duration::from_secs(2);
 ///
 /// Dropped, it cuts off everybody.
 pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
+    make_room(&config);
     let listener = listen(config.client.address)?;
     let budget = memory::budget(&config);
-    let admin_listener = match &config.admin {
-        Some(settings) => Some(listen(settings.address)?),
-        None => None,
-    };
+    let admin = config.admin.as_ref();
+    let admin_listener = admin.map(|settings| listen(settings.address)).transpose()?;
     let pools_seen = Arc::new(OnceLock::new());
     let metrics = Metrics::new(MetricsSettings {
         roles: config.auth.roles.iter().cloned().collect(),
@@ -133,6 +139,25 @@ fn certificates(config: &Config) -> Vec<Arc<dyn Certificates>> {
 async fn ended(admin: tokio::task::JoinHandle<io::Result<()>>) {
     if let Ok(Err(error)) = admin.await {
         tracing::warn!(%error, "the operators' endpoint failed");
+    }
+}
+
+/// Room for the sockets of as many clients and server connections as the configuration lets there be.
+fn make_room(config: &Config) {
+    let servers = config.pool.servers.values();
+    let servers: usize = servers
+        .map(|server| server.budget.max_connections.unwrap_or(UNBOUNDED_SERVER))
+        .sum();
+    let clients = config.client.max_client_conn + config.client.pending.total;
+    let wanted = clients + servers + OTHER_FILES;
+    match net::make_room(wanted) {
+        Ok(room) if room < wanted => tracing::warn!(
+            room,
+            wanted,
+            "the process may open fewer files than max_client_conn and the server connections can need: raise the hard limit (ulimit -Hn, LimitNOFILE)"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, wanted, "no room for so many sockets beforehand"),
     }
 }
 
