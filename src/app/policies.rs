@@ -3,10 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval};
-
-use crate::base::{Drain, Event, Events, Phase};
+use crate::base::{Drain, Event, Events, Looks, Phase};
 use crate::config::PolicyFile;
 use crate::guard::Guard;
 
@@ -18,17 +15,9 @@ const INTERVAL: Duration = Duration::from_secs(2);
 ///
 /// # Cancel safety
 /// Cancel safe: a policy is put into force whole or not at all.
-pub(super) async fn watch(mut files: Vec<PolicyFile>, guard: Arc<Guard>, events: Events, mut drain: Drain) {
-    let mut rounds = interval(INTERVAL);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Without the signal the files are looked at all the same.
-    let mut hangup = signal(SignalKind::hangup()).ok();
-    loop {
-        tokio::select! {
-            _ = rounds.tick(), if !files.is_empty() => {}
-            () = next(&mut hangup) => {}
-            () = drain.reached(Phase::Stopping) => return,
-        }
+pub(super) async fn watch(mut files: Vec<PolicyFile>, guard: Arc<Guard>, events: Events, drain: Drain) {
+    let mut looks = Looks::every(INTERVAL, drain, Phase::Stopping);
+    while !files.is_empty() && looks.next().await.is_some() {
         let reading = tokio::task::spawn_blocking(move || {
             let read: Vec<_> = files
                 .iter_mut()
@@ -56,15 +45,5 @@ pub(super) async fn watch(mut files: Vec<PolicyFile>, guard: Arc<Guard>, events:
                 }
             }
         }
-    }
-}
-
-/// The next SIGHUP.
-async fn next(hangup: &mut Option<Signal>) {
-    let Some(hangup) = hangup else {
-        return std::future::pending().await;
-    };
-    if hangup.recv().await.is_none() {
-        std::future::pending().await
     }
 }

@@ -13,7 +13,7 @@ use super::fetch::{self, FetchError, Remote};
 use super::jwks::{self, SymmetricKeys};
 use super::keys::{Key, KeySet};
 use super::{KeySource, SetupReason};
-use crate::base::{Drain, Event, Events, Phase, Stamp};
+use crate::base::{Drain, Event, Events, Looks, Phase, Stamp};
 
 /// Least time between two looks at a key set file. A look is one `stat`.
 const FILE_INTERVAL: Duration = Duration::from_secs(2);
@@ -158,6 +158,9 @@ impl KeyStore {
 
     /// Keeps the set fresh until the drain begins. Cancel safe.
     pub(super) async fn run(self: Arc<Self>, mut drain: Drain) {
+        if matches!(self.source, Source::File(_)) {
+            return self.watch_file(drain).await;
+        }
         let mut failures = 0;
         loop {
             tokio::select! {
@@ -165,8 +168,7 @@ impl KeyStore {
                 () = self.refresh() => {}
             }
             let wait = match &self.source {
-                Source::Fixed => return,
-                Source::File(_) => FILE_INTERVAL,
+                Source::Fixed | Source::File(_) => return,
                 Source::Url {
                     refresh_interval,
                     min_interval,
@@ -180,6 +182,15 @@ impl KeyStore {
                 () = drain.reached(Phase::Draining) => return,
                 () = tokio::time::sleep(wait) => {}
             }
+        }
+    }
+
+    async fn watch_file(self: Arc<Self>, drain: Drain) {
+        let mut looks = Looks::every(FILE_INTERVAL, drain, Phase::Draining);
+        while looks.next().await.is_some() {
+            // It is time, whoever else may have looked a moment ago.
+            self.flight.lock().started = None;
+            self.refresh().await;
         }
     }
 

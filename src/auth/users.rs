@@ -10,15 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::hmac::{self, HMAC_SHA256};
-use tokio::time::sleep;
-
 use super::scram::{Challenge, Proof, Scram};
 use super::{
     AuthError, CertificateName, ClaimPath, Claims, NamePattern, Principal, SaslError, ScramVerifier,
     certificate,
 };
-use crate::base::{Drain, Event, Events, Phase, RoleName, TenantName, Told, Watched};
+use crate::base::{Drain, Event, Events, Looks, Phase, RoleName, TenantName, Told, Watched};
+use aws_lc_rs::hmac::{self, HMAC_SHA256};
 
 /// How often the file is looked at. A look is one `stat`.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -206,15 +204,12 @@ impl Users {
         })))
     }
 
-    /// Looks at the file now and then until the drain begins, and puts changes into force. A file that cannot be
+    /// Looks at the file now and then, at once on SIGHUP, until the drain begins, and puts changes into force. A file that cannot be
     /// used leaves the users as they were. Cancel safe.
-    pub(super) async fn run(self: Arc<Self>, mut drain: Drain) {
+    pub(super) async fn run(self: Arc<Self>, drain: Drain) {
         let mut told = Told::default();
-        loop {
-            tokio::select! {
-                () = drain.reached(Phase::Draining) => return,
-                () = sleep(INTERVAL) => {}
-            }
+        let mut looks = Looks::every(INTERVAL, drain, Phase::Draining);
+        while looks.next().await.is_some() {
             let users = Arc::clone(&self);
             let Ok(outcome) = tokio::task::spawn_blocking(move || users.table.refresh()).await else {
                 continue;

@@ -4,6 +4,7 @@ mod drain;
 mod event;
 mod fault;
 pub mod limits;
+mod looks;
 pub mod memory;
 mod sqlstate;
 mod types;
@@ -14,6 +15,7 @@ pub use event::{
     CheckIn, ClientEnd, DiscardReason, Event, Events, Exposition, Observe, VerdictKind, WaitReason,
 };
 pub use fault::{Fault, Severity};
+pub use looks::{Look, Looks};
 pub use sqlstate::SqlState;
 pub use types::{
     DatabaseName, LoginName, PlanName, PoolMode, RoleName, Secret, ServerName, Tenancy, TenantName,

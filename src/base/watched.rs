@@ -40,7 +40,7 @@ impl Stamp {
 }
 
 /// Files that something is made of, and what each looked like just before it was read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen(Vec<(PathBuf, Option<Stamp>)>);
 
 impl Seen {
@@ -52,6 +52,14 @@ impl Seen {
     /// Whether any of the files looks different now.
     pub fn have_changed(&self) -> bool {
         self.0.iter().any(|(path, seen)| Stamp::of(path).ok() != *seen)
+    }
+
+    /// The same files as they look now.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let mut now = Self::default();
+        self.0.iter().for_each(|(path, _)| now.note(path));
+        now
     }
 }
 

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
-
 use super::TlsError;
-use crate::base::{Drain, Event, Events, Phase, Told};
+use crate::base::{Drain, Event, Events, Looks, Phase, Told};
 
 /// How often the files are looked at: renewals are rare, and their old certificates last for days.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -24,22 +22,17 @@ pub trait Certificates: Send + Sync {
     fn refresh(&self) -> Result<bool, TlsError>;
 }
 
-/// Puts changed files into force until the drain says stop. Returns at once if there is nothing to watch.
+/// Puts changed files into force, at once on SIGHUP, until the drain says stop. Returns at once if there is nothing to watch.
 ///
 /// # Cancel safety
 /// Cancel safe: what is read is put into force whole or not at all.
-pub async fn watch(watched: Vec<Arc<dyn Certificates>>, events: Events, mut drain: Drain) {
-    let mut rounds = interval(INTERVAL);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+pub async fn watch(watched: Vec<Arc<dyn Certificates>>, events: Events, drain: Drain) {
+    let mut looks = Looks::every(INTERVAL, drain, Phase::Stopping);
     let mut watched: Vec<_> = watched
         .into_iter()
         .map(|certificates| (certificates, Told::default()))
         .collect();
-    while !watched.is_empty() {
-        tokio::select! {
-            _ = rounds.tick() => {}
-            () = drain.reached(Phase::Stopping) => return,
-        }
+    while !watched.is_empty() && looks.next().await.is_some() {
         for (certificates, told) in &mut watched {
             let reading = Arc::clone(certificates);
             let Ok(outcome) = tokio::task::spawn_blocking(move || reading.refresh()).await else {
