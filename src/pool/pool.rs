@@ -74,7 +74,6 @@ pub(super) struct Plan {
     pub(super) limits: PoolLimits,
     pub(super) query_wait_timeout: Option<Duration>,
     pub(super) server_lifetime: Duration,
-    pub(super) keep: Keep,
 }
 
 /// When a pool keeps its minimum of connections open.
@@ -82,7 +81,7 @@ pub(super) struct Plan {
 pub(super) enum Keep {
     /// While somebody uses it.
     InUse,
-    /// Always.
+    /// Always, and one at least.
     Always,
 }
 
@@ -94,6 +93,7 @@ pub struct Pool {
     events: Events,
     host: Arc<Host>,
     id: PoolId,
+    keep: Mutex<Keep>,
     /// Of those who have no tenant.
     flow: FlowId,
     /// Of the latest login.
@@ -131,6 +131,7 @@ impl Pool {
                 events,
                 host,
                 id,
+                keep: Mutex::new(Keep::InUse),
                 flow,
                 parameters: Mutex::new(None),
                 greeting: OnceCell::new(),
@@ -295,11 +296,21 @@ impl Pool {
         self.host.follow(follow);
     }
 
+    /// Says when it keeps its minimum open, from the next [`Self::tick`] on.
+    pub(super) fn keep(&self, keep: Keep) {
+        *self.keep.lock() = keep;
+    }
+
     /// The reaper's round: closes idle connections that are dead, old or superfluous, and refills.
     pub(super) fn tick(&self, now: Instant, held: Held) {
         let mut books = self.host.books();
-        let unused = held == Held::No && self.plan.keep == Keep::InUse && self.is_unused(&books, now);
-        books.set_min(self.id, if unused { 0 } else { self.plan.limits.min });
+        let unused = held == Held::No && self.is_unused(&books, now);
+        let min = match (*self.keep.lock(), unused) {
+            (Keep::Always, _) => self.plan.limits.min.max(1),
+            (Keep::InUse, true) => 0,
+            (Keep::InUse, false) => self.plan.limits.min,
+        };
+        books.set_min(self.id, min);
         let reaped = books.reap(self.id, now, |pooled| pooled.fault(now));
         let follow = books.settle(self.id, now);
         drop(books);
@@ -324,7 +335,7 @@ impl Pool {
     /// Whether nothing would be lost without this pool.
     pub(super) fn is_disposable(&self, now: Instant) -> bool {
         let books = self.host.books();
-        self.plan.keep == Keep::InUse
+        *self.keep.lock() == Keep::InUse
             && books.counts(self.id) == Counts::default()
             && self.is_unused(&books, now)
     }

@@ -1,6 +1,6 @@
 //! All servers and pools, made when first asked for, and the reaper.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,33 @@ impl Pools {
     /// [`PoolError::UnknownServer`], [`PoolError::UnknownLogin`], [`PoolError::TooManyPools`], and
     /// [`PoolError::Closed`] at shutdown.
     pub fn get(&self, key: &PoolKey) -> Result<Arc<Pool>, PoolError> {
-        self.get_or_make(key, Keep::InUse)
+        match &*self.pools.read() {
+            Table::Closed => return Err(PoolError::Closed),
+            Table::Open(pools) => {
+                if let Some(pool) = pools.get(key) {
+                    return Ok(Arc::clone(pool));
+                }
+            }
+        }
+        let unknown = || PoolError::UnknownServer(key.server.clone());
+        let server = self.settings.servers.get(&key.server).ok_or_else(unknown)?;
+        let host = self.hosts.get(&key.server).ok_or_else(unknown)?;
+        let login = self.settings.logins.get(&key.login);
+        let login = login.ok_or_else(|| PoolError::UnknownLogin(key.login.clone()))?;
+        let own = login.of(key.login_tenant.as_ref());
+        let own = own.ok_or_else(|| PoolError::UnknownLogin(key.login.clone()))?;
+        let Table::Open(pools) = &mut *self.pools.write() else {
+            return Err(PoolError::Closed);
+        };
+        // Between the two locks somebody else may have made it.
+        if !pools.contains_key(key) && pools.len() >= POOLS {
+            return Err(PoolError::TooManyPools);
+        }
+        let make = || {
+            let plan = self.plan(server, login, own, key);
+            Pool::new(key.clone(), plan, Arc::clone(host), self.events.clone())
+        };
+        Ok(Arc::clone(pools.entry(key.clone()).or_insert_with(make)))
     }
 
     /// A session's hold on the pool for a key, on the account of its tenant, which has such a plan and lives there
@@ -109,14 +135,20 @@ impl Pools {
 
     /// Opens the smallest number of connections of these pools, at least one of each, in this order as far as
     /// servers have room, and keeps them open. At most [`WARM_POOLS`] pools; those whose server or login is not
-    /// configured are left out.
+    /// configured are left out. Pools that were kept so before go the way of all others from now on.
     ///
-    /// Must be called within a runtime, before the reaper runs.
+    /// Must be called within a runtime.
     pub fn keep_warm(&self, keys: impl IntoIterator<Item = PoolKey>) {
-        for key in keys.into_iter().take(WARM_POOLS) {
-            if let Ok(pool) = self.get_or_make(&key, Keep::Always) {
-                pool.tick(Instant::now(), Held::Yes);
+        let keys: Vec<PoolKey> = keys.into_iter().take(WARM_POOLS).collect();
+        let warm: HashSet<&PoolKey> = keys.iter().collect();
+        for (pool, _) in self.held() {
+            if !warm.contains(pool.key()) {
+                pool.keep(Keep::InUse);
             }
+        }
+        for pool in keys.iter().filter_map(|key| self.get(key).ok()) {
+            pool.keep(Keep::Always);
+            pool.tick(Instant::now(), Held::Yes);
         }
     }
 
@@ -128,36 +160,6 @@ impl Pools {
     /// The counts of every server, in no order.
     pub fn servers(&self) -> Vec<ServerSnapshot> {
         self.hosts.values().map(|host| host.snapshot()).collect()
-    }
-
-    fn get_or_make(&self, key: &PoolKey, keep: Keep) -> Result<Arc<Pool>, PoolError> {
-        match &*self.pools.read() {
-            Table::Closed => return Err(PoolError::Closed),
-            Table::Open(pools) => {
-                if let Some(pool) = pools.get(key) {
-                    return Ok(Arc::clone(pool));
-                }
-            }
-        }
-        let unknown = || PoolError::UnknownServer(key.server.clone());
-        let server = self.settings.servers.get(&key.server).ok_or_else(unknown)?;
-        let host = self.hosts.get(&key.server).ok_or_else(unknown)?;
-        let login = self.settings.logins.get(&key.login);
-        let login = login.ok_or_else(|| PoolError::UnknownLogin(key.login.clone()))?;
-        let own = login.of(key.login_tenant.as_ref());
-        let own = own.ok_or_else(|| PoolError::UnknownLogin(key.login.clone()))?;
-        let Table::Open(pools) = &mut *self.pools.write() else {
-            return Err(PoolError::Closed);
-        };
-        // Between the two locks somebody else may have made it.
-        if !pools.contains_key(key) && pools.len() >= POOLS {
-            return Err(PoolError::TooManyPools);
-        }
-        let make = || {
-            let plan = self.plan(server, login, own, key, keep);
-            Pool::new(key.clone(), plan, Arc::clone(host), self.events.clone())
-        };
-        Ok(Arc::clone(pools.entry(key.clone()).or_insert_with(make)))
     }
 
     /// Closes the idle connections to a database, under whatever login: a statement is about to be sent that
@@ -231,13 +233,8 @@ impl Pools {
         login: &LoginSettings,
         (user, password): (String, Password),
         key: &PoolKey,
-        keep: Keep,
     ) -> Plan {
         let settings = &self.settings;
-        let min = match keep {
-            Keep::InUse => settings.min_size(login),
-            Keep::Always => settings.min_size(login).max(1),
-        };
         Plan {
             target: Target {
                 endpoint: server.endpoint.clone(),
@@ -250,14 +247,13 @@ impl Pools {
             },
             limits: PoolLimits {
                 max: settings.max_size(login),
-                min,
+                min: settings.min_size(login),
                 idle_timeout: limited(settings.server_idle_timeout),
                 login_retry: settings.server_login_retry,
                 access: login.access,
             },
             query_wait_timeout: limited(settings.query_wait_timeout),
             server_lifetime: settings.server_lifetime,
-            keep,
         }
     }
 }
@@ -356,6 +352,21 @@ mod tests {
             assert_eq!(pools.snapshot().len(), 1);
             assert!(Arc::ptr_eq(&held, &pools.get(&key("held")).unwrap()));
         }
+    }
+
+    /// Without a runtime a warm pool cannot connect, but it is there.
+    #[test]
+    fn a_pool_that_is_kept_warm_no_longer_goes_the_way_of_others() {
+        let pools = pools(0);
+        let unused = Instant::now() + POOL_UNUSED + Duration::from_secs(1);
+        let made = |name: &str| pools.get(&key(name)).unwrap();
+        made("ranked").keep(Keep::Always);
+        made("forgotten");
+        pools.tick(unused);
+        assert_eq!(pools.snapshot().len(), 1);
+        pools.keep_warm([]);
+        pools.tick(unused);
+        assert_eq!(pools.snapshot().len(), 0);
     }
 
     #[test]
