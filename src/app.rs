@@ -2,6 +2,7 @@
 
 mod memory;
 mod policies;
+mod tenants;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,14 +15,14 @@ use tokio::time::timeout;
 
 use crate::admin::{self, Readiness};
 use crate::auth::{AuthSetupError, Authenticator};
-use crate::base::{Drain, DrainHandle, Events, LoginName, Phase, limits};
+use crate::base::{Drain, DrainHandle, Events, Phase, limits};
 use crate::client::{Gateway, GatewayParts};
 use crate::config::Config;
 use crate::net;
 use crate::net::tls::{self, Certificates};
 use crate::observe::{EventLog, Fanout, Metrics, MetricsError, MetricsSettings, PoolGauge, ServerGauge};
-use crate::pool::{self, Access, PoolKey, Pools};
-use crate::tenant::Directory;
+use crate::pool::Pools;
+use crate::tenant::{Directory, DirectoryInForce};
 
 /// Why the proxy cannot run.
 #[derive(Debug, Error)]
@@ -73,14 +74,14 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
         Arc::new(EventLog::new()),
     )));
     let certificates = certificates(&config);
-    let end_users = end_user_logins(&config.pool);
+    let end_users = tenants::end_user_logins(&config.pool);
     let pools = Pools::new(config.pool, events.clone());
     // It was empty: this is the only place that fills it.
     let _ = pools_seen.set(Arc::downgrade(&pools));
     let anonymous_role = config.auth.anonymous_role.as_ref().map(ToString::to_string);
     let authenticator = Authenticator::new(config.auth, events.clone())?;
     let guard = memory::guard(config.guard, &budget);
-    let directory = Arc::new(Directory::new(config.tenants));
+    let directory = DirectoryInForce::new(Directory::new(config.tenants));
     let policies = policies::watch(
         config.policy_files,
         Arc::clone(&guard),
@@ -101,11 +102,20 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
 
     // The pools and the endpoint outlive the sessions, so that the last transactions end well and are seen.
     let (after_sessions, after) = DrainHandle::new();
-    pools.keep_warm(warm_pools(&directory, &end_users));
+    let followers = tenants::Followers {
+        directory,
+        pools: Arc::clone(&pools),
+        end_users,
+        events: events.clone(),
+    };
+    followers.keep_warm();
     let reaper = tokio::spawn(pools.run(after.clone()));
     let refresher = tokio::spawn(Arc::clone(&authenticator).run(drain.clone()));
     let memory = tokio::spawn(memory::give_back());
     tokio::spawn(policies);
+    if let Some(file) = config.tenants_file {
+        tokio::spawn(followers.watch(file, drain.clone()));
+    }
     tokio::spawn(tls::watch(certificates, events.clone(), after.clone()));
     let admin = admin_listener.map(|listener| {
         let ready = readiness(authenticator, drain.clone());
@@ -172,29 +182,6 @@ fn listen(address: SocketAddr) -> Result<TcpListener, AppError> {
         socket.listen(limits::LISTEN_BACKLOG)
     });
     listener.map_err(|source| AppError::Listen { address, source })
-}
-
-/// The logins that serve end users.
-fn end_user_logins(pool: &pool::Settings) -> Vec<LoginName> {
-    let logins = pool.logins.iter();
-    logins
-        .filter(|(_, login)| login.access == Access::EndUser)
-        .map(|(name, _)| name.clone())
-        .collect()
-}
-
-/// The pools of tenants with a rank, the most important first.
-fn warm_pools(directory: &Directory, logins: &[LoginName]) -> impl Iterator<Item = PoolKey> {
-    let spots = directory.ranked().into_iter();
-    spots
-        .filter(|spot| logins.contains(&spot.login))
-        .map(|spot| PoolKey {
-            server: spot.server,
-            database: spot.database,
-            login: spot.login,
-            login_tenant: spot.login_tenant,
-            mode: spot.mode,
-        })
 }
 
 fn pool_gauges(pools: Arc<OnceLock<Weak<Pools>>>) -> crate::observe::PoolGauges {

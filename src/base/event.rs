@@ -123,6 +123,13 @@ pub enum Event<'a> {
         /// What is wrong with them, if anything.
         error: Option<&'a str>,
     },
+    /// A changed tenants file was put into force, or could not be; the latter once for each change.
+    TenantsReloaded {
+        /// The file.
+        file: &'a str,
+        /// What is wrong with it, if anything.
+        error: Option<&'a str>,
+    },
     /// A changed users file was put into force, or could not be; the latter once for each reason.
     UsersReloaded {
         /// The file.
@@ -256,6 +263,8 @@ pub enum ClientEnd {
     ProtocolViolation,
     /// Its token expired.
     Expired,
+    /// The tenant directory does not have its tenant where it was any more.
+    Displaced,
     /// A time limit ended it.
     Timeout,
     /// An answer inside a transaction block grew beyond the policy's ceiling.
@@ -279,6 +288,7 @@ impl From<ClientEnd> for DiscardReason {
             ClientEnd::Expired | ClientEnd::Timeout => Self::Timeout,
             ClientEnd::Ceiling => Self::Ceiling,
             ClientEnd::Shutdown => Self::Shutdown,
+            ClientEnd::Displaced => Self::SessionEnded,
             ClientEnd::Refused | ClientEnd::ProtocolViolation | ClientEnd::CancelRequest => Self::ClientGone,
         }
     }
@@ -293,6 +303,7 @@ impl ClientEnd {
             Self::Refused => "refused",
             Self::ProtocolViolation => "protocol_violation",
             Self::Expired => "expired",
+            Self::Displaced => "displaced",
             Self::Timeout => "timeout",
             Self::Ceiling => "ceiling",
             Self::OutOfMemory => "out_of_memory",

@@ -27,7 +27,7 @@ use crate::identity;
 use crate::net::Stream;
 use crate::pool::Pools;
 use crate::session::{self, CancelRegistry, Session, Timer};
-use crate::tenant::Directory;
+use crate::tenant::DirectoryInForce;
 use crate::wire::notice;
 
 /// How long to wait when no more sockets can be taken (out of file descriptors, say).
@@ -55,7 +55,7 @@ pub struct GatewayParts {
     /// Who they are.
     pub authenticator: Arc<Authenticator>,
     /// Where they go.
-    pub directory: Arc<Directory>,
+    pub directory: Arc<DirectoryInForce>,
     /// The server connections they share.
     pub pools: Arc<Pools>,
     /// What their transactions run as.

@@ -17,14 +17,14 @@ use crate::guard::Policy;
 use crate::identity;
 use crate::pool::{Customer, PoolKey, Pools};
 use crate::session::{self, CancelRegistry, CancelTicket, Identity, Pairs, canonical_settings, is_superuser};
-use crate::tenant::{Directory, Route};
+use crate::tenant::{DirectoryInForce, Route};
 use crate::wire::startup::{CancelRequest, FirstPacket, Startup};
 
 /// Everything a login needs to know.
 pub(super) struct Desk {
     pub(super) settings: Settings,
     pub(super) authenticator: Arc<Authenticator>,
-    pub(super) directory: Arc<Directory>,
+    pub(super) directory: Arc<DirectoryInForce>,
     pub(super) pools: Arc<Pools>,
     pub(super) identity: identity::Settings,
     pub(super) sessions: Arc<session::Shared>,
@@ -133,7 +133,7 @@ impl Desk {
         principal: Arc<Principal>,
         mut seat: Seat,
     ) -> Result<Admitted, LoginError> {
-        let route = self.directory.route(&principal, wanted.database)?;
+        let (route, tenure) = self.directory.route(&principal, wanted.database)?;
         let pool = self.enter(&principal, &route, &mut seat)?;
         let parameters = pool.parameters().await?;
         let guard = self.sessions.guard();
@@ -161,6 +161,7 @@ impl Desk {
                 values,
                 principal,
                 route,
+                tenure,
                 pool,
                 startup: settings,
                 parameters,

@@ -35,7 +35,7 @@ impl Desk {
         mut seat: Seat,
         kind: ReplicationKind,
     ) -> Result<Streaming, LoginError> {
-        let route = self.directory.route(&principal, wanted.database)?;
+        let (route, _) = self.directory.route(&principal, wanted.database)?;
         let guard = self.sessions.guard();
         let policy = guard.policy_in(route.mode, principal.role());
         self.check_fitness(&principal, &route, &policy)?;

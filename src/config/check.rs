@@ -10,7 +10,7 @@ mod placement;
 mod plans;
 mod roles;
 mod servers;
-mod tenants;
+pub(super) mod tenants;
 mod tls;
 mod users;
 mod ways;
@@ -23,6 +23,8 @@ use crate::{admin, client, observe, pool, session, tenant};
 use super::policy_file::PolicyFile;
 use super::raw::{Item, Section, Show};
 use super::suggest;
+use super::tenants_file::TenantsFile;
+use tenants::{TenantRules, Told};
 
 /// Every part's settings.
 pub(super) struct Parts {
@@ -37,6 +39,7 @@ pub(super) struct Parts {
     pub(super) guard: crate::guard::Settings,
     pub(super) policy_files: Vec<PolicyFile>,
     pub(super) tenants: tenant::Settings,
+    pub(super) tenants_file: Option<TenantsFile>,
 }
 
 /// Checks a whole configuration. `None` where a part cannot be made at all; its mistakes are noted.
@@ -53,15 +56,15 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
     roles.mark_trusted(&mut pool.logins, &policies);
     let auth = auth::auth(top, &roles, &policies);
     plans::claimed(top, &auth, &pool.plans);
-    let directory = tenants::directory(top, &pool, auth.tenant_claim);
-    tenants::reachable(top, &directory, auth.tenant_claim, &roles);
-    tenants::shared_is_told_apart(top, &directory, &identity);
-    let directory = tenant::Settings {
+    let rules = TenantRules {
+        pool: pool.clone(),
+        claim: auth.tenant_claim,
         roles: roles.routes(&pool.logins),
+        choice: roles.widest_choice(),
+        told: Told::by(&identity),
         pool_mode: transactions.mode,
-        ..directory
     };
-    let directory = own_names::told_apart(top, directory, &pool);
+    let (directory, tenants_file) = tenants::directory(top, rules);
     let policy_files = std::mem::take(&mut policies.files);
     let guard = guard::settings(
         policies,
@@ -90,6 +93,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
         guard,
         policy_files,
         tenants: directory,
+        tenants_file,
     })
 }
 

@@ -14,10 +14,12 @@ mod policy_file;
 mod raw;
 mod secret;
 mod suggest;
+mod tenants_file;
 
 pub use error::{ConfigError, Mistake};
 pub use model::Config;
 pub use policy_file::PolicyFile;
+pub use tenants_file::TenantsFile;
 
 #[cfg(test)]
 mod tests;

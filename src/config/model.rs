@@ -8,6 +8,7 @@ use crate::{admin, auth, client, guard, identity, observe, pool, session, tenant
 
 use super::policy_file::PolicyFile;
 use super::raw::{Effective, Environment, Notes, Origin, Section, Source};
+use super::tenants_file::TenantsFile;
 use super::{ConfigError, Mistake, check, files, machine};
 
 /// A configuration in which no mistake was found.
@@ -36,6 +37,8 @@ pub struct Config {
     pub policy_files: Vec<PolicyFile>,
     /// Where tenants live.
     pub tenants: tenant::Settings,
+    /// The file that many of them come from, where there is one.
+    pub tenants_file: Option<TenantsFile>,
     /// What works, but is probably not what was meant.
     pub warnings: Vec<Mistake>,
     pub(super) effective: Vec<Effective>,
@@ -77,6 +80,7 @@ impl Config {
                 guard: parts.guard,
                 policy_files: parts.policy_files,
                 tenants: parts.tenants,
+                tenants_file: parts.tenants_file,
                 warnings,
                 effective,
             }),

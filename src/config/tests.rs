@@ -7,6 +7,7 @@ mod hostile;
 mod mistakes;
 mod own_names;
 mod pieces;
+mod reload;
 mod tls;
 mod ways;
 

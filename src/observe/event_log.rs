@@ -47,7 +47,7 @@ impl EventLog {
             ClientEnd::Terminated | ClientEnd::Refused | ClientEnd::CancelRequest | ClientEnd::Shutdown => {
                 debug!(end = end_name, authenticated, "client closed");
             }
-            ClientEnd::Expired => {
+            ClientEnd::Expired | ClientEnd::Displaced => {
                 if let Some(suppressed) = self.client_ends.admit(Instant::now()) {
                     info!(end = end_name, suppressed, "session ended");
                 }
@@ -174,6 +174,7 @@ impl Observe for EventLog {
             }
             Event::CertificatesReloaded { files, error } => certificates_reloaded(clipped(files), error),
             Event::PolicyReloaded { policy, error } => policy_reloaded(policy, error),
+            Event::TenantsReloaded { file, error } => tenants_reloaded(clipped(file), error),
             Event::UsersReloaded { file, error } => users_reloaded(clipped(file), error),
         }
     }
@@ -188,6 +189,16 @@ fn certificates_reloaded(files: &str, error: Option<&str>) {
                 reason, "changed certificates cannot be used; the last good ones stay"
             );
         }
+    }
+}
+
+fn tenants_reloaded(file: &str, error: Option<&str>) {
+    match error.map(clipped) {
+        None => info!(file, "a changed tenants file is in force"),
+        Some(reason) => error!(
+            file,
+            reason, "a changed tenants file cannot be used; the old directory stays"
+        ),
     }
 }
 

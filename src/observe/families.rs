@@ -35,6 +35,7 @@ pub(super) struct ClientMetrics {
     pub(super) key_refreshes_failed: Counters<Box<str>>,
     pub(super) certificate_reloads: Reloads,
     pub(super) policy_reloads: Reloads,
+    pub(super) tenant_reloads: Reloads,
     pub(super) user_reloads: Reloads,
 }
 
@@ -119,6 +120,11 @@ impl ClientMetrics {
                 registry,
                 "portcullis_policy_reloads_total",
                 "Changed policies put into force, by result.",
+            )?,
+            tenant_reloads: Reloads::new(
+                registry,
+                "portcullis_tenant_reloads_total",
+                "Changed tenants files put into force, by result.",
             )?,
             user_reloads: Reloads::new(
                 registry,

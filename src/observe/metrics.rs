@@ -27,6 +27,7 @@
 //! | `portcullis_key_refreshes_total` | counter | `issuer`, `result` | key sets fetched: `ok`, `failed` |
 //! | `portcullis_policy_reloads_total` | counter | `result` | changed policies put into force: `ok`, `failed` |
 //! | `portcullis_certificate_reloads_total` | counter | `result` | changed certificates put into force: `ok`, `failed` |
+//! | `portcullis_tenant_reloads_total` | counter | `result` | changed tenants files put into force: `ok`, `failed` |
 //! | `portcullis_user_reloads_total` | counter | `result` | changed users files put into force: `ok`, `failed` |
 //! | `portcullis_pool_connections` | gauge | `server`, `database`, `login`, `mode`, `state` | server connections `idle` and `leased`; the 200 busiest pools, the rest summed as `other` |
 //! | `portcullis_server_budget` | gauge | `server`, `state` | server connections of all pools `idle`, `leased` and `connecting`, clients `waiting`; `max` where there is a limit |
@@ -125,6 +126,7 @@ impl Observe for Metrics {
             },
             Event::PolicyReloaded { error, .. } => self.clients.policy_reloads.count(error),
             Event::CertificatesReloaded { error, .. } => self.clients.certificate_reloads.count(error),
+            Event::TenantsReloaded { error, .. } => self.clients.tenant_reloads.count(error),
             Event::UsersReloaded { error, .. } => self.clients.user_reloads.count(error),
             Event::Verdict { kind, class } => match kind {
                 VerdictKind::Allow => self.traffic.allowed.inc(class),
@@ -299,6 +301,14 @@ mod tests {
                 files: "server.crt",
                 error: Some("is not valid PEM"),
             },
+            Event::TenantsReloaded {
+                file: "tenants.toml",
+                error: None,
+            },
+            Event::TenantsReloaded {
+                file: "tenants.toml",
+                error: Some("is not valid TOML"),
+            },
             Event::UsersReloaded {
                 file: "users.toml",
                 error: None,
@@ -384,6 +394,8 @@ mod tests {
             ("portcullis_policy_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_certificate_reloads_total{result=\"failed\"}", 1.0),
+            ("portcullis_tenant_reloads_total{result=\"ok\"}", 1.0),
+            ("portcullis_tenant_reloads_total{result=\"failed\"}", 1.0),
             ("portcullis_user_reloads_total{result=\"ok\"}", 1.0),
             ("portcullis_user_reloads_total{result=\"failed\"}", 1.0),
             (

@@ -61,6 +61,9 @@ pub(super) enum Outcome {
 impl Session {
     /// Translates as many of the client's messages as can be now.
     pub(super) fn take_turn(&mut self) -> Turn {
+        if let Some(end) = self.displaced() {
+            return Turn::End(end);
+        }
         self.follow_policy();
         loop {
             if let Some(link) = self.link.as_mut().filter(|link| !link.takes_messages()) {

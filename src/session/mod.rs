@@ -13,6 +13,7 @@ mod ceilings;
 mod checkout;
 mod clock;
 mod command;
+mod displaced;
 mod effect;
 mod execute;
 mod extended;
@@ -70,7 +71,7 @@ use crate::guard::Guard;
 use crate::net::{Inbox, Stream};
 use crate::pool::{Customer, Pools};
 use crate::server::Parameters;
-use crate::tenant::Route;
+use crate::tenant::{Route, Tenure};
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
@@ -165,6 +166,8 @@ pub struct Identity {
     pub principal: Arc<Principal>,
     /// Where its transactions run.
     pub route: Arc<Route>,
+    /// Its right to stay there.
+    pub tenure: Tenure,
     /// The server connections it may use.
     pub pool: Customer,
     /// The identity settings' values.

@@ -13,8 +13,8 @@ use crate::base::{DatabaseName, PlanName, PoolMode, RoleName, Tenancy, TenantNam
 
 use super::schemas::Occupied;
 use super::{
-    Placement, RoleSettings, Route, RouteError, Separation, Settings, SharedDatabase, Spot, TenantChoice,
-    TenantNeed,
+    Placement, RoleSettings, Route, RouteError, RunsAs, Schemas, Separation, Settings, SharedDatabase, Spot,
+    TenantChoice, TenantNeed,
 };
 
 /// Routes kept at one time. Tenants in use at once stay well below it; a route costs some 300 bytes.
@@ -93,6 +93,18 @@ impl Directory {
         let route = Arc::new(self.build(&key, role_settings, database)?);
         self.routes.lock().put(key, Arc::clone(&route));
         Ok(route)
+    }
+
+    /// Whether a session may stay on a route that an earlier directory made for its role and tenants: it would be sent to
+    /// the same place today, and nothing that its statements may name there has become another tenant's.
+    pub(super) fn keeps(&self, role: &RoleName, tenants: &[TenantName], route: &Route) -> bool {
+        let is_held = |role: &RoleSettings| role.runs_as == RunsAs::TenantsRole;
+        let Ok(now) = self.route_for(role, tenants, route.entrance.as_str()) else {
+            return false;
+        };
+        now.is_where(route)
+            && (!self.settings.roles.get(role).is_some_and(is_held)
+                || Schemas::allow_as_much(now.schemas.as_ref(), route.schemas.as_ref()))
     }
 
     /// Where a tenant's data lives; `None` if no entry and no pattern places it.
@@ -212,6 +224,7 @@ impl Directory {
                     login_tenant: role.user.names_tenant().then(|| tenant.clone()),
                     role: own_role,
                     tenant: Some(tenant.clone()),
+                    entrance: DatabaseName::new(tenant.as_str()),
                     plan,
                     mode: self.mode(role, placement.pool_mode),
                 })
@@ -232,6 +245,7 @@ impl Directory {
                     login_tenant: None,
                     role: key.role.clone(),
                     tenant: None,
+                    entrance: name.clone(),
                     tenancy: match self.has_no_tenants() {
                         true => Tenancy::Sole,
                         false => Tenancy::Shared,

@@ -1,10 +1,12 @@
 //! Where may they go: directory of tenants, placement, route.
 //!
 //! [`Settings`] say where tenants live and which login serves which role. A [`Directory`] is built from
-//! them once and answers, for each session, with a [`Route`] or a [`RouteError`].
+//! them and answers, for each session, with a [`Route`] or a [`RouteError`]. The [`DirectoryInForce`] may be replaced;
+//! a session's [`Tenure`] says whether its route still holds then.
 
 mod directory;
 mod error;
+mod in_force;
 mod own_name;
 mod placement;
 mod residents;
@@ -13,6 +15,7 @@ mod schemas;
 
 pub use directory::Directory;
 pub use error::RouteError;
+pub use in_force::{DirectoryInForce, Tenure};
 pub use own_name::{NameTrap, OwnName, ROLE_MARK, Shape};
 pub use placement::{
     NAME_BYTES, PATTERN_NAME_BYTES, Pattern, Placement, Separation, TENANT_MARK, is_plain_name,

@@ -18,6 +18,8 @@ pub struct Route {
     pub role: RoleName,
     /// The tenant, where there is one.
     pub tenant: Option<TenantName>,
+    /// The name that leads here: the tenant's, or that of a shared database.
+    pub entrance: DatabaseName,
     /// Whether others go to the same database.
     pub tenancy: Tenancy,
     /// The tenant's plan, where it has one.
@@ -29,6 +31,25 @@ pub struct Route {
     pub schemas: Option<Schemas>,
     /// How long its sessions keep a server connection.
     pub mode: PoolMode,
+}
+
+impl Route {
+    /// Whether transactions on the other route run in the same place and as the same role. What they may name there, and
+    /// how much they may take of the server, is another matter.
+    pub(super) fn is_where(&self, other: &Self) -> bool {
+        fn place(route: &Route) -> impl PartialEq {
+            let own_schema = route.schemas.as_ref().and_then(Schemas::own);
+            let server = (&route.server, &route.database, own_schema);
+            (
+                server,
+                &route.login,
+                &route.login_tenant,
+                &route.role,
+                &route.tenant,
+            )
+        }
+        place(self) == place(other)
+    }
 }
 
 /// Where sessions may go, whoever's they are.

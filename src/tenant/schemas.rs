@@ -56,6 +56,22 @@ impl Schemas {
         }
     }
 
+    /// Whether everything that may be named by `before` may be named by `now`; `None` stands for all schemas.
+    pub(super) fn allow_as_much(now: Option<&Self>, before: Option<&Self>) -> bool {
+        match (now.map(|now| &now.rule), before.map(|before| &before.rule)) {
+            (None, _) => true,
+            (Some(Rule::AllBut(now)), Some(Rule::AllBut(before))) => {
+                let mut fleets = now.fleets.iter();
+                now.listed.is_subset(&before.listed) && fleets.all(|names| before.fleets.contains(names))
+            }
+            (Some(_), Some(Rule::Only { own, extra })) => {
+                let may = |schema: &str| now.is_some_and(|now| now.has(schema));
+                may(own) && extra.iter().all(|schema| may(schema))
+            }
+            (Some(_), None) | (Some(Rule::Only { .. }), Some(Rule::AllBut(_))) => false,
+        }
+    }
+
     /// The tenant's own schema, if it has one.
     pub fn own(&self) -> Option<&str> {
         match &self.rule {
@@ -186,6 +202,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::TenantName;
 
     fn place(database: &str, separation: Separation) -> Placement {
         Placement {
@@ -235,5 +252,56 @@ mod tests {
         let beside = shared("fleet").unwrap();
         assert!(!beside.has("p_7_x") && beside.has("p_7") && beside.has("s_b"));
         assert!(shared("elsewhere").is_none());
+    }
+
+    #[test]
+    fn what_may_be_named_is_compared() {
+        let only = |own: &str, extra: &[&str]| {
+            let extra = extra.iter().map(|name| Box::from(*name)).collect();
+            Some(Schemas::only(own, &extra))
+        };
+        let all_but = |listed: &[&str], fleets: &[&str]| {
+            let settings = Settings {
+                tenants: listed
+                    .iter()
+                    .map(|schema| (TenantName::new(*schema), place("app", in_schema(schema))))
+                    .collect(),
+                ..Settings::default()
+            };
+            let fleet = |schema: &&str| Pattern {
+                prefix: "".into(),
+                template: place("app", in_schema(schema)),
+                plan: None,
+            };
+            let fleets: Vec<_> = fleets.iter().map(fleet).collect();
+            Occupied::new(&settings).schemas_at(&place("app", Separation::Shared), &fleets)
+        };
+        for (now, before, expected) in [
+            (None, None, true),
+            (None, only("a", &[]), true),
+            (only("a", &[]), None, false),
+            (only("a", &["x", "y"]), only("a", &["y"]), true),
+            (only("a", &[]), only("a", &["y"]), false),
+            (only("b", &[]), only("a", &[]), false),
+            (all_but(&["a"], &[]), None, false),
+            (all_but(&["a"], &[]), all_but(&["a"], &[]), true),
+            (all_but(&["a", "b"], &[]), all_but(&["a"], &[]), false),
+            (all_but(&["a"], &[]), all_but(&["a", "b"], &[]), true),
+            (all_but(&[], &["p_{tenant}"]), all_but(&["a"], &[]), false),
+            (
+                all_but(&["a"], &["p_{tenant}"]),
+                all_but(&["a"], &["p_{tenant}"]),
+                true,
+            ),
+            (all_but(&["a"], &[]), only("a", &[]), false),
+            (all_but(&["a"], &[]), only("b", &["x"]), true),
+            (only("a", &[]), all_but(&["b"], &[]), false),
+        ] {
+            assert_eq!(
+                Schemas::allow_as_much(now.as_ref(), before.as_ref()),
+                expected,
+                "{now:?} {before:?}"
+            );
+        }
     }
 }

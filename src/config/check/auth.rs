@@ -30,7 +30,7 @@ pub(super) struct Auth {
 }
 
 /// Whether tokens, or users, name tenants.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TenantClaim {
     Configured,
     Absent,

@@ -9,9 +9,10 @@ use crate::tenant::{Pattern, Placement, Separation, Settings, TENANT_MARK};
 use super::super::raw::Section;
 
 /// Who lives in which database, as far as entries have been read.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Occupants(HashMap<(ServerName, DatabaseName), Occupant>);
 
+#[derive(Clone, Debug)]
 struct Occupant {
     tenant: TenantName,
     separation: Separation,

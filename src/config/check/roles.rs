@@ -153,8 +153,11 @@ impl Roles {
     }
 
     /// Whether some role may choose its tenant freely.
-    pub(super) fn any_chooses_tenant(&self) -> bool {
-        self.0.values().any(|role| role.choice == TenantChoice::Any)
+    pub(super) fn widest_choice(&self) -> TenantChoice {
+        match self.0.values().any(|role| role.choice == TenantChoice::Any) {
+            true => TenantChoice::Any,
+            false => TenantChoice::FromToken,
+        }
     }
 
     /// How each role is routed.

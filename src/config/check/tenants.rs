@@ -2,132 +2,221 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::{DatabaseName, PlanName, ServerName, TenantName};
+use crate::base::{DatabaseName, PlanName, PoolMode, RoleName, Seen, ServerName, TenantName};
 use crate::identity;
 use crate::pool::{self, ServerSettings, Share};
-use crate::tenant::{Pattern, Separation, Settings, SharedDatabase, TenantNeed};
+use crate::tenant::{Pattern, RoleSettings, Separation, Settings, SharedDatabase, TenantChoice, TenantNeed};
 
-use super::super::files;
-use super::super::raw::{Item, Section, Source};
+use super::super::raw::{Environment, Item, Notes, Section, Source};
+use super::super::tenants_file::TenantsFile;
+use super::super::{Mistake, files};
 use super::auth::TenantClaim;
 use super::overlap::{self, Occupants};
 use super::placement::{Kind, placement};
-use super::roles::Roles;
-use super::{pool_mode, postgres_name, unknown_name};
+use super::{own_names, pool_mode, postgres_name, unknown_name};
 
 type Servers = HashMap<ServerName, ServerSettings>;
 
 /// The last rank.
 const RANK: usize = 1_000_000;
 
-/// Tenants, patterns and shared databases, of the configuration and of the tenants file; without roles.
-pub(super) fn directory(top: &Section<'_>, pool: &pool::Settings, claim: TenantClaim) -> Settings {
+/// What the rest of the configuration asks of a directory; kept for the times when the tenants file is read again.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct TenantRules {
+    /// Servers, plans and logins.
+    pub(super) pool: pool::Settings,
+    /// Whether tokens name tenants.
+    pub(super) claim: TenantClaim,
+    /// How each role is routed.
+    pub(super) roles: HashMap<RoleName, RoleSettings>,
+    /// Whether some role may choose its tenant freely.
+    pub(super) choice: TenantChoice,
+    /// Whether tables that tenants share can tell them apart.
+    pub(super) told: Told,
+    /// The mode where nothing else is said.
+    pub(super) pool_mode: PoolMode,
+}
+
+/// Whether some identity setting says whose rows to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    BySetting,
+    ByNothing,
+}
+
+/// What of a directory does not come from the tenants file, and what the file has to fit.
+#[derive(Debug)]
+pub(in crate::config) struct Frame {
+    rules: TenantRules,
+    /// The entries of the configuration itself.
+    own: Entries,
+    environment: Environment,
+}
+
+/// Tenants, patterns and shared databases, of the configuration and of the tenants file, if it names one.
+pub(super) fn directory(top: &Section<'_>, rules: TenantRules) -> (Settings, Option<TenantsFile>) {
     let section = top.section("tenants");
-    let mut reader = Reader {
-        servers: &pool.servers,
-        plans: &pool.plans,
-        claim,
-        ranks: Vec::new(),
-        settings: Settings::default(),
-        occupants: Occupants::default(),
-        entries: 0,
+    let mut own = Entries::default();
+    rules.reader(&mut own).read(&section);
+    let Some(item) = section.get("file") else {
+        return (rules.checked(top, own), None);
     };
-    reader.read(&section);
-    if let Some(item) = section.get("file") {
-        section.maybe("file", Item::text);
-        reader.read_file(&item);
+    section.maybe("file", Item::text);
+    let mut entries = own.clone();
+    let mut seen = Seen::default();
+    let path = item.path();
+    if let Some(path) = &path {
+        seen.note(path);
+        match rules.reader(&mut entries).read_file(item.notes(), path) {
+            Ok(()) => {}
+            Err(message) => item.mistake(message),
+        }
     }
-    reader
-        .ranks
-        .sort_unstable_by(|a, b| (a.0, a.1.as_str()).cmp(&(b.0, b.1.as_str())));
-    let ranked = reader.ranks.into_iter().map(|(_, tenant)| tenant).collect();
-    let settings = Settings {
-        ranked,
-        ..reader.settings
+    let settings = rules.checked(top, entries);
+    let frame = Frame {
+        rules,
+        own,
+        environment: item.notes().environment,
     };
-    overlap::patterns_keep_out(top, &settings);
-    if reader.entries == 0 {
-        top.mistake(
-            "tenants",
-            "there is nothing to connect to: add tenants, a pattern or a database, or a file that has them",
-        );
-    }
-    settings
+    (settings, path.map(|path| TenantsFile::new(path, seen, frame)))
 }
 
-/// A tenant that no session could enter is a mistake.
-pub(super) fn reachable(top: &Section<'_>, directory: &Settings, claim: TenantClaim, roles: &Roles) {
-    let has_tenants = !directory.tenants.is_empty() || !directory.patterns.is_empty();
-    if has_tenants && claim == TenantClaim::Absent && !roles.any_chooses_tenant() {
-        top.mistake_path(
-            "auth.tenant_claim",
-            "is missing: no session could enter a tenant. Name the claim that says whose tenant a user is of, \
-             or set any_tenant = true on the roles that may choose",
-        );
+impl Frame {
+    /// The directory with what the tenants file says now. Blocks on the file system.
+    pub(in crate::config) fn read(&self, path: &Path) -> Result<Settings, Vec<Mistake>> {
+        let notes = Notes::new(self.environment);
+        let mut entries = self.own.clone();
+        if let Err(message) = self.rules.reader(&mut entries).read_file(&notes, path) {
+            return Err(vec![Mistake::of_file(path, message)]);
+        }
+        // What is wrong with all entries together is said of this file.
+        let source = Source::new(path.to_owned(), String::new());
+        let settings = self
+            .rules
+            .checked(&Section::new(&notes, &source, String::new(), None, None), entries);
+        match notes.finish() {
+            (mistakes, ..) if mistakes.is_empty() => Ok(settings),
+            (mistakes, ..) => Err(mistakes),
+        }
     }
 }
 
-/// Tenants that share tables are told apart by a setting, so some setting has to carry the tenant.
-pub(super) fn shared_is_told_apart(top: &Section<'_>, directory: &Settings, identity: &identity::Settings) {
-    let placements = directory.tenants.values();
-    let mut all = placements.chain(directory.patterns.iter().map(|pattern| &pattern.template));
-    let shares = all.any(|placement| placement.separation == Separation::Shared);
-    let told = identity
-        .settings
-        .iter()
-        .any(|(_, source)| !matches!(source, identity::Source::Constant(_) | identity::Source::Role));
-    if shares && !told {
-        top.mistake_path(
-            "identity.settings",
-            "tenants share tables, but no setting says whose rows to show: add \"app.tenant_id\" = { tenant = true }",
-        );
+impl TenantRules {
+    fn reader<'a>(&'a self, entries: &'a mut Entries) -> Reader<'a> {
+        Reader {
+            servers: &self.pool.servers,
+            plans: &self.pool.plans,
+            claim: self.claim,
+            entries,
+        }
     }
+
+    /// What must hold between all entries.
+    fn checked(&self, top: &Section<'_>, mut entries: Entries) -> Settings {
+        entries
+            .ranks
+            .sort_unstable_by(|a, b| (a.0, a.1.as_str()).cmp(&(b.0, b.1.as_str())));
+        let settings = Settings {
+            ranked: entries.ranks.into_iter().map(|(_, tenant)| tenant).collect(),
+            roles: self.roles.clone(),
+            pool_mode: self.pool_mode,
+            ..entries.settings
+        };
+        overlap::patterns_keep_out(top, &settings);
+        if entries.count == 0 {
+            top.mistake(
+                "tenants",
+                "there is nothing to connect to: add tenants, a pattern or a database, or a file that has them",
+            );
+        }
+        self.reachable(top, &settings);
+        self.shared_is_told_apart(top, &settings);
+        own_names::told_apart(top, settings, &self.pool)
+    }
+
+    /// A tenant that no session could enter is a mistake.
+    fn reachable(&self, top: &Section<'_>, directory: &Settings) {
+        let has_tenants = !directory.tenants.is_empty() || !directory.patterns.is_empty();
+        if has_tenants && self.claim == TenantClaim::Absent && self.choice == TenantChoice::FromToken {
+            top.mistake_path(
+                "auth.tenant_claim",
+                "is missing: no session could enter a tenant. Name the claim that says whose tenant a user is of, \
+                 or set any_tenant = true on the roles that may choose",
+            );
+        }
+    }
+
+    /// Tenants that share tables are told apart by a setting, so some setting has to carry the tenant.
+    fn shared_is_told_apart(&self, top: &Section<'_>, directory: &Settings) {
+        let placements = directory.tenants.values();
+        let mut all = placements.chain(directory.patterns.iter().map(|pattern| &pattern.template));
+        let shares = all.any(|placement| placement.separation == Separation::Shared);
+        if shares && self.told == Told::ByNothing {
+            top.mistake_path(
+                "identity.settings",
+                "tenants share tables, but no setting says whose rows to show: add \"app.tenant_id\" = { tenant = true }",
+            );
+        }
+    }
+}
+
+impl Told {
+    /// What these settings do about it.
+    pub(super) fn by(identity: &identity::Settings) -> Self {
+        let tells = |source: &identity::Source| {
+            !matches!(source, identity::Source::Constant(_) | identity::Source::Role)
+        };
+        match identity.settings.iter().any(|(_, source)| tells(source)) {
+            true => Self::BySetting,
+            false => Self::ByNothing,
+        }
+    }
+}
+
+/// Entries that have been read, from whatever file.
+#[derive(Clone, Debug, Default)]
+struct Entries {
+    ranks: Vec<(usize, TenantName)>,
+    settings: Settings,
+    occupants: Occupants,
+    /// Also those with mistakes; a file that could not be read counts as one.
+    count: usize,
 }
 
 /// Reads entries into one directory, from whatever file they come.
 struct Reader<'a> {
     servers: &'a Servers,
     plans: &'a HashMap<PlanName, Share>,
-    ranks: Vec<(usize, TenantName)>,
     claim: TenantClaim,
-    settings: Settings,
-    occupants: Occupants,
-    /// Entries that were read, also those with mistakes; a file that could not be read counts as one.
-    entries: usize,
+    entries: &'a mut Entries,
 }
 
 impl Reader<'_> {
     fn read(&mut self, section: &Section<'_>) {
         for entry in section.sections("database") {
-            self.entries += 1;
+            self.entries.count += 1;
             self.database(&entry);
         }
         for entry in section.sections("tenant") {
-            self.entries += 1;
+            self.entries.count += 1;
             self.tenant(&entry);
         }
         for entry in section.sections("pattern") {
-            self.entries += 1;
+            self.entries.count += 1;
             self.pattern(&entry);
         }
     }
 
-    fn read_file(&mut self, item: &Item<'_>) {
-        let Some(path) = item.path() else { return };
-        match files::read_text(&path, files::LARGE) {
-            Ok(text) => {
-                let source = Source::new(path, text);
-                let names = ["database", "tenant", "pattern"];
-                let all = source.in_pieces(item.notes(), &names, |section| self.read(section));
-                self.entries += usize::from(!all);
-            }
-            Err(message) => {
-                self.entries += 1;
-                item.mistake(message);
-            }
-        }
+    /// Reads a file; the error is that it cannot be read.
+    fn read_file(&mut self, notes: &Notes, path: &Path) -> Result<(), String> {
+        let text = files::read_text(path, files::LARGE).inspect_err(|_| self.entries.count += 1)?;
+        let names = ["database", "tenant", "pattern"];
+        let all = Source::new(path.to_owned(), text).in_pieces(notes, &names, |section| self.read(section));
+        self.entries.count += usize::from(!all);
+        Ok(())
     }
 
     fn database(&mut self, entry: &Section<'_>) {
@@ -158,10 +247,10 @@ impl Reader<'_> {
             tenant,
             pool_mode: entry.get("pool_mode").and_then(|item| pool_mode(&item)),
         };
-        if self.settings.tenants.contains_key(name.as_str()) {
+        if self.entries.settings.tenants.contains_key(name.as_str()) {
             entry.mistake("name", format!("{name} is the name of a [[tenant]] as well"));
         }
-        match self.settings.databases.entry(DatabaseName::new(name)) {
+        match self.entries.settings.databases.entry(DatabaseName::new(name)) {
             Entry::Occupied(entered) => entry.mistake("name", format!("{} is there twice", entered.key())),
             Entry::Vacant(free) => {
                 free.insert(shared);
@@ -178,22 +267,22 @@ impl Reader<'_> {
         let (Some(name), Some(place)) = (name, place) else {
             return;
         };
-        if self.settings.databases.contains_key(name.as_str()) {
+        if self.entries.settings.databases.contains_key(name.as_str()) {
             entry.mistake("name", format!("{name} is the name of a [[database]] as well"));
         }
         let tenant = TenantName::new(name);
-        if self.settings.tenants.contains_key(&tenant) {
+        if self.entries.settings.tenants.contains_key(&tenant) {
             entry.mistake("name", format!("{tenant} is there twice"));
             return;
         }
-        self.occupants.move_in(entry, &tenant, &place);
+        self.entries.occupants.move_in(entry, &tenant, &place);
         if let Some(plan) = plan {
-            self.settings.plans.insert(tenant.clone(), plan);
+            self.entries.settings.plans.insert(tenant.clone(), plan);
         }
         if let Some(rank) = rank {
-            self.ranks.push((rank, tenant.clone()));
+            self.entries.ranks.push((rank, tenant.clone()));
         }
-        self.settings.tenants.insert(tenant, place);
+        self.entries.settings.tenants.insert(tenant, place);
     }
 
     fn pattern(&mut self, entry: &Section<'_>) {
@@ -205,6 +294,7 @@ impl Reader<'_> {
             return;
         };
         if let Some(before) = self
+            .entries
             .settings
             .patterns
             .iter()
@@ -215,7 +305,7 @@ impl Reader<'_> {
                 format!("never matches: \"{}*\" comes before it", before.prefix),
             );
         }
-        self.settings.patterns.push(Pattern {
+        self.entries.settings.patterns.push(Pattern {
             prefix,
             template,
             plan,

@@ -287,3 +287,102 @@ fn ranked_tenants_come_in_order_and_each_spot_once() {
         ]
     );
 }
+
+/// What becomes of the sessions of one directory when another one is put into force.
+#[test]
+fn a_session_stays_where_it_would_be_sent_today_and_where_nobody_else_has_come() {
+    let stays = |(role, tenants, database): (&str, &[&str], &str), change: &dyn Fn(&mut Settings)| {
+        let before = directory();
+        let tenants: Vec<TenantName> = tenants.iter().map(|name| TenantName::from(*name)).collect();
+        let route = before.route_for(&role.into(), &tenants, database).unwrap();
+        let mut settings = before.settings().clone();
+        change(&mut settings);
+        Directory::new(settings).keeps(&role.into(), &tenants, &route)
+    };
+    let in_schema = |database: &str, schema: &str, extra: &[&str]| {
+        placement(
+            database,
+            Separation::Schema {
+                schema: schema.into(),
+                extra: extra.iter().map(|name| Box::from(*name)).collect(),
+            },
+        )
+    };
+    let add = |tenant: &'static str, place: Placement| {
+        move |settings: &mut Settings| {
+            settings.tenants.insert(tenant.into(), place.clone());
+        }
+    };
+    let acme: (&str, &[&str], &str) = ("member", &["acme"], "acme");
+    let globex: (&str, &[&str], &str) = ("member", &["globex"], "app");
+    let initech: (&str, &[&str], &str) = ("member", &["initech"], "initech");
+    let fleet: (&str, &[&str], &str) = ("member", &["proj_7"], "proj_7");
+    let lobby: (&str, &[&str], &str) = ("member", &[], "lobby");
+    let everybody = [acme, globex, initech, fleet, lobby];
+
+    for session in everybody {
+        assert!(stays(session, &|_| {}), "{session:?}");
+        let elsewhere = add("new", placement("new_db", Separation::Database));
+        assert!(stays(session, &elsewhere), "{session:?}");
+        let rank = |settings: &mut Settings| {
+            settings.ranked.clear();
+            settings.plans.clear();
+            settings.pool_mode = PoolMode::Session;
+        };
+        assert!(stays(session, &rank), "{session:?}");
+        // Those that have no schema of their own in that database could name the new one.
+        let beside = add("new", in_schema("app_db", "new", &[]));
+        assert_eq!(stays(session, &beside), session != initech, "{session:?}");
+        let in_lobby = add("new", in_schema("lobby_db", "new", &[]));
+        assert_eq!(stays(session, &in_lobby), session != lobby, "{session:?}");
+        let removed = |settings: &mut Settings| {
+            settings.tenants.clear();
+            settings.patterns.clear();
+            settings.databases.clear();
+        };
+        assert!(!stays(session, &removed), "{session:?}");
+    }
+    for (tenant, place, session, expected) in [
+        ("acme", placement("acme_db", Separation::Database), acme, true),
+        ("acme", placement("moved", Separation::Database), acme, false),
+        ("acme", in_schema("acme_db", "acme", &[]), acme, false),
+        ("globex", in_schema("app_db", "moved", &["public"]), globex, false),
+        (
+            "globex",
+            in_schema("app_db", "globex", &["public", "more"]),
+            globex,
+            true,
+        ),
+        ("globex", in_schema("app_db", "globex", &[]), globex, false),
+        (
+            "proj_7",
+            placement("fleet_proj_7", Separation::Database),
+            fleet,
+            true,
+        ),
+        ("proj_7", placement("own", Separation::Database), fleet, false),
+    ] {
+        assert_eq!(stays(session, &add(tenant, place)), expected, "{tenant}");
+    }
+    let own_role = |settings: &mut Settings| {
+        let globex = settings.tenants.get_mut("globex").unwrap();
+        globex.role = Some(OwnName::new("{role}_{tenant}"));
+    };
+    assert!(!stays(globex, &own_role));
+    assert!(stays(initech, &own_role));
+    // Handed over: the database of the one who has gone is another's now.
+    let renamed = |settings: &mut Settings| {
+        let place = settings.tenants.remove("acme").unwrap();
+        settings.tenants.insert("acme2".into(), place);
+    };
+    assert!(!stays(acme, &renamed));
+    // Trusted roles are held to no schemas.
+    let service: (&str, &[&str], &str) = ("service", &[], "initech");
+    let beside = add("new", in_schema("app_db", "new", &[]));
+    assert!(!stays(service, &beside));
+    let trusted = |settings: &mut Settings| {
+        beside(settings);
+        settings.roles.get_mut("service").unwrap().runs_as = RunsAs::Itself;
+    };
+    assert!(stays(service, &trusted));
+}
