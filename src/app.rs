@@ -82,16 +82,17 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     let authenticator = Authenticator::new(config.auth, events.clone())?;
     let guard = memory::guard(config.guard, &budget);
     let directory = DirectoryInForce::new(Directory::new(config.tenants));
-    let policies = policies::watch(
+    let follower = tenants::Follower::new(&directory, &pools, end_users, &events);
+    tokio::spawn(policies::watch(
         config.policy_files,
         Arc::clone(&guard),
         events.clone(),
         drain.clone(),
-    );
+    ));
     let gateway = Gateway::new(GatewayParts {
         settings: config.client,
         authenticator: Arc::clone(&authenticator),
-        directory: Arc::clone(&directory),
+        directory,
         pools: Arc::clone(&pools),
         identity: config.identity,
         sessions: memory::sessions(config.session, guard, &pools, &budget, &events),
@@ -102,20 +103,10 @@ pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
 
     // The pools and the endpoint outlive the sessions, so that the last transactions end well and are seen.
     let (after_sessions, after) = DrainHandle::new();
-    let followers = tenants::Followers {
-        directory,
-        pools: Arc::clone(&pools),
-        end_users,
-        events: events.clone(),
-    };
-    followers.keep_warm();
+    follower.follow(config.tenants_file, drain.clone());
     let reaper = tokio::spawn(pools.run(after.clone()));
     let refresher = tokio::spawn(Arc::clone(&authenticator).run(drain.clone()));
     let memory = tokio::spawn(memory::give_back());
-    tokio::spawn(policies);
-    if let Some(file) = config.tenants_file {
-        tokio::spawn(followers.watch(file, drain.clone()));
-    }
     tokio::spawn(tls::watch(certificates, events.clone(), after.clone()));
     let admin = admin_listener.map(|listener| {
         let ready = readiness(authenticator, drain.clone());

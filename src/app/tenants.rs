@@ -11,18 +11,40 @@ use crate::tenant::{Directory, DirectoryInForce};
 /// How often the file is looked at. One that has changed is read at the second look, and in force within two seconds.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// What follows a change of the directory.
-pub(super) struct Followers {
-    pub(super) directory: Arc<DirectoryInForce>,
-    pub(super) pools: Arc<Pools>,
+/// Has everything follow the directory in force.
+pub(super) struct Follower {
+    directory: Arc<DirectoryInForce>,
+    pools: Arc<Pools>,
     /// The logins that serve end users.
-    pub(super) end_users: Vec<LoginName>,
-    pub(super) events: Events,
+    end_users: Vec<LoginName>,
+    events: Events,
 }
 
-impl Followers {
-    /// Keeps connections of ranked tenants open. Must be called within a runtime.
-    pub(super) fn keep_warm(&self) {
+impl Follower {
+    pub(super) fn new(
+        directory: &Arc<DirectoryInForce>,
+        pools: &Arc<Pools>,
+        end_users: Vec<LoginName>,
+        events: &Events,
+    ) -> Self {
+        Self {
+            directory: Arc::clone(directory),
+            pools: Arc::clone(pools),
+            end_users,
+            events: events.clone(),
+        }
+    }
+
+    /// Opens connections of ranked tenants and begins to watch the tenants file, if there is one. Must be called within a
+    /// runtime.
+    pub(super) fn follow(self, file: Option<TenantsFile>, drain: Drain) {
+        self.keep_warm();
+        if let Some(file) = file {
+            tokio::spawn(self.watch(file, drain));
+        }
+    }
+
+    fn keep_warm(&self) {
         self.pools
             .keep_warm(warm_pools(&self.directory.get(), &self.end_users));
     }
@@ -32,7 +54,7 @@ impl Followers {
     ///
     /// # Cancel safety
     /// Cancel safe: a directory is put into force whole or not at all.
-    pub(super) async fn watch(self, mut file: TenantsFile, drain: Drain) {
+    async fn watch(self, mut file: TenantsFile, drain: Drain) {
         let mut looks = Looks::every(INTERVAL, drain, Phase::Stopping);
         while let Some(look) = looks.next().await {
             let directory = Arc::clone(&self.directory);

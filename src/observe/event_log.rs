@@ -165,18 +165,19 @@ impl Observe for EventLog {
                 }
             }
             Event::CancelRequested { matched } => debug!(matched, "cancel requested"),
-            Event::KeysRefreshed { issuer, error: None } => debug!(issuer, "keys refreshed"),
-            Event::KeysRefreshed {
-                issuer,
-                error: Some(reason),
-            } => {
-                warn!(issuer, reason = clipped(reason), "keys could not be refreshed");
-            }
+            Event::KeysRefreshed { issuer, error } => keys_refreshed(issuer, error),
             Event::CertificatesReloaded { files, error } => certificates_reloaded(clipped(files), error),
             Event::PolicyReloaded { policy, error } => policy_reloaded(policy, error),
             Event::TenantsReloaded { file, error } => tenants_reloaded(clipped(file), error),
             Event::UsersReloaded { file, error } => users_reloaded(clipped(file), error),
         }
+    }
+}
+
+fn keys_refreshed(issuer: &str, error: Option<&str>) {
+    match error.map(clipped) {
+        None => debug!(issuer, "keys refreshed"),
+        Some(reason) => warn!(issuer, reason, "keys could not be refreshed"),
     }
 }
 

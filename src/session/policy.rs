@@ -77,6 +77,7 @@ impl Session {
         let Some(statement) = self.names.statement(name) else {
             return Ok(None);
         };
+        self.check_tenure()?;
         if statement.policy() == self.policy.id() {
             return Ok(Some(self.outside_its_batch(name, statement)));
         }

@@ -160,6 +160,7 @@ impl Session {
     /// Asks the guard about a text. If it had to wait for that, `turned` says what came of it.
     pub(super) fn judge(&self, text: &[u8], turned: Option<Turned>) -> Result<Arc<Script>, Fault> {
         let _turn = turned.transpose().map_err(|fault| *fault)?;
+        self.check_tenure()?;
         self.shared.judge(self.asker(), &self.policy, text)
     }
 

@@ -74,6 +74,11 @@ impl DirectoryInForce {
 }
 
 impl Tenure {
+    /// Whether a look has shown that it does not hold any more.
+    pub fn has_lapsed(&self) -> bool {
+        self.state == State::Lapsed
+    }
+
     /// Whether the session may stay on its route: the directory in force would send it to the same place, and what its
     /// statements may name there has not become another tenant's. Once lapsed it stays so.
     ///

@@ -45,6 +45,7 @@ mod sql_prepare;
 mod startup;
 mod strings;
 mod tenant_roles;
+mod tenants_file;
 mod transactions;
 mod two_phase;
 mod unnamed;
