@@ -154,6 +154,27 @@ fn what_decides_knows_no_runtime() {
 }
 
 #[test]
+fn sessions_tell_whose_they_are() {
+    let files = sources();
+    let teller = "src/session/teller.rs";
+    assert!(
+        files.iter().any(|source| source.path == teller),
+        "{teller} is gone"
+    );
+    let others = files
+        .iter()
+        .filter(|source| source.path.starts_with("src/session") && source.path != teller);
+    let mut findings = Vec::new();
+    for source in others {
+        let emits = words(&source.code).filter(|(_, word)| matches!(*word, "emit" | "emit_of"));
+        findings.extend(
+            emits.map(|(at, _)| format!("{}:{}", source.path, 1 + source.code[..at].matches('\n').count())),
+        );
+    }
+    report("an event leaves the session without its teller", findings);
+}
+
+#[test]
 fn every_layer_exists() {
     let files = sources();
     let lib = files.iter().find(|source| source.path == "src/lib.rs").unwrap();

@@ -314,10 +314,23 @@ impl ClientEnd {
     }
 }
 
+/// Whose session an event is of, for consumers that meter or audit. Asked for when it is wanted: it costs nothing else.
+pub trait Who {
+    /// Its tenant, where it has one.
+    fn tenant(&self) -> Option<&TenantName>;
+
+    /// The role that its token names.
+    fn role(&self) -> &RoleName;
+
+    /// Its token's subject, where that has one. It may be a person: never a label of a metric, nor in the ordinary log.
+    fn subject(&self) -> Option<&str>;
+}
+
 /// A consumer of events. Called on the data path: must not block.
 pub trait Observe: Send + Sync {
-    /// Takes note of one event.
-    fn observe(&self, event: &Event<'_>);
+    /// Takes note of one event, and of whose session it is of; `None` for what is of no session, or of one that has not
+    /// logged in.
+    fn observe(&self, event: &Event<'_>, who: Option<&dyn Who>);
 }
 
 /// What a scrape of the operators' endpoint shows: it can be rendered by whoever serves it without knowing
@@ -345,14 +358,19 @@ impl Events {
     pub fn none() -> Self {
         struct Nobody;
         impl Observe for Nobody {
-            fn observe(&self, _: &Event<'_>) {}
+            fn observe(&self, _: &Event<'_>, _: Option<&dyn Who>) {}
         }
         Self(Arc::new(Nobody))
     }
 
-    /// Emits one event.
+    /// Emits one event that is of no session.
     pub fn emit(&self, event: &Event<'_>) {
-        self.0.observe(event);
+        self.0.observe(event, None);
+    }
+
+    /// Emits one event of a session.
+    pub fn emit_of(&self, event: &Event<'_>, who: &dyn Who) {
+        self.0.observe(event, Some(who));
     }
 }
 

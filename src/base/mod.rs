@@ -12,7 +12,7 @@ mod watched;
 
 pub use drain::{Drain, DrainHandle, Phase};
 pub use event::{
-    CheckIn, ClientEnd, DiscardReason, Event, Events, Exposition, Observe, VerdictKind, WaitReason,
+    CheckIn, ClientEnd, DiscardReason, Event, Events, Exposition, Observe, VerdictKind, WaitReason, Who,
 };
 pub use fault::{Fault, Severity};
 pub use looks::{Look, Looks};

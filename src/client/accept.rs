@@ -26,7 +26,7 @@ use crate::base::{ClientEnd, Drain, Event, Events, Phase, limits};
 use crate::identity;
 use crate::net::Stream;
 use crate::pool::Pools;
-use crate::session::{self, CancelRegistry, Session, Timer};
+use crate::session::{self, CancelRegistry, Session, Teller, Timer};
 use crate::tenant::DirectoryInForce;
 use crate::wire::notice;
 
@@ -178,9 +178,11 @@ impl Gateway {
                     shared, stream, inbox, identity, ticket, timer, drain,
                 ));
                 let end = session.run().await;
-                drop(session);
+                let (principal, route) = session.into_who();
                 drop(seat);
-                (end, true)
+                let teller = Teller::new(&self.desk.events, &principal, route.tenant.as_ref());
+                let authenticated = true;
+                return teller.tell(&Event::ClientClosed { end, authenticated });
             }
             Ok(Visit::Replication(streaming)) => {
                 let (stream, inbox) = packets.into_parts();

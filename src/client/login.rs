@@ -16,7 +16,9 @@ use crate::base::{Event, Events, PlanName, RoleName, limits};
 use crate::guard::Policy;
 use crate::identity;
 use crate::pool::{Customer, PoolKey, Pools};
-use crate::session::{self, CancelRegistry, CancelTicket, Identity, Pairs, canonical_settings, is_superuser};
+use crate::session::{
+    self, CancelRegistry, CancelTicket, Identity, Pairs, Teller, canonical_settings, is_superuser,
+};
 use crate::tenant::{DirectoryInForce, Route};
 use crate::wire::startup::{CancelRequest, FirstPacket, Startup};
 
@@ -152,7 +154,7 @@ impl Desk {
         let mut out = Vec::new();
         greeting::welcome(&mut out, notice.as_ref(), &parameters, &told, &ticket);
         client.send(&out).await?;
-        self.events.emit(&Event::LoggedIn {
+        Teller::new(&self.events, &principal, route.tenant.as_ref()).tell(&Event::LoggedIn {
             role: principal.role(),
             tenant: route.tenant.as_ref(),
         });

@@ -11,7 +11,7 @@ use super::{greeting, startup};
 use crate::auth::{Principal, Wanted};
 use crate::base::{Event, PoolMode};
 use crate::guard::Policy;
-use crate::session::{ReplicationKind, Walsender, WalsenderParts};
+use crate::session::{ReplicationKind, Teller, Walsender, WalsenderParts};
 use crate::tenant::Route;
 use crate::wire::startup::Startup;
 
@@ -47,6 +47,7 @@ impl Desk {
         let walsender = Walsender::open(WalsenderParts {
             shared: Arc::clone(&self.sessions),
             principal: Arc::clone(&principal),
+            tenant: route.tenant.clone(),
             pool,
             policy,
             settings: Arc::new(settings),
@@ -61,7 +62,7 @@ impl Desk {
         let parameters = walsender.parameters();
         greeting::welcome(&mut out, notice.as_ref(), parameters, &told, walsender.ticket());
         client.send(&out).await?;
-        self.events.emit(&Event::LoggedIn {
+        Teller::new(&self.events, &principal, route.tenant.as_ref()).tell(&Event::LoggedIn {
             role: principal.role(),
             tenant: route.tenant.as_ref(),
         });

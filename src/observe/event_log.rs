@@ -5,7 +5,7 @@ use std::time::Instant;
 use tracing::{debug, error, info, trace, warn};
 
 use super::throttle::Throttle;
-use crate::base::{ClientEnd, DiscardReason, Event, Observe, VerdictKind};
+use crate::base::{ClientEnd, DiscardReason, Event, Observe, SqlState, VerdictKind, Who};
 
 /// Lines of one kind per second. A client can cause most of them at will; what goes beyond is counted
 /// and told as `suppressed` with the next line of that kind.
@@ -40,16 +40,16 @@ impl EventLog {
         }
     }
 
-    fn client_closed(&self, end: ClientEnd, authenticated: bool) {
+    fn client_closed(&self, end: ClientEnd, authenticated: bool, Named { tenant, role }: Named<'_>) {
         let end_name = end.as_str();
         match end {
             // Refusals have a line of their own.
             ClientEnd::Terminated | ClientEnd::Refused | ClientEnd::CancelRequest | ClientEnd::Shutdown => {
-                debug!(end = end_name, authenticated, "client closed");
+                debug!(end = end_name, authenticated, tenant, role, "client closed");
             }
             ClientEnd::Expired | ClientEnd::Displaced => {
                 if let Some(suppressed) = self.client_ends.admit(Instant::now()) {
-                    info!(end = end_name, suppressed, "session ended");
+                    info!(end = end_name, tenant, role, suppressed, "session ended");
                 }
             }
             ClientEnd::Vanished
@@ -59,7 +59,10 @@ impl EventLog {
             | ClientEnd::OutOfMemory
             | ClientEnd::ServerGone => {
                 if let Some(suppressed) = self.client_ends.admit(Instant::now()) {
-                    warn!(end = end_name, authenticated, suppressed, "client ended badly");
+                    warn!(
+                        end = end_name,
+                        authenticated, tenant, role, suppressed, "client ended badly"
+                    );
                 }
             }
         }
@@ -107,7 +110,7 @@ impl Default for EventLog {
 }
 
 impl Observe for EventLog {
-    fn observe(&self, event: &Event<'_>) {
+    fn observe(&self, event: &Event<'_>, who: Option<&dyn Who>) {
         match *event {
             Event::ClientAccepted
             | Event::CheckedOut { .. }
@@ -135,15 +138,18 @@ impl Observe for EventLog {
                 class,
             } => {
                 if let Some(suppressed) = self.statement_refusals.admit(Instant::now()) {
-                    info!(class, suppressed, "statement refused");
+                    let Named { tenant, role } = Named::of(who);
+                    info!(class, tenant, role, suppressed, "statement refused");
                 }
             }
             Event::WaitBegan { place, reason } => {
                 trace!(place, reason = reason.as_str(), "waiting for a server connection");
             }
             Event::WaitShed => self.shed(),
-            Event::ErrorSent { sqlstate } => debug!(sqlstate = sqlstate.as_str(), "error sent"),
-            Event::ClientClosed { end, authenticated } => self.client_closed(end, authenticated),
+            Event::ErrorSent { sqlstate } => error_sent(sqlstate, Named::of(who)),
+            Event::ClientClosed { end, authenticated } => {
+                self.client_closed(end, authenticated, Named::of(who));
+            }
             Event::ServerOpened {
                 server,
                 database,
@@ -172,6 +178,27 @@ impl Observe for EventLog {
             Event::UsersReloaded { file, error } => users_reloaded(clipped(file), error),
         }
     }
+}
+
+/// What a line says of whose session it is about. Not the subject, which may be a person.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    tenant: Option<&'a str>,
+    role: Option<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    fn of(who: Option<&'a dyn Who>) -> Self {
+        let tenant = who.and_then(|who| who.tenant());
+        Self {
+            tenant: tenant.map(|tenant| clipped(tenant.as_str())),
+            role: who.map(|who| clipped(who.role().as_str())),
+        }
+    }
+}
+
+fn error_sent(sqlstate: SqlState, Named { tenant, role }: Named<'_>) {
+    debug!(sqlstate = sqlstate.as_str(), tenant, role, "error sent");
 }
 
 fn keys_refreshed(issuer: &str, error: Option<&str>) {
@@ -239,7 +266,7 @@ mod tests {
     fn lines(level: &str, events: &[Event<'_>]) -> Vec<serde_json::Value> {
         let log = EventLog::new();
         let text = logged(LogFormat::Json, level, || {
-            events.iter().for_each(|event| log.observe(event))
+            events.iter().for_each(|event| log.observe(event, None))
         });
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())
@@ -330,6 +357,46 @@ mod tests {
             (&lines[2]["sqlstate"], &lines[2]["reason"]),
             (&"28P01".into(), &"token expired".into())
         );
+    }
+
+    #[test]
+    fn a_session_is_named_by_tenant_and_role_alone() {
+        struct Somebody(RoleName, TenantName);
+        impl Who for Somebody {
+            fn tenant(&self) -> Option<&TenantName> {
+                Some(&self.1)
+            }
+            fn role(&self) -> &RoleName {
+                &self.0
+            }
+            fn subject(&self) -> Option<&str> {
+                Some("alice@example.com")
+            }
+        }
+        let who = Somebody("authenticated".into(), "acme".into());
+        let log = EventLog::new();
+        let events = [
+            Event::Verdict {
+                kind: VerdictKind::Refuse,
+                class: "DROP",
+            },
+            Event::ErrorSent {
+                sqlstate: SqlState::SYNTAX_ERROR,
+            },
+            Event::ClientClosed {
+                end: ClientEnd::Expired,
+                authenticated: true,
+            },
+        ];
+        let text = logged(LogFormat::Json, "debug", || {
+            events.iter().for_each(|event| log.observe(event, Some(&who)));
+        });
+        assert_eq!(text.lines().count(), 3, "{text}");
+        for line in text.lines() {
+            assert!(line.contains("\"tenant\":\"acme\""), "{line}");
+            assert!(line.contains("\"role\":\"authenticated\""), "{line}");
+            assert!(!line.contains("alice"), "{line}");
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ use super::pools::{PoolCollector, PoolGauges};
 use super::process::ProcessCollector;
 use super::servers::{ServerCollector, ServerGauges};
 use crate::base::memory::Budget;
-use crate::base::{Event, Exposition, Observe, RoleName, VerdictKind};
+use crate::base::{Event, Exposition, Observe, RoleName, VerdictKind, Who};
 
 /// What the metrics must know beforehand.
 pub struct MetricsSettings {
@@ -111,7 +111,8 @@ impl Exposition for Metrics {
 }
 
 impl Observe for Metrics {
-    fn observe(&self, event: &Event<'_>) {
+    /// Whose session it is of makes no label.
+    fn observe(&self, event: &Event<'_>, _: Option<&dyn Who>) {
         match *event {
             Event::ClientAccepted => {
                 self.clients.accepted.inc();
@@ -325,7 +326,7 @@ mod tests {
         let metrics = metrics();
         for (times, reason) in (1..).zip(WaitReason::ALL) {
             for place in 0..times {
-                metrics.observe(&Event::WaitBegan { place, reason });
+                metrics.observe(&Event::WaitBegan { place, reason }, None);
             }
             let series = format!("portcullis_waits_total{{reason=\"{}\"}}", reason.as_str());
             assert_eq!(value(&metrics, &series), Some(times as f64), "{series}");
@@ -335,7 +336,7 @@ mod tests {
     #[test]
     fn every_event_is_counted_in_its_series() {
         let metrics = metrics();
-        each_event().iter().for_each(|event| metrics.observe(event));
+        each_event().iter().for_each(|event| metrics.observe(event, None));
         for (series, expected) in [
             ("portcullis_client_connections", 0.0),
             ("portcullis_client_connections_accepted_total", 1.0),
@@ -422,7 +423,7 @@ mod tests {
             .filter(|line| line.starts_with("//! |"));
         let documented: String = documented.collect();
         let metrics = metrics();
-        each_event().iter().for_each(|event| metrics.observe(event));
+        each_event().iter().for_each(|event| metrics.observe(event, None));
         let text = text(&metrics);
         let names: Vec<_> = text
             .lines()
@@ -448,11 +449,14 @@ mod tests {
         let metrics = metrics();
         for n in 0..2000 {
             let sqlstate = SqlState::from_bytes(format!("Z{n:04}").as_bytes()).unwrap();
-            metrics.observe(&Event::ErrorSent { sqlstate });
+            metrics.observe(&Event::ErrorSent { sqlstate }, None);
         }
-        metrics.observe(&Event::ErrorSent {
-            sqlstate: SqlState::ADMIN_SHUTDOWN,
-        });
+        metrics.observe(
+            &Event::ErrorSent {
+                sqlstate: SqlState::ADMIN_SHUTDOWN,
+            },
+            None,
+        );
         let text = text(&metrics);
         let series = text
             .lines()

@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use rand::RngExt as _;
 
+use super::teller::tell_of_nobody;
 use crate::base::{Event, Events};
 use crate::server::CancelKey;
 use crate::wire::startup::CancelRequest;
@@ -184,9 +185,8 @@ impl CancelRegistry {
     /// with Postgres.
     pub async fn cancel(&self, request: &CancelRequest) {
         let cancelled = self.find(request);
-        self.events.emit(&Event::CancelRequested {
-            matched: !matches!(cancelled, Cancelled::Nothing),
-        });
+        let matched = !matches!(cancelled, Cancelled::Nothing);
+        tell_of_nobody(&self.events, &Event::CancelRequested { matched });
         if let Cancelled::OnServer(key, slot) = cancelled {
             slot.send(key).await;
         }

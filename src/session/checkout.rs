@@ -85,7 +85,7 @@ impl Session {
             return;
         };
         let now = Instant::now();
-        self.shared.events.emit(&Event::TransactionDone {
+        self.teller().tell(&Event::TransactionDone {
             took: now.saturating_duration_since(link.began),
             bytes_in: link.bytes_in,
             bytes_out: link.bytes_out,

@@ -46,6 +46,7 @@ mod shutdown;
 mod simple;
 mod standing;
 mod statement;
+mod teller;
 mod timer;
 mod warrant;
 mod whole;
@@ -62,6 +63,7 @@ pub use cancel::{CancelRegistry, CancelTicket};
 pub use patience::Pace;
 pub use probe::{ProbeError, canonical_settings, is_superuser};
 pub use replication::{ReplicationKind, Walsender, WalsenderError, WalsenderParts};
+pub use teller::Teller;
 pub use timer::Timer;
 
 use crate::auth::Principal;
@@ -283,6 +285,12 @@ impl Session {
         }
     }
 
+    /// Who the session was and where, once it has run.
+    pub fn into_who(self: Box<Self>) -> (Arc<Principal>, Arc<Route>) {
+        let identity = self.identity;
+        (identity.principal, identity.route)
+    }
+
     /// Serves the client until it leaves or has to; after that there is nothing left to run.
     ///
     /// Not cancel safe, yet harmless to drop: a dropped session closes both connections.
@@ -352,7 +360,7 @@ impl Session {
 
     /// Puts an error of ours into the outbox.
     fn say(&mut self, fault: &Fault) {
-        self.shared.events.emit(&Event::ErrorSent {
+        self.teller().tell(&Event::ErrorSent {
             sqlstate: fault.sqlstate,
         });
         notice::error(&mut self.client.outbox, fault);

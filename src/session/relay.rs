@@ -391,7 +391,7 @@ impl Session {
     /// An error that comes between transactions ends the connection: nothing was asked that could fail.
     fn on_last_error(&mut self, body: &[u8]) -> Goes {
         self.answers.ending = Some(ClientEnd::ServerGone);
-        self.shared.events.emit(&Event::ErrorSent {
+        self.teller().tell(&Event::ErrorSent {
             sqlstate: notice::prefix(body).sqlstate,
         });
         Goes::ToClient

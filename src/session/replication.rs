@@ -20,11 +20,14 @@ use super::patience::{Owes, Pace, Progress, too_slow};
 use super::policy::bounded;
 use super::pump::{expired, flush, release, write_some};
 use super::shutdown::Shutdown;
+use super::teller::Teller;
 use super::timer::Timer;
 use super::{CancelTicket, Client, Pairs, ProbeError, Shared, application_name, canonical_settings};
 use crate::auth::Principal;
 use crate::base::memory::Stay;
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Fault, Phase, PoolMode, SqlState};
+use crate::base::{
+    CheckIn, ClientEnd, DiscardReason, Drain, Event, Fault, Phase, PoolMode, SqlState, TenantName,
+};
 use crate::guard::Policy;
 use crate::net::{Inbox, Stream};
 use crate::pool::{Customer, Lease, PoolError};
@@ -62,6 +65,8 @@ pub struct WalsenderParts {
     pub shared: Arc<Shared>,
     /// Who is asking.
     pub principal: Arc<Principal>,
+    /// The tenant in whose place it is, if it is in one's.
+    pub tenant: Option<TenantName>,
     /// The server connections it counts among.
     pub pool: Customer,
     /// Its role's policy.
@@ -74,6 +79,12 @@ pub struct WalsenderParts {
     pub ticket: CancelTicket,
     /// What it is for.
     pub kind: ReplicationKind,
+}
+
+impl WalsenderParts {
+    fn teller(&self) -> Teller<'_> {
+        self.shared.teller(&self.principal, self.tenant.as_ref())
+    }
 }
 
 /// A replication connection that has been opened.
@@ -400,7 +411,7 @@ impl Replication {
 
     /// Puts an error of ours into the outbox.
     fn say(&mut self, fault: &Fault) {
-        self.parts.shared.events.emit(&Event::ErrorSent {
+        self.parts.teller().tell(&Event::ErrorSent {
             sqlstate: fault.sqlstate,
         });
         notice::error(&mut self.client.outbox, fault);

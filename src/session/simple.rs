@@ -17,6 +17,7 @@ use super::pending_message::Found;
 use super::repeated::Repeated;
 use super::standing::Stand;
 use super::statement;
+use super::teller::Teller;
 use super::whole::Whole;
 use super::wording::Wording;
 use super::{Session, Shared};
@@ -161,7 +162,7 @@ impl Session {
     pub(super) fn judge(&self, text: &[u8], turned: Option<Turned>) -> Result<Arc<Script>, Fault> {
         let _turn = turned.transpose().map_err(|fault| *fault)?;
         self.check_tenure()?;
-        self.shared.judge(self.asker(), &self.policy, text)
+        self.shared.judge(self.teller(), self.asker(), &self.policy, text)
     }
 
     /// What the guard has to know of a session besides its policy.
@@ -201,6 +202,7 @@ impl Shared {
     /// The guard's verdict on a text, taken note of.
     pub(super) fn judge(
         &self,
+        teller: Teller<'_>,
         asker: Asker<'_>,
         policy: &Arc<Policy>,
         text: &[u8],
@@ -209,7 +211,7 @@ impl Shared {
         match verdict {
             Ok(script) => {
                 for cleared in script.statements() {
-                    self.events.emit(&Event::Verdict {
+                    teller.tell(&Event::Verdict {
                         kind: VerdictKind::Allow,
                         class: cleared.class().as_str(),
                     });
@@ -217,7 +219,7 @@ impl Shared {
                 Ok(script)
             }
             Err(refusal) => {
-                self.events.emit(&Event::Verdict {
+                teller.tell(&Event::Verdict {
                     kind: VerdictKind::Refuse,
                     class: refusal.class.as_str(),
                 });

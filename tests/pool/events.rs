@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use portcullis::base::{Event, Events, Observe};
+use portcullis::base::{Event, Events, Observe, Who};
 
 /// Events by name, in order.
 #[derive(Clone, Default)]
@@ -26,7 +26,7 @@ impl Recorder {
 }
 
 impl Observe for Recorder {
-    fn observe(&self, event: &Event<'_>) {
+    fn observe(&self, event: &Event<'_>, _: Option<&dyn Who>) {
         let name = match event {
             Event::CheckedOut { .. } => "checked out".into(),
             Event::CheckedIn { verdict } => format!("checked in {verdict:?}"),

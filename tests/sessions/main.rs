@@ -46,6 +46,7 @@ mod startup;
 mod strings;
 mod tenant_roles;
 mod tenants_file;
+mod told;
 mod transactions;
 mod two_phase;
 mod unnamed;

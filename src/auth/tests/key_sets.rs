@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::base::{DrainHandle, Event, Observe, Phase};
+use crate::base::{DrainHandle, Event, Observe, Phase, Who};
 
 const RSA: &[u8] = include_bytes!("../testdata/rsa.pub.pem");
 const RSA_OTHER: &[u8] = include_bytes!("../testdata/rsa_other.pub.pem");
@@ -313,7 +313,7 @@ async fn eventually(reached: impl Fn() -> bool) {
 struct Refreshes(Mutex<VecDeque<bool>>);
 
 impl Observe for Refreshes {
-    fn observe(&self, event: &Event<'_>) {
+    fn observe(&self, event: &Event<'_>, _: Option<&dyn Who>) {
         if let Event::KeysRefreshed { issuer, error } = event {
             assert_eq!(*issuer, ISSUER);
             self.0.lock().push_back(error.is_none());

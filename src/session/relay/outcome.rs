@@ -141,7 +141,7 @@ impl Session {
             self.say(fault);
             return Goes::Nowhere;
         }
-        self.shared.events.emit(&Event::ErrorSent { sqlstate });
+        self.teller().tell(&Event::ErrorSent { sqlstate });
         let Some(body) = body else {
             return Goes::ToClient;
         };

@@ -341,7 +341,8 @@ impl Replication {
                 schemas: None,
                 account: Some(self.parts.stay.account()),
             };
-            match self.parts.shared.judge(asker, &self.policy(), text) {
+            let teller = self.parts.teller();
+            match self.parts.shared.judge(teller, asker, &self.policy(), text) {
                 Ok(script) => {
                     let mut actions = script.statements().iter().map(|cleared| cleared.action());
                     if actions.any(|action| matches!(action, Action::DiscardAll)) {
