@@ -53,15 +53,16 @@ const OTHER_FILES: usize = 100;
 const ADMIN_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs the proxy until it is drained: at [`Phase::Draining`] no client is accepted any more and sessions end
-/// with their transactions, at [`Phase::Stopping`] those that are left are cut off.
+/// with their transactions, at [`Phase::Stopping`] those that are left are cut off. Operators can reach it as soon as
+/// clients can.
 ///
 /// Dropped, it cuts off everybody.
 pub async fn run(config: Config, drain: Drain) -> Result<(), AppError> {
     make_room(&config);
-    let listener = listen(config.client.address)?;
     let budget = memory::budget(&config);
     let admin = config.admin.as_ref();
     let admin_listener = admin.map(|settings| listen(settings.address)).transpose()?;
+    let listener = listen(config.client.address)?;
     let pools_seen = Arc::new(OnceLock::new());
     let metrics = Metrics::new(MetricsSettings {
         roles: config.auth.roles.iter().cloned().collect(),
