@@ -24,7 +24,7 @@ use super::policy_file::PolicyFile;
 use super::raw::{Item, Section, Show};
 use super::suggest;
 use super::tenants_file::TenantsFile;
-use tenants::{TenantRules, Told};
+use tenants::{TellsTenants, TenantRules};
 
 /// Every part's settings.
 pub(super) struct Parts {
@@ -61,7 +61,7 @@ pub(super) fn check(top: &Section<'_>) -> Option<Parts> {
         claim: auth.tenant_claim,
         roles: roles.routes(&pool.logins),
         choice: roles.widest_choice(),
-        told: Told::by(&identity),
+        tells: TellsTenants::by(&identity),
         pool_mode: transactions.mode,
     };
     let (directory, tenants_file) = tenants::directory(top, rules);

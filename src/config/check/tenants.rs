@@ -35,14 +35,14 @@ pub(in crate::config) struct TenantRules {
     /// Whether some role may choose its tenant freely.
     pub(super) choice: TenantChoice,
     /// Whether tables that tenants share can tell them apart.
-    pub(super) told: Told,
+    pub(super) tells: TellsTenants,
     /// The mode where nothing else is said.
     pub(super) pool_mode: PoolMode,
 }
 
 /// Whether some identity setting says whose rows to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum TellsTenants {
     BySetting,
     ByNothing,
 }
@@ -154,7 +154,7 @@ impl TenantRules {
         let placements = directory.tenants.values();
         let mut all = placements.chain(directory.patterns.iter().map(|pattern| &pattern.template));
         let shares = all.any(|placement| placement.separation == Separation::Shared);
-        if shares && self.told == Told::ByNothing {
+        if shares && self.tells == TellsTenants::ByNothing {
             top.mistake_path(
                 "identity.settings",
                 "tenants share tables, but no setting says whose rows to show: add \"app.tenant_id\" = { tenant = true }",
@@ -163,7 +163,7 @@ impl TenantRules {
     }
 }
 
-impl Told {
+impl TellsTenants {
     /// What these settings do about it.
     pub(super) fn by(identity: &identity::Settings) -> Self {
         let tells = |source: &identity::Source| {
