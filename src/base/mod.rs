@@ -1,5 +1,6 @@
-//! Words every part shares: names, SQLSTATEs, faults, limits, memory, events, draining, watched files.
+//! Words every part shares: names, SQLSTATEs, faults, limits, memory, events, draining, watched files, the time.
 
+pub mod clock;
 mod drain;
 mod event;
 mod fault;

@@ -4,11 +4,10 @@
 //! an answer's channel are never touched under either. No lock is held across an await.
 
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::base::{DiscardReason, Event, Events, ServerName};
+use crate::base::{DiscardReason, Event, Events, ServerName, clock};
 use crate::server::ServerError;
 
 use super::accounting::{Accounting, Follow, Grant, More, ServerLimits};
@@ -137,11 +136,11 @@ impl Host {
         let fault = if rested.is_zero() {
             None
         } else {
-            connection.fault(Instant::now())
+            connection.fault(clock::now())
         };
         let Some(pool) = link.upgrade().filter(|_| fault.is_none()) else {
             let next = {
-                let now = Instant::now();
+                let now = clock::now();
                 let mut books = self.books();
                 // Whoever is gone must not be waited for.
                 if !waiter.is_closed() {
@@ -158,7 +157,7 @@ impl Host {
         };
         // The waiter has just gone: the next one, then.
         let (pooled, permit) = lease.into_parts()?;
-        let now = Instant::now();
+        let now = clock::now();
         let (next, left) = {
             let mut books = self.books();
             let left = books.give_back(permit, pooled, now);

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use crate::base::limits::{RESET_TIMEOUT, ROLLBACK_TIMEOUT};
-use crate::base::{CheckIn, DiscardReason, Event};
+use crate::base::{CheckIn, DiscardReason, Event, clock};
 use crate::server::{CancelKey, ServerConn, ServerError};
 
 use super::Pool;
@@ -77,7 +77,7 @@ impl Lease {
     ///
     /// A connection past its lifetime, or on which something unread has arrived, is closed in any case.
     pub fn check_in(self, verdict: CheckIn) {
-        self.check_in_at(verdict, Instant::now());
+        self.check_in_at(verdict, clock::now());
     }
 
     /// The same, for a caller that knows what time it is.
@@ -102,7 +102,7 @@ impl Lease {
     /// Dropped, it leaves a lease on a closed connection.
     pub async fn reconnect(&mut self, more: &[(String, String)]) -> Result<(), ServerError> {
         // Past its lifetime from now on, so that no verdict keeps it.
-        self.pooled.retire_at = Some(Instant::now());
+        self.pooled.retire_at = Some(clock::now());
         self.pooled.server.hang_up();
         *self.pooled.server = ServerConn::connect_with(self.slot.pool.target(), more).await?;
         if let Some(open) = &mut self.slot.open {
@@ -176,7 +176,7 @@ impl Lease {
                 Remedy::Reset => timeout(RESET_TIMEOUT, self.pooled.server.reset()).await,
             };
             match outcome {
-                Ok(Ok(())) => self.put_back(Instant::now()),
+                Ok(Ok(())) => self.put_back(clock::now()),
                 Ok(Err(reason)) => self.discard(reason),
                 Err(_) => self.discard(DiscardReason::Timeout),
             }

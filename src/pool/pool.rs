@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::timeout;
 
+use crate::base::clock;
 use crate::base::limits::POOL_UNUSED;
 use crate::base::{
     DatabaseName, DiscardReason, Event, Events, LoginName, PoolMode, RoleName, ServerName, TenantName,
@@ -122,7 +123,7 @@ impl Pool {
     pub(super) fn new(key: PoolKey, plan: Plan, host: Arc<Host>, events: Events) -> Arc<Self> {
         Arc::new_cyclic(|link| {
             let mut books = host.books();
-            let id = books.add_pool(Weak::clone(link), plan.limits, Instant::now());
+            let id = books.add_pool(Weak::clone(link), plan.limits, clock::now());
             let flow = books.enter(id, None, Share::default());
             drop(books);
             Self {
@@ -148,7 +149,7 @@ impl Pool {
     pub(super) fn customer(self: &Arc<Self>, tenant: Option<&TenantName>, share: Share) -> Customer {
         let mut books = self.host.books();
         let flow = books.enter(self.id, tenant, share);
-        let follow = books.settle(self.id, Instant::now());
+        let follow = books.settle(self.id, clock::now());
         drop(books);
         let customer = Customer::new(Arc::clone(self), flow);
         self.host.follow(follow);
@@ -175,7 +176,7 @@ impl Pool {
         flow: FlowId,
         role: &RoleName,
     ) -> Result<Lease, PoolError> {
-        match self.begin_checkout(flow, role, Instant::now())? {
+        match self.begin_checkout(flow, role, clock::now())? {
             Checkout::Lease(lease) => Ok(lease),
             Checkout::Waiting(waiting) => waiting.turn(role).await,
         }
@@ -266,7 +267,7 @@ impl Pool {
 
     /// Takes note that a leased connection was closed.
     pub(super) fn forget(&self, permit: Permit, reason: DiscardReason) {
-        let now = Instant::now();
+        let now = clock::now();
         let mut books = self.host.books();
         books.discarded(permit, now);
         let follow = books.settle(self.id, now);
@@ -280,7 +281,7 @@ impl Pool {
         let mut books = self.host.books();
         let (_waiter, reason) = books.leave(ticket)?;
         // What was kept from others for it may serve them now.
-        let follow = books.settle(self.id, Instant::now());
+        let follow = books.settle(self.id, clock::now());
         drop(books);
         self.host.follow(follow);
         Some(reason)
@@ -291,7 +292,7 @@ impl Pool {
         let mut books = self.host.books();
         books.exit(flow);
         // What was kept for its floor may serve others.
-        let follow = books.settle(self.id, Instant::now());
+        let follow = books.settle(self.id, clock::now());
         drop(books);
         self.host.follow(follow);
     }
@@ -322,7 +323,7 @@ impl Pool {
 
     /// Closes what is idle. Nothing is opened in its place before it is needed, or the reaper's next round.
     pub(super) fn close_idle(&self, reason: DiscardReason) {
-        let now = Instant::now();
+        let now = clock::now();
         let idle = self.host.books().reap(self.id, now, |_| Some(reason));
         for (pooled, reason) in idle {
             self.host.close(pooled, reason);
@@ -350,12 +351,12 @@ impl Pool {
     }
 
     async fn first_parameters(self: &Arc<Self>) -> Result<Arc<Parameters>, PoolError> {
-        let lease = match self.take_or_enqueue(self.flow, None, Instant::now())? {
+        let lease = match self.take_or_enqueue(self.flow, None, clock::now())? {
             Checkout::Lease(lease) => lease,
             Checkout::Waiting(mut waiting) => waiting.wait().await?,
         };
         let parameters = Arc::clone(lease.parameters());
-        lease.put_back(Instant::now());
+        lease.put_back(clock::now());
         Ok(parameters)
     }
 
@@ -421,7 +422,7 @@ impl Pool {
         let early = lifetime.mul_f64(rand::random::<f64>() / 10.0);
         let retire_at = server.opened_at().checked_add(lifetime.saturating_sub(early));
         *self.parameters.lock() = Some(Arc::clone(server.parameters()));
-        let now = Instant::now();
+        let now = clock::now();
         let mut books = self.host.books();
         let server = Box::new(server);
         let left = books.connected(self.id, Pooled { server, retire_at }, now);
@@ -441,7 +442,7 @@ impl Pool {
             reason: &reason,
         });
         let blame = blame(&error);
-        let now = Instant::now();
+        let now = clock::now();
         let jitter = rand::random::<f64>();
         let mut books = self.host.books();
         books.connect_failed(self.id, now, jitter, blame, Arc::new(error));

@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::base::clock;
 use crate::base::limits::{POOLS, WARM_POOLS};
 use crate::base::{
     DatabaseName, DiscardReason, Drain, Events, Phase, PlanName, ServerName, Tenancy, TenantName,
@@ -148,7 +149,7 @@ impl Pools {
         }
         for pool in keys.iter().filter_map(|key| self.get(key).ok()) {
             pool.keep(Keep::Always);
-            pool.tick(Instant::now(), Held::Yes);
+            pool.tick(clock::now(), Held::Yes);
         }
     }
 
@@ -184,7 +185,7 @@ impl Pools {
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = rounds.tick() => self.tick(Instant::now()),
+                _ = rounds.tick() => self.tick(clock::now()),
                 () = drain.reached(Phase::Stopping) => break,
             }
         }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-use crate::base::{Event, RoleName, WaitReason};
+use crate::base::{Event, RoleName, WaitReason, clock};
 
 use super::accounting::{Position, Ticket};
 use super::{Lease, Pool, PoolError};
@@ -127,7 +127,11 @@ impl Waiting {
 
     fn checked_out(&self, answer: Result<Lease, PoolError>, role: &RoleName) -> Result<Lease, PoolError> {
         let mut lease = answer?;
-        self.pool.checked_out(&mut lease, role, self.began.elapsed());
+        self.pool.checked_out(
+            &mut lease,
+            role,
+            clock::now().saturating_duration_since(self.began),
+        );
         Ok(lease)
     }
 
@@ -145,7 +149,7 @@ impl Drop for Waiting {
         if self.state == State::Open
             && let (_, Some(Ok(lease))) = self.leave()
         {
-            lease.put_back(Instant::now());
+            lease.put_back(clock::now());
         }
         self.pool.events().emit(&Event::WaitEnded);
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::base::{DiscardReason, RoleName};
+use crate::base::{DiscardReason, RoleName, clock};
 use crate::net::Stream;
 
 use super::{CancelKey, Parameters, PreparedSet};
@@ -42,7 +42,7 @@ impl ServerConn {
             unclosed: Vec::new(),
             parameters: Arc::new(parameters),
             cancel_key: Arc::new(cancel_key),
-            opened_at: Instant::now(),
+            opened_at: clock::now(),
             last_role: None,
         }
     }

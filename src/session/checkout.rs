@@ -3,12 +3,11 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use super::Session;
 use super::link::{Left, Link};
 use super::pump::expired;
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Event, Fault, SqlState, clock};
 use crate::pool::{Checkout, Lease, Waiting};
 
 impl Session {
@@ -17,7 +16,7 @@ impl Session {
     ///
     /// Cancel safe: a dropped checkout leaves its place in the queue.
     pub(super) async fn check_out(&mut self) -> Result<Result<(), Fault>, ClientEnd> {
-        let now = Instant::now();
+        let now = clock::now();
         if self.clock.expired_since(now.into()).is_some() {
             self.say(&expired(self.identity.principal.credential()));
             return Err(ClientEnd::Expired);
@@ -28,7 +27,7 @@ impl Session {
         self.ticket.slot().wait();
         let (leased, now) = match self.identity.pool.begin_checkout(&self.identity.route.role, now) {
             Ok(Checkout::Lease(lease)) => (Ok(lease), now),
-            Ok(Checkout::Waiting(waiting)) => (self.wait_for_turn(waiting).await?, Instant::now()),
+            Ok(Checkout::Waiting(waiting)) => (self.wait_for_turn(waiting).await?, clock::now()),
             Err(error) => (Err(Fault::from(&error)), now),
         };
         match leased {
@@ -84,7 +83,7 @@ impl Session {
         let Some(link) = self.link.take_if(|link| link.is_clean()) else {
             return;
         };
-        let now = Instant::now();
+        let now = clock::now();
         self.teller().tell(&Event::TransactionDone {
             took: now.saturating_duration_since(link.began),
             bytes_in: link.bytes_in,
