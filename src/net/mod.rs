@@ -3,9 +3,13 @@
 mod buffer;
 mod descriptors;
 mod gather;
+#[cfg(any(test, feature = "in-process"))]
+mod pipe;
 mod stream;
 pub mod tls;
 
 pub use buffer::Inbox;
 pub use descriptors::make_room;
+#[cfg(any(test, feature = "in-process"))]
+pub use pipe::{Pipe, PipeListener};
 pub use stream::{Endpoint, Stream};

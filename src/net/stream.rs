@@ -56,6 +56,9 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
     /// TCP that the reactor does not watch ([`Stream::rest`]).
     Resting(std::net::TcpStream),
+    /// No socket: the other end is in this process.
+    #[cfg(any(test, feature = "in-process"))]
+    Pipe(super::Pipe),
     /// No socket: it went into a handshake that has not succeeded. Reads as ended, takes no bytes.
     Closed,
 }
@@ -65,7 +68,13 @@ impl Stream {
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         match endpoint {
             Endpoint::Tcp { host, port } => Self::from_tcp(TcpStream::connect((host.as_str(), *port)).await?),
-            Endpoint::Unix(path) => Ok(Self::Unix(UnixStream::connect(path).await?)),
+            Endpoint::Unix(path) => {
+                #[cfg(any(test, feature = "in-process"))]
+                if let Some(pipe) = super::pipe::connect(path) {
+                    return Ok(Self::Pipe(pipe?));
+                }
+                Ok(Self::Unix(UnixStream::connect(path).await?))
+            }
         }
     }
 
@@ -96,6 +105,8 @@ impl Stream {
             Self::Tcp(socket) => socket.peer_addr().ok(),
             Self::Tls(tls) => tls.get_ref().0.peer_addr().ok(),
             Self::Resting(socket) => socket.peer_addr().ok(),
+            #[cfg(any(test, feature = "in-process"))]
+            Self::Pipe(_) => None,
             Self::Unix(_) | Self::Closed => None,
         }
     }
@@ -135,18 +146,14 @@ impl Stream {
 
     /// The protocol that both sides have agreed on by ALPN.
     pub fn protocol(&self) -> Option<&[u8]> {
-        match self {
-            Self::Tls(tls) => tls.get_ref().1.alpn_protocol(),
-            Self::Tcp(_) | Self::Unix(_) | Self::Resting(_) | Self::Closed => None,
-        }
+        let Self::Tls(tls) = self else { return None };
+        tls.get_ref().1.alpn_protocol()
     }
 
     /// The certificate the peer has shown, in DER form.
     pub fn peer_certificate(&self) -> Option<&[u8]> {
-        match self {
-            Self::Tls(tls) => Some(tls.get_ref().1.peer_certificates()?.first()?),
-            Self::Tcp(_) | Self::Unix(_) | Self::Resting(_) | Self::Closed => None,
-        }
+        let Self::Tls(tls) = self else { return None };
+        Some(tls.get_ref().1.peer_certificates()?.first()?)
     }
 
     /// The first byte that waits in a TCP socket, which stays there; `None` at the end of the stream and for
@@ -166,6 +173,8 @@ impl Stream {
             Self::Tcp(socket) => socket.poll_read_ready(cx),
             Self::Unix(socket) => socket.poll_read_ready(cx),
             Self::Tls(tls) => tls.get_ref().0.poll_read_ready(cx),
+            #[cfg(any(test, feature = "in-process"))]
+            Self::Pipe(pipe) => return pipe.poll_arrival(cx),
             Self::Resting(_) => match self.resume() {
                 Ok(stream) => return stream.poll_arrival(cx),
                 Err(_) => return Poll::Ready(()),
@@ -188,6 +197,8 @@ impl Stream {
                 Ok(buf.filled().len())
             }
             Self::Resting(socket) => socket.read(bytes),
+            #[cfg(any(test, feature = "in-process"))]
+            Self::Pipe(pipe) => pipe.try_read(bytes),
             Self::Closed => Ok(0),
         }
     }
@@ -199,6 +210,8 @@ impl Stream {
             Self::Unix(socket) => socket.try_write(bytes),
             Self::Tls(tls) => at_once(|cx| Pin::new(&mut **tls).poll_write(cx, bytes)),
             Self::Resting(socket) => socket.write(bytes),
+            #[cfg(any(test, feature = "in-process"))]
+            Self::Pipe(pipe) => pipe.try_write(bytes),
             Self::Closed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -210,6 +223,8 @@ impl Stream {
             Self::Tcp(socket) => SockRef::from(&*socket).send(bytes),
             Self::Unix(socket) => SockRef::from(&*socket).send(bytes),
             Self::Resting(socket) => socket.write(bytes),
+            #[cfg(any(test, feature = "in-process"))]
+            Self::Pipe(pipe) => pipe.try_write(bytes),
             Self::Tls(tls) => match &mut **tls {
                 TlsStream::Server(tls) => {
                     let (socket, session) = tls.get_mut();
@@ -239,6 +254,8 @@ impl Stream {
                 Self::Unix(socket) => (&*SockRef::from(&*socket)).read(&mut dropped),
                 Self::Tls(tls) => (&*SockRef::from(tls.get_ref().0)).read(&mut dropped),
                 Self::Resting(socket) => socket.read(&mut dropped),
+                #[cfg(any(test, feature = "in-process"))]
+                Self::Pipe(pipe) => pipe.try_read(&mut dropped),
                 Self::Closed => return,
             };
             if !matches!(read, Ok(1..)) {
@@ -274,6 +291,8 @@ impl AsyncRead for Stream {
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_read(cx, buf),
             Self::Resting(_) => Pin::new(stream.resume()?).poll_read(cx, buf),
+            #[cfg(any(test, feature = "in-process"))]
+            Self::Pipe(pipe) => pipe.poll_read(cx, buf),
             Self::Closed => Poll::Ready(Ok(())),
         }
     }
@@ -287,6 +306,8 @@ impl AsyncWrite for Stream {
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_write(cx, bytes),
             Self::Resting(_) => Pin::new(stream.resume()?).poll_write(cx, bytes),
+            #[cfg(any(test, feature = "in-process"))]
+            Self::Pipe(pipe) => pipe.poll_write(cx, bytes),
             Self::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -297,6 +318,8 @@ impl AsyncWrite for Stream {
             Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_flush(cx),
             // A plain socket keeps nothing back.
+            #[cfg(any(test, feature = "in-process"))]
+            Self::Pipe(_) => Poll::Ready(Ok(())),
             Self::Resting(_) | Self::Closed => Poll::Ready(Ok(())),
         }
     }
@@ -308,6 +331,11 @@ impl AsyncWrite for Stream {
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(&mut **tls).poll_shutdown(cx),
             Self::Resting(_) => Pin::new(stream.resume()?).poll_shutdown(cx),
+            #[cfg(any(test, feature = "in-process"))]
+            Self::Pipe(pipe) => {
+                pipe.shut_down();
+                Poll::Ready(Ok(()))
+            }
             Self::Closed => Poll::Ready(Ok(())),
         }
     }
