@@ -11,6 +11,8 @@
 )]
 
 pub(crate) mod leash;
+pub(crate) mod matrix;
+pub(crate) mod messages;
 pub(crate) mod owned;
 pub(crate) mod people;
 pub(crate) mod postgres;

@@ -14,10 +14,21 @@
 //! ```
 //! An error's line may end after its SQLSTATE, its position or its words. A token `_` on a `B` line stands for any one value; `F Flush` and waiting in between are spelled out.
 
-use super::raw::{self, Frame, RawClient};
+use std::io;
+
+use super::messages::{self, Frame};
+
+/// Who a trace is played against.
+pub(crate) trait Peer {
+    /// Sends bytes as they are.
+    fn send(&mut self, bytes: &[u8]);
+
+    /// The next message.
+    fn try_read(&mut self) -> io::Result<Frame>;
+}
 
 /// Plays a trace; panics with both sides where they part.
-pub(crate) fn play(client: &mut RawClient, trace: &str) {
+pub(crate) fn play(client: &mut impl Peer, trace: &str) {
     let mut packet = Vec::new();
     let mut seen = String::new();
     for line in trace.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -123,6 +134,19 @@ pub(crate) fn render(frame: &Frame) -> Vec<String> {
     vec![name.to_owned()]
 }
 
+/// Tokens as a line of a trace has them.
+pub(crate) fn spell(tokens: &[String]) -> String {
+    let spelled = tokens.iter().map(|token| {
+        if token.is_empty() || token.contains([' ', '"', '\\', '\n', '\t']) {
+            let token = token.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("\"{}\"", token.replace('\n', "\\n").replace('\t', "\\t"))
+        } else {
+            token.clone()
+        }
+    });
+    spelled.collect::<Vec<_>>().join(" ")
+}
+
 fn text(body: &[u8]) -> String {
     String::from_utf8_lossy(body).trim_end_matches('\0').to_owned()
 }
@@ -139,7 +163,7 @@ fn columns(frame: &Frame) -> Vec<String> {
 }
 
 /// Splits at spaces; `"…"` keeps them, with `\n`, `\t`, `\"` and `\\` inside.
-fn tokens(line: &str) -> Vec<String> {
+pub(crate) fn tokens(line: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut chars = line.chars().peekable();
     while let Some(first) = chars.next() {
@@ -179,28 +203,28 @@ fn encode(tokens: &[String]) -> Vec<u8> {
     let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<u32>().unwrap();
     match tokens.as_slice() {
-        ["Query", sql] => raw::query(sql),
+        ["Query", sql] => messages::query(sql),
         ["Parse", name, sql, types @ ..] => {
             let types: Vec<u32> = types.iter().map(|oid| number(oid)).collect();
-            raw::parse(name, sql, &types)
+            messages::parse(name, sql, &types)
         }
         ["Bind", portal, statement, values @ ..] => {
             let values: Vec<Option<&[u8]>> = values
                 .iter()
                 .map(|value| (*value != "NULL").then_some(value.as_bytes()))
                 .collect();
-            raw::bind(portal, statement, &values)
+            messages::bind(portal, statement, &values)
         }
-        ["Describe", kind, name] => raw::describe(kind.chars().next().unwrap(), name),
-        ["Close", kind, name] => raw::close(kind.chars().next().unwrap(), name),
-        ["Execute", portal, limit] => raw::execute(portal, number(limit)),
-        ["Sync"] => raw::sync(),
-        ["Flush"] => raw::flush(),
-        ["FunctionCall", oid, values @ ..] => raw::function_call(number(oid), values),
-        ["CopyData", text] => raw::message(b'd', text.as_bytes()),
-        ["CopyDone"] => raw::message(b'c', &[]),
-        ["CopyFail", why] => raw::message(b'f', &[why.as_bytes(), &[0]].concat()),
-        ["Terminate"] => raw::message(b'X', &[]),
+        ["Describe", kind, name] => messages::describe(kind.chars().next().unwrap(), name),
+        ["Close", kind, name] => messages::close(kind.chars().next().unwrap(), name),
+        ["Execute", portal, limit] => messages::execute(portal, number(limit)),
+        ["Sync"] => messages::sync(),
+        ["Flush"] => messages::flush(),
+        ["FunctionCall", oid, values @ ..] => messages::function_call(number(oid), values),
+        ["CopyData", text] => messages::message(b'd', text.as_bytes()),
+        ["CopyDone"] => messages::message(b'c', &[]),
+        ["CopyFail", why] => messages::message(b'f', &[why.as_bytes(), &[0]].concat()),
+        ["Terminate"] => messages::message(b'X', &[]),
         _ => panic!("not a message of a trace: {tokens:?}"),
     }
 }
