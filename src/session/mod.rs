@@ -47,6 +47,8 @@ mod simple;
 mod standing;
 mod statement;
 mod teller;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod warrant;
 mod whole;

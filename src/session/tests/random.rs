@@ -1,0 +1,24 @@
+//! Sessions under any bytes: the fuzz target's body over what proptest makes up. `PROPTEST_CASES` says how often.
+
+use proptest::prelude::*;
+
+use super::stage::fuzzed;
+
+/// Few enough for every run of the tests.
+const CASES: u32 = 500;
+
+fn config() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
+    ProptestConfig::with_cases(asked.unwrap_or(CASES))
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn nothing_hangs_or_panics_or_runs_as_nobody(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fuzzed::run(&bytes);
+    }
+}
