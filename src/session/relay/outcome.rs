@@ -122,7 +122,9 @@ impl Session {
         } else if link.batch.is_open() && link.script.is_none() {
             self.skipping = Skipping::ToSync;
         }
-        let failed = (!skipped.is_empty()).then(|| skipped.swap_remove(0).effect);
+        // The server's last words are about more than what it was asked.
+        let is_of_one = !skipped.is_empty() && !error.ends_connection;
+        let failed = is_of_one.then(|| skipped.swap_remove(0).effect);
         let is_whole = body.len() == body_len;
         Ok(self.word_error(failed.as_ref(), error.sqlstate, is_whole.then_some(body), passing))
     }

@@ -15,3 +15,4 @@ mod stage;
 mod matrix;
 mod random;
 mod smoke;
+mod traces;

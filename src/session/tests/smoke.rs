@@ -1,8 +1,8 @@
 //! The stage itself: what it must show before anything else is believed.
 
 use super::player::Theatre;
-use super::stage::Plan;
-use super::trace::play;
+use super::stage::{Plan, TERMINATE};
+use super::trace::{Peer as _, encode_line, play, render};
 
 #[test]
 fn clients_of_one_connection_run_as_themselves() {
@@ -30,5 +30,24 @@ fn clients_of_one_connection_run_as_themselves() {
     );
     assert_eq!(theatre.stage.record.lock().connections, 1);
     assert!(theatre.stage.record.lock().witnessed > 0);
+    theatre.assert_well();
+}
+
+/// The server ends its connection where a refused statement is made to fail: the client hears that, and not only that its
+/// statement is refused, which would leave it with a connection that closes without a word.
+#[test]
+fn last_words_are_heard_in_the_place_of_a_refusal() {
+    let theatre = Theatre::open(Plan::default());
+    let mut client = theatre.login("alice");
+    play(
+        &mut client,
+        "F Query BEGIN\nB CommandComplete BEGIN\nB ReadyForQuery T",
+    );
+    theatre.stage.vex(&[TERMINATE]);
+    client.send(&encode_line("Query \"SET ROLE service_role\""));
+    let last = render(&client.try_read().expect("the last words"));
+    assert_eq!(last[..3], ["ErrorResponse", "FATAL", "57P01"], "{last:?}");
+    assert!(client.try_read().is_err(), "the connection is closed");
+    drop(client);
     theatre.assert_well();
 }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 use tokio::time::{sleep, timeout};
 
@@ -36,6 +37,9 @@ struct Seen {
     vanished: bool,
 }
 
+/// All that a client has read so far.
+type Heard = Arc<Mutex<Vec<u8>>>;
+
 /// Runs a script; panics where something does not hold.
 pub(crate) fn run(bytes: &[u8]) {
     let script = Script::read(bytes);
@@ -54,20 +58,28 @@ async fn perform(script: &Script) {
         capacity: script.capacities[0],
         piece: script.pieces[0],
     }));
-    let parts = script.clients.iter().map(|part| {
+    let heard: Vec<Heard> = script.clients.iter().map(|_| Heard::default()).collect();
+    let parts = script.clients.iter().zip(&heard).map(|(part, heard)| {
+        let heard = Arc::clone(heard);
         let capacity = script.capacities[1];
         let (acts, name, piece) = (acts_of(part), part.name, script.pieces[1]);
         let stage = Arc::clone(&stage);
         tokio::spawn(async move {
             let entered = stage.enter(name, capacity).await;
-            play(&stage, entered, acts, piece).await
+            play(&stage, entered, acts, piece, heard).await
         })
     });
     let playing: Vec<_> = parts.collect();
-    for (part, playing) in script.clients.iter().zip(playing) {
-        let seen = timeout(HANGS, playing)
-            .await
-            .unwrap_or_else(|_| panic!("{} hangs", part.name));
+    for ((part, playing), heard) in script.clients.iter().zip(playing).zip(&heard) {
+        let Ok(seen) = timeout(HANGS, playing).await else {
+            let came = frames_of(&heard.lock()).0;
+            panic!(
+                "{} hangs: sent {:#?}\ncame {:#?}",
+                part.name,
+                shown(&sent_by(part)),
+                shown(&came)
+            );
+        };
         check(script, part, &seen.expect("no panic"));
     }
     sleep(CLEARED).await;
@@ -91,20 +103,20 @@ fn acts_of(part: &Part) -> Vec<Act> {
 }
 
 /// Plays a part; the session must have ended with it, and not by a panic.
-async fn play(stage: &Stage, entered: Entered, acts: Vec<Act>, piece: usize) -> Seen {
+async fn play(stage: &Stage, entered: Entered, acts: Vec<Act>, piece: usize, heard: Heard) -> Seen {
     let Entered { stream, cancel, end } = entered;
     let (mut reader, mut writer) = split(stream);
     let vanished = acts.contains(&Act::Vanish);
+    let all = Arc::clone(&heard);
     let mut listening = tokio::spawn(async move {
-        let mut bytes = Vec::new();
         let mut chunk = [0; 4096];
-        while !ends(&bytes) {
+        while !ends(&heard.lock()) {
             match reader.read(&mut chunk).await {
-                Ok(count @ 1..) => bytes.extend_from_slice(&chunk[..count]),
+                Ok(count @ 1..) => heard.lock().extend_from_slice(&chunk[..count]),
                 Ok(0) | Err(_) => break,
             }
         }
-        (bytes, reader)
+        reader
     });
     for act in acts {
         match act {
@@ -125,29 +137,27 @@ async fn play(stage: &Stage, entered: Entered, acts: Vec<Act>, piece: usize) -> 
             Act::Vanish => break,
         }
     }
-    let bytes = if vanished {
+    if vanished {
         listening.abort();
-        let heard = listening.await;
-        drop(writer);
-        drop(heard);
-        Vec::new()
+        let reader = listening.await;
+        drop((reader, writer));
     } else {
-        let (bytes, reader) = (&mut listening).await.expect("no panic");
+        let reader = (&mut listening).await.expect("no panic");
         let mut goodbye = Vec::new();
         message(&mut goodbye, b'X', &[]);
         let _ = writer.write_all(&goodbye).await;
         drop((reader, writer));
-        bytes
-    };
+    }
     end.await.expect("a session does not panic");
-    let (came, rest) = frames_of(&bytes);
+    let (came, rest) = frames_of(&all.lock());
     Seen { came, rest, vanished }
 }
 
 /// Whether the answer to the last query is there, as a whole.
 fn ends(bytes: &[u8]) -> bool {
-    const LAST: &[u8] = b"the endC\0\0\0\rSELECT 1\0Z\0\0\0\x05I";
-    bytes.ends_with(LAST)
+    const NEAR: usize = 512;
+    let last = &bytes[bytes.len().saturating_sub(NEAR)..];
+    last.windows(7).any(|part| part == b"the end") && last.ends_with(b"Z\0\0\0\x05I")
 }
 
 fn frames_of(mut bytes: &[u8]) -> (Vec<Frame>, usize) {
@@ -196,13 +206,10 @@ fn check(script: &Script, part: &Part, seen: &Seen) {
     if part.is_plain {
         let expected = without_notices(&direct(part.name, &sent));
         let came = without_notices(&seen.came);
-        let same = came
-            .iter()
-            .zip(&expected)
-            .take_while(|(came, expected)| came == expected);
-        let same = same.count();
+        let pairs = came.iter().zip(&expected);
+        let same = pairs.take_while(|(came, expected)| fits(came, expected)).count();
         assert!(
-            came == expected,
+            same == came.len() && same == expected.len(),
             "{}: sent {:#?}\nbehind {same} messages that fit came {:#?}\nnot {:#?}",
             part.name,
             shown(&sent),
@@ -210,6 +217,13 @@ fn check(script: &Script, part: &Part, seen: &Seen) {
             &expected[same..expected.len().min(same + 4)],
         );
     }
+}
+
+/// Whether a message is the expected one, but for what is known to differ.
+fn fits(came: &str, expected: &str) -> bool {
+    // A name that is taken is found out ahead of what else is wrong.
+    let taken = came.contains("C42P05") && expected.starts_with('E');
+    came == expected || taken
 }
 
 fn sent_by(part: &Part) -> Vec<Frame> {

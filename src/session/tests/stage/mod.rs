@@ -24,7 +24,8 @@ use tokio::task::JoinHandle;
 
 pub(crate) use backend::{Backend, Next};
 pub(crate) use record::{PEOPLE, ROLE, Record};
-pub(crate) use server::Whims;
+pub(crate) use server::TERMINATE;
+use server::Whims;
 
 use crate::auth::{Authenticator, ClaimPath, Principal, Wanted};
 use crate::base::memory::{Budget, Holder, Stay};
@@ -71,6 +72,7 @@ pub(crate) struct Stage {
     budget: Arc<Budget>,
     principal: Arc<Principal>,
     mode: PoolMode,
+    server: Arc<server::Shared>,
     pub(crate) record: Arc<Mutex<Record>>,
     /// Held, or everything would stop.
     _drain: DrainHandle,
@@ -129,7 +131,7 @@ impl Stage {
         );
         let (handle, drain) = DrainHandle::new();
         let tasks = vec![
-            tokio::spawn(server::serve(listener, server)),
+            tokio::spawn(server::serve(listener, Arc::clone(&server))),
             tokio::spawn(Arc::clone(&pools).run(drain.clone())),
         ];
         Self {
@@ -139,6 +141,7 @@ impl Stage {
             budget,
             principal: principal(),
             mode: plan.mode,
+            server,
             record,
             _drain: handle,
             drain,
@@ -198,6 +201,11 @@ impl Stage {
             cancel,
             end: tokio::spawn(async move { session.run().await }),
         }
+    }
+
+    /// The server has these whims from now on.
+    pub(crate) fn vex(&self, whims: &[u8]) {
+        *self.server.whims.lock() = Whims::new(whims);
     }
 
     /// Passes a cancel request on.

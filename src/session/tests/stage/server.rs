@@ -47,6 +47,9 @@ enum Whim {
     Terminate,
 }
 
+/// The whim to end the connection.
+pub(crate) const TERMINATE: u8 = 255;
+
 impl Whims {
     /// These, in this order.
     pub(crate) fn new(bytes: &[u8]) -> Self {
@@ -140,6 +143,7 @@ async fn talk(stream: &mut Stream, shared: &Shared, pid: u32, cancelled: &Notify
         while let Next::Work(time) = next {
             send(stream, shared, &mut backend).await?;
             let cancelled = tokio::select! {
+                biased;
                 () = sleep(time) => false,
                 () = cancelled.notified() => true,
             };
