@@ -18,6 +18,10 @@ use crate::wire::frame::{HEAD_BYTES, Head};
 use crate::wire::replies::{Awaited, Delivery, Own};
 use crate::wire::tag::client as tag;
 
+/// Bytes behind the names that have the count of the values in them, where there is no more than one format: the count of
+/// formats, that format, the count.
+const COUNT_WITHIN_BYTES: usize = 6;
+
 impl Session {
     /// Bind, as soon as its two names have come; its values pass unseen.
     pub(super) fn begin_bind(&mut self, head: Head, rest: &[u8]) -> Step {
@@ -87,6 +91,9 @@ impl Session {
         };
         if statement::is_session_command(statement.action()) {
             let rest = here.get(names.consumed..).unwrap_or_default();
+            if rest.len() < tail.min(COUNT_WITHIN_BYTES) {
+                return Outcome::Blocked;
+            }
             if let Some(count @ 1..) = body::bind_count(rest) {
                 return self.refuse(too_many_values(count, names.statement));
             }

@@ -11,13 +11,6 @@ fn config() -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok());
-    if let Ok(list) = std::env::var("FUZZ") {
-        let b: Vec<u8> = list.split(',').filter_map(|n| n.trim().parse().ok()).collect();
-        for _ in 0..300 {
-            fuzzed::run(&b);
-        }
-        return ProptestConfig::with_cases(1);
-    }
     ProptestConfig::with_cases(asked.unwrap_or(CASES))
 }
 

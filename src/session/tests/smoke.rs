@@ -1,5 +1,8 @@
 //! The stage itself: what it must show before anything else is believed.
 
+use std::time::Duration;
+
+use super::messages::{bind, close, parse, sync};
 use super::player::Theatre;
 use super::stage::{Plan, TERMINATE};
 use super::trace::{Peer as _, encode_line, play, render};
@@ -48,6 +51,27 @@ fn last_words_are_heard_in_the_place_of_a_refusal() {
     let last = render(&client.try_read().expect("the last words"));
     assert_eq!(last[..3], ["ErrorResponse", "FATAL", "57P01"], "{last:?}");
     assert!(client.try_read().is_err(), "the connection is closed");
+    drop(client);
+    theatre.assert_well();
+}
+
+/// What Portcullis answers by itself takes no values, in whichever pieces they come.
+#[test]
+fn values_that_nothing_takes_are_refused_in_pieces_as_well() {
+    let theatre = Theatre::open(Plan::default());
+    let mut client = theatre.login("alice");
+    for sql in ["", "SET lock_timeout = '7s'"] {
+        client.send(&parse("s", sql, &[]));
+        let bind = bind("", "s", &[Some(b"7")]);
+        for byte in bind.chunks(1).chain([&sync()[..], &close('S', "s"), &sync()]) {
+            client.send(byte);
+            theatre.pass(Duration::from_millis(1));
+        }
+        play(
+            &mut client,
+            "B ParseComplete\nB ErrorResponse ERROR 08P01\nB ReadyForQuery I\nB CloseComplete\nB ReadyForQuery I",
+        );
+    }
     drop(client);
     theatre.assert_well();
 }
