@@ -17,8 +17,11 @@ impl Session {
         Outcome::Done
     }
 
-    /// Gives the replies of our own whose turn has come.
+    /// Gives the replies of our own whose turn has come. In the middle of a message of the server's they wait for its end.
     pub(super) fn give_own_replies(&mut self) {
+        if !self.answers.is_between_frames() {
+            return;
+        }
         while let Some((own, effect)) = self.link.as_mut().and_then(|link| link.replies.take_own()) {
             own.put(&mut self.client.outbox);
             self.apply(effect, &[]);

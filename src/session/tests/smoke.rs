@@ -75,3 +75,30 @@ fn values_that_nothing_takes_are_refused_in_pieces_as_well() {
     drop(client);
     theatre.assert_well();
 }
+
+/// What Portcullis answers by itself does not get into the middle of a message that comes in pieces.
+#[test]
+fn a_reply_of_our_own_waits_for_the_end_of_the_servers_message() {
+    for piece in 1..40 {
+        let theatre = Theatre::open(Plan {
+            piece,
+            ..Plan::default()
+        });
+        let mut client = theatre.login("alice");
+        play(
+            &mut client,
+            r#"
+            F Parse s "SHOW lock_timeout"
+            F Describe S s
+            F Query "RESET ALL"
+            B ParseComplete
+            B ParameterDescription
+            B RowDescription lock_timeout
+            B CommandComplete RESET
+            B ReadyForQuery I
+            "#,
+        );
+        drop(client);
+        theatre.assert_well();
+    }
+}
