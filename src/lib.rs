@@ -30,3 +30,7 @@ pub mod net;
 pub mod wire;
 
 pub mod base;
+
+// What the fuzz targets compile as well calls the crate by its name.
+#[cfg(test)]
+extern crate self as portcullis;

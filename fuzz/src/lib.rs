@@ -2,6 +2,9 @@
 //! hold does not; `fuzz_targets/` hands them to libFuzzer.
 
 mod server;
+#[expect(dead_code, reason = "the tests of the crate use more of it")]
+#[path = "../../src/session/tests/stage/mod.rs"]
+mod stage;
 mod statements;
 
 pub use server::{SOCKET, Server};
@@ -106,6 +109,11 @@ pub fn guard(bytes: &[u8]) {
             cleared.sql()
         );
     }
+}
+
+/// Sessions, whatever clients and the server do: nobody hangs, nothing runs as nobody, every message has its replies.
+pub fn session(bytes: &[u8]) {
+    stage::fuzzed::run(bytes);
 }
 
 const SECRET: &[u8] = b"a secret of the fuzz targets, 32 bytes and more";

@@ -22,3 +22,14 @@ proptest! {
         fuzzed::run(&bytes);
     }
 }
+
+/// Plays a script that has failed: the bytes as proptest prints them, in `PORTCULLIS_TEST_SCRIPT`.
+#[test]
+fn one_script() {
+    let list = std::env::var("PORTCULLIS_TEST_SCRIPT").unwrap_or_default();
+    let bytes: Vec<u8> = list
+        .split(',')
+        .filter_map(|byte| byte.trim().parse().ok())
+        .collect();
+    fuzzed::run(&bytes);
+}

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::record::Record;
 use super::settings::{REPORTED, Settings};
-use super::sql::{self, INT4, Read, Select, Statement, Trouble};
+use super::sql::{self, INT4, Number, Read, Select, Statement, Trouble};
 
 /// What the server does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -394,6 +394,7 @@ impl Backend {
     fn run_portal(&mut self, name: &str, limit: u32) -> Result<(), Trouble> {
         let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
         let (read, text) = (Arc::clone(&portal.read), Arc::clone(&portal.text));
+        let params = portal.params.clone();
         if let Statement::Empty = read.statement {
             message(&mut self.out, b'I', &[]);
             return Ok(());
@@ -422,7 +423,7 @@ impl Backend {
                 if let Some(portal) = self.portals.get_mut(name) {
                     portal.rows = Some(Vec::new().into_iter());
                 }
-                self.command(other)
+                self.command(other, &params)
             }
         }
     }
@@ -457,7 +458,7 @@ impl Backend {
     }
 
     /// What has no rows.
-    fn command(&mut self, statement: &Statement) -> Result<(), Trouble> {
+    fn command(&mut self, statement: &Statement, params: &[Option<String>]) -> Result<(), Trouble> {
         match statement {
             Statement::Begin => {
                 if self.block == Block::Open {
@@ -513,7 +514,17 @@ impl Backend {
                     "DEALLOCATE ALL"
                 });
             }
-            Statement::Write(tag) => self.complete(tag),
+            Statement::Write(tag, number) => {
+                let value = match number {
+                    Some(Number::Given(number)) => number.clone(),
+                    Some(Number::Param(param)) => {
+                        params.get(param - 1).cloned().flatten().unwrap_or_default()
+                    }
+                    None => String::new(),
+                };
+                self.settings.write(&value, "");
+                self.complete(tag);
+            }
             Statement::CopyIn { columns } => {
                 let formats = vec![0; 2 * columns];
                 message(
@@ -633,6 +644,13 @@ impl Backend {
             }
             b'c' => {
                 let lines = check_lines(&copy.data, copy.columns);
+                if lines.is_ok() {
+                    for line in String::from_utf8_lossy(&copy.data).lines() {
+                        let mut fields = line.split('\t').skip(1);
+                        let number = fields.next().unwrap_or_default();
+                        self.settings.write(number, fields.next().unwrap_or_default());
+                    }
+                }
                 return self.end_copy(copy, lines);
             }
             b'f' => {
@@ -727,7 +745,7 @@ impl Backend {
             select.plan(&[], &mut self.settings)?;
         }
         if read.statement.columns().is_none() {
-            return self.command(&read.statement);
+            return self.command(&read.statement, &[]);
         }
         self.describe_rows(&read.statement);
         match &read.statement {

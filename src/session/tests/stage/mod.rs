@@ -27,16 +27,16 @@ pub(crate) use record::{PEOPLE, ROLE, Record};
 pub(crate) use server::TERMINATE;
 use server::Whims;
 
-use crate::auth::{Authenticator, ClaimPath, Principal, Wanted};
-use crate::base::memory::{Budget, Holder, Stay};
-use crate::base::{ClientEnd, Drain, DrainHandle, Events, PoolMode, RoleName, Tenancy};
-use crate::guard::{self, Guard};
-use crate::net::{Endpoint, Inbox, Pipe, PipeListener, Stream};
-use crate::pool::{self, Access, LoginSettings, PoolKey, Pools, ServerSettings, Share};
-use crate::server::Password;
-use crate::session::{ApplicationName, CancelRegistry, Identity, Session, Settings, Shared, Timer};
-use crate::tenant::Route;
-use crate::wire::startup::CancelRequest;
+use portcullis::auth::{Authenticator, ClaimPath, Principal, Wanted};
+use portcullis::base::memory::{Budget, Holder, Stay};
+use portcullis::base::{ClientEnd, Drain, DrainHandle, Events, PoolMode, RoleName, Tenancy};
+use portcullis::guard::{self, Guard};
+use portcullis::net::{Endpoint, Inbox, Pipe, PipeListener, Stream};
+use portcullis::pool::{self, Access, LoginSettings, PoolKey, Pools, ServerSettings, Share};
+use portcullis::server::Password;
+use portcullis::session::{ApplicationName, CancelRegistry, Identity, Session, Settings, Shared, Timer};
+use portcullis::tenant::Route;
+use portcullis::wire::startup::CancelRequest;
 
 /// What differs between stages.
 #[derive(Clone, Debug)]
@@ -298,7 +298,7 @@ fn route(mode: PoolMode) -> Route {
 
 /// Somebody with the role: who they are is said by their identity's values.
 fn principal() -> Arc<Principal> {
-    let settings = crate::auth::Settings {
+    let settings = portcullis::auth::Settings {
         issuers: Vec::new(),
         role_claim: ClaimPath::named("role"),
         default_role: None,

@@ -1,6 +1,6 @@
 //! What clients on stage do: bytes of a fuzzer, made into messages, pauses, cancels and departures.
 
-use crate::wire::encode;
+use portcullis::wire::encode;
 
 /// A client's next move.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::backend::{Backend, Next, message};
 use super::record::Record;
 use super::settings::REPORTED;
 use super::sql::Trouble;
-use crate::net::{PipeListener, Stream};
+use portcullis::net::{PipeListener, Stream};
 
 /// `CANCEL_REQUEST_CODE`, pqcomm.h.
 const CANCEL_REQUEST: u32 = 80_877_102;

@@ -11,6 +11,8 @@ type Values = BTreeMap<String, String>;
 struct InForce {
     session: Values,
     local: Values,
+    /// The rows of `scratch`, as far as this connection has written them: number, text, owner.
+    rows: Vec<[String; 3]>,
 }
 
 #[derive(Debug, Default)]
@@ -92,7 +94,19 @@ impl Settings {
     }
 
     pub(crate) fn reset_all(&mut self) {
-        self.now = InForce::default();
+        self.now.session.clear();
+        self.now.local.clear();
+    }
+
+    /// Writes a row.
+    pub(crate) fn write(&mut self, number: &str, text: &str) {
+        let owner = format!("{}{}", self.get("app.user_id"), self.get("app.tenant"));
+        self.now.rows.push([number.to_owned(), text.to_owned(), owner]);
+    }
+
+    /// The rows that have been written.
+    pub(crate) fn rows(&self) -> &[[String; 3]] {
+        &self.now.rows
     }
 
     /// A transaction is under way from now on, if there is none.
