@@ -96,37 +96,7 @@ fn a_portal_whose_closing_was_skipped() {
 /// Closed and bound anew in one batch, a portal is what it was bound to last.
 #[test]
 fn a_portal_closed_and_bound_in_one_batch() {
-    same_as_postgres(
-        "portal-rebound",
-        r#"
-        F Query "BEGIN"
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Parse end COMMIT
-        F Parse one "SELECT 1"
-        F Bind p one
-        F Close P p
-        F Bind p end
-        F Sync
-        B ParseComplete
-        B ParseComplete
-        B BindComplete
-        B CloseComplete
-        B BindComplete
-        B ReadyForQuery T
-        F Execute p 0
-        F Parse "" "SELECT who()"
-        F Bind "" ""
-        F Execute "" 0
-        F Sync
-        B CommandComplete COMMIT
-        B ParseComplete
-        B BindComplete
-        B DataRow authenticated|alice|acme
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("portal-rebound", include_str!("../traces/portal-rebound.trace"));
 }
 
 /// More portals than may be open at a time, each closed after use.
@@ -277,25 +247,7 @@ fn a_copy_that_fails_inside_a_message() {
 /// Copy data may be sent without waiting for the server to ask for it.
 #[test]
 fn a_copy_in_one_go() {
-    same_as_postgres(
-        "copy-at-once",
-        r#"
-        F Parse "" "COPY scratch_in FROM STDIN"
-        F Bind "" ""
-        F Execute "" 0
-        F CopyData "$RUN\t1\tx\n"
-        F CopyDone
-        F Sync
-        B ParseComplete
-        B BindComplete
-        B CopyInResponse
-        B CommandComplete "COPY 1"
-        B ReadyForQuery I
-        F Query "DELETE FROM scratch WHERE run = '$RUN'"
-        B CommandComplete "DELETE 1"
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("copy-at-once", include_str!("../traces/copy-at-once.trace"));
 }
 
 /// A Query that is too long is not answered twice because it comes during a COPY.
@@ -351,24 +303,7 @@ fn local_settings_outlive_an_error() {
 /// SET within a savepoint that is rolled back does not reach the session.
 #[test]
 fn a_setting_taken_back_does_not_reach_the_session() {
-    same_as_postgres(
-        "taken-back",
-        r#"
-        F Query "BEGIN; SET statement_timeout = '7s'; SAVEPOINT a; SET statement_timeout = '9s'; ROLLBACK TO a; COMMIT"
-        B CommandComplete BEGIN
-        B CommandComplete SET
-        B CommandComplete SAVEPOINT
-        B CommandComplete SET
-        B CommandComplete ROLLBACK
-        B CommandComplete COMMIT
-        B ReadyForQuery I
-        F Query "SHOW statement_timeout"
-        B RowDescription statement_timeout
-        B DataRow 7s
-        B CommandComplete SHOW
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("taken-back", include_str!("../traces/taken-back.trace"));
 }
 
 /// SET and BEGIN in one batch of the extended protocol.
@@ -411,24 +346,6 @@ fn a_block_after_a_setting_in_one_batch() {
 fn a_statement_deallocated_in_its_batch() {
     same_as_postgres(
         "deallocate-batch",
-        r#"
-        F Parse a "SELECT 1"
-        F Parse "" "DEALLOCATE a"
-        F Bind "" ""
-        F Execute "" 0
-        F Parse a "SELECT 2"
-        F Bind "" a
-        F Execute "" 0
-        F Sync
-        B ParseComplete
-        B ParseComplete
-        B BindComplete
-        B CommandComplete DEALLOCATE
-        B ParseComplete
-        B BindComplete
-        B DataRow 2
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        "#,
+        include_str!("../traces/deallocate-batch.trace"),
     );
 }

@@ -7,150 +7,23 @@ use crate::{ALICE, same_as_postgres};
 
 #[test]
 fn copy_in() {
-    same_as_postgres(
-        "copy-in",
-        r#"
-        F Query "COPY scratch_in (run, n, body) FROM STDIN"
-        B CopyInResponse
-        F CopyData "$RUN\t1\tone\n$RUN\t2\tt"
-        F CopyData "wo\n"
-        F CopyDone
-        B CommandComplete "COPY 2"
-        B ReadyForQuery I
-        F Query "SELECT string_agg(body || owner || tenant, ',' ORDER BY n) FROM scratch WHERE run = '$RUN'"
-        B RowDescription string_agg
-        B DataRow onealiceacme,twoaliceacme
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("copy-in", include_str!("../traces/copy-in.trace"));
 }
 
 #[test]
 fn copy_in_by_the_extended_protocol() {
     // The Sync of the batch arrives while the server is in copy mode, where it is ignored.
-    same_as_postgres(
-        "copy-extended",
-        r#"
-        F Parse "" "COPY scratch_in (run, n, body) FROM STDIN"
-        F Bind "" ""
-        F Execute "" 0
-        F Sync
-        B ParseComplete
-        B BindComplete
-        B CopyInResponse
-        F CopyData "$RUN\t1\tone\n"
-        F CopyDone
-        F Sync
-        B CommandComplete "COPY 1"
-        B ReadyForQuery I
-        F Parse "" "COPY scratch_in (run, n, body) FROM STDIN"
-        F Bind "" ""
-        F Execute "" 0
-        F Flush
-        B ParseComplete
-        B BindComplete
-        B CopyInResponse
-        F CopyData "$RUN\t2\ttwo\n"
-        F Flush
-        F Sync
-        F CopyDone
-        F Sync
-        B CommandComplete "COPY 1"
-        B ReadyForQuery I
-        F Query "SELECT count(*) FROM scratch WHERE run = '$RUN'"
-        B RowDescription count
-        B DataRow 2
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("copy-extended", include_str!("../traces/copy-extended.trace"));
 }
 
 #[test]
 fn copy_in_that_fails() {
-    same_as_postgres(
-        "copy-fails",
-        r#"
-        F Query "COPY scratch_in (run, n) FROM STDIN"
-        B CopyInResponse
-        F CopyData "$RUN\t1\n"
-        F CopyFail "the application changed its mind"
-        B ErrorResponse ERROR 57014
-        B ReadyForQuery I
-        F Query "COPY scratch_in (run, n) FROM STDIN"
-        B CopyInResponse
-        F CopyData "$RUN\tno number\n"
-        F CopyData "$RUN\t1\n"
-        F CopyData "$RUN\t2\n"
-        F CopyDone
-        B ErrorResponse ERROR 22P02
-        B ReadyForQuery I
-        F Parse "" "COPY scratch_in (run, n) FROM STDIN"
-        F Bind "" ""
-        F Execute "" 0
-        F Sync
-        B ParseComplete
-        B BindComplete
-        B CopyInResponse
-        F CopyData "$RUN\tno number\n"
-        F CopyDone
-        F Sync
-        B ErrorResponse ERROR 22P02
-        B ReadyForQuery I
-        F Query "BEGIN"
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Query "COPY scratch_in (run, n) FROM STDIN"
-        B CopyInResponse
-        F CopyFail "no"
-        B ErrorResponse ERROR 57014
-        B ReadyForQuery E
-        F Query "ROLLBACK"
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        F Query "COPY nothing FROM STDIN"
-        B ErrorResponse ERROR 42P01
-        B ReadyForQuery I
-        F Query "SELECT count(*) FROM scratch WHERE run = '$RUN'"
-        B RowDescription count
-        B DataRow 0
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("copy-fails", include_str!("../traces/copy-fails.trace"));
 }
 
 #[test]
 fn copy_out() {
-    same_as_postgres(
-        "copy-out",
-        r#"
-        F Query "COPY (SELECT title FROM todos ORDER BY title) TO STDOUT"
-        B CopyOutResponse
-        B CopyData "alice one\n"
-        B CopyData "alice two\n"
-        B CopyDone
-        B CommandComplete "COPY 2"
-        B ReadyForQuery I
-        F Parse "" "COPY (VALUES (who())) TO STDOUT"
-        F Bind "" ""
-        F Execute "" 0
-        F Sync
-        B ParseComplete
-        B BindComplete
-        B CopyOutResponse
-        B CopyData "authenticated|alice|acme\n"
-        B CopyDone
-        B CommandComplete "COPY 1"
-        B ReadyForQuery I
-        F Query "COPY (SELECT 1/(2-n) FROM generate_series(1, 3) AS n) TO STDOUT"
-        B CopyOutResponse
-        B CopyData "1\n"
-        B ErrorResponse ERROR 22012
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("copy-out", include_str!("../traces/copy-out.trace"));
 }
 
 /// COPY in the middle of a string: it must not carry the rest out of the identity.

@@ -10,392 +10,43 @@ use crate::{ALICE, BOB, proxied, same_as_postgres};
 
 #[test]
 fn a_statement_with_parameters() {
-    same_as_postgres(
-        "parameters",
-        r#"
-        F Parse s "SELECT $1::text AS a, $2 AS b, who()" 0 23
-        F Describe S s
-        F Bind "" s "x y" NULL
-        F Describe P ""
-        F Execute "" 0
-        F Sync
-        B ParseComplete
-        B ParameterDescription 25 23
-        B RowDescription a b who
-        B BindComplete
-        B RowDescription a b who
-        B DataRow "x y" NULL authenticated|alice|acme
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        F Parse i "INSERT INTO scratch (run, n) VALUES ('$RUN', $1)"
-        F Describe S i
-        F Bind "" i 7
-        F Describe P ""
-        F Execute "" 0
-        F Close S i
-        F Sync
-        B ParseComplete
-        B ParameterDescription 23
-        B NoData
-        B BindComplete
-        B NoData
-        B CommandComplete "INSERT 0 1"
-        B CloseComplete
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("parameters", include_str!("../traces/parameters.trace"));
 }
 
 #[test]
 fn the_unnamed_statement_outlives_its_transaction() {
-    same_as_postgres(
-        "unnamed",
-        r#"
-        F Parse "" "SELECT $1::int + 1"
-        F Sync
-        B ParseComplete
-        B ReadyForQuery I
-        F Describe S ""
-        F Sync
-        B ParameterDescription 23
-        B RowDescription ?column?
-        B ReadyForQuery I
-        F Bind "" "" 1
-        F Execute "" 0
-        F Sync
-        B BindComplete
-        B DataRow 2
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        F Bind "" "" 41
-        F Execute "" 0
-        F Sync
-        B BindComplete
-        B DataRow 42
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        F Query "SELECT 'a simple query takes the unnamed statement away'"
-        B RowDescription ?column?
-        B DataRow "a simple query takes the unnamed statement away"
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        F Bind "" "" 1
-        F Sync
-        B ErrorResponse ERROR 26000
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("unnamed", include_str!("../traces/unnamed.trace"));
 }
 
 #[test]
 fn names_that_do_not_exist() {
-    same_as_postgres(
-        "unknown",
-        r#"
-        F Bind "" nothing
-        F Sync
-        B ErrorResponse ERROR 26000
-        B ReadyForQuery I
-        F Describe S nothing
-        F Sync
-        B ErrorResponse ERROR 26000
-        B ReadyForQuery I
-        F Describe P nothing
-        F Sync
-        B ErrorResponse ERROR 34000
-        B ReadyForQuery I
-        F Execute nothing 0
-        F Sync
-        B ErrorResponse ERROR 34000
-        B ReadyForQuery I
-        F Close S nothing
-        F Close P nothing
-        F Close S ""
-        F Close P ""
-        F Sync
-        B CloseComplete
-        B CloseComplete
-        B CloseComplete
-        B CloseComplete
-        B ReadyForQuery I
-        F Parse twice "SELECT 1"
-        F Parse twice "SELECT 2"
-        F Sync
-        B ParseComplete
-        B ErrorResponse ERROR 42P05
-        B ReadyForQuery I
-        F Bind "" twice
-        F Execute "" 0
-        F Close S twice
-        F Bind "" twice
-        F Sync
-        B BindComplete
-        B DataRow 1
-        B CommandComplete "SELECT 1"
-        B CloseComplete
-        B ErrorResponse ERROR 26000
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("unknown", include_str!("../traces/unknown.trace"));
 }
 
 #[test]
 fn statements_that_are_wrong() {
-    same_as_postgres(
-        "wrong",
-        r#"
-        F Parse s "SELEC 1"
-        F Sync
-        B ErrorResponse ERROR 42601
-        B ReadyForQuery I
-        F Bind "" s
-        F Sync
-        B ErrorResponse ERROR 26000
-        B ReadyForQuery I
-        F Parse s "SELECT * FROM nothing"
-        F Sync
-        B ErrorResponse ERROR 42P01
-        B ReadyForQuery I
-        F Parse s "SELECT 1; SELECT 2"
-        F Sync
-        B ErrorResponse ERROR 42601
-        B ReadyForQuery I
-        F Parse s "SELECT $1::int"
-        F Bind "" s
-        F Sync
-        B ParseComplete
-        B ErrorResponse ERROR 08P01
-        B ReadyForQuery I
-        F Bind "" s "no number"
-        F Sync
-        B ErrorResponse ERROR 22P02
-        B ReadyForQuery I
-        F Bind "" s 5
-        F Execute "" 0
-        F Sync
-        B BindComplete
-        B DataRow 5
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("wrong", include_str!("../traces/wrong.trace"));
 }
 
 /// What tokio-postgres sends when a statement is dropped, after all that can have happened to it.
 #[test]
 fn statements_are_closed() {
-    same_as_postgres(
-        "closed",
-        r#"
-        F Parse a "SELECT 1"
-        F Sync
-        F Close S a
-        F Sync
-        B ParseComplete
-        B ReadyForQuery I
-        B CloseComplete
-        B ReadyForQuery I
-        F Parse a "SELECT 1/0"
-        F Describe S a
-        F Sync
-        B ParseComplete
-        B ParameterDescription
-        B RowDescription ?column?
-        B ReadyForQuery I
-        F Bind "" a
-        F Execute "" 0
-        F Sync
-        F Close S a
-        F Sync
-        B ErrorResponse ERROR 22012
-        B ReadyForQuery I
-        B CloseComplete
-        B ReadyForQuery I
-        F Parse a "SELEC"
-        F Describe S a
-        F Sync
-        F Close S a
-        F Sync
-        B ErrorResponse ERROR 42601
-        B ReadyForQuery I
-        B CloseComplete
-        B ReadyForQuery I
-        F Query "BEGIN"
-        F Parse a "SELECT 2"
-        F Sync
-        F Bind "" a
-        F Execute "" 0
-        F Close S a
-        F Parse a "SELECT 3"
-        F Bind "" a
-        F Execute "" 0
-        F Sync
-        F Close S a
-        F Sync
-        F Query "SELECT 1/0"
-        F Close S a
-        F Sync
-        F Query "ROLLBACK"
-        F Close S a
-        F Sync
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        B ParseComplete
-        B ReadyForQuery T
-        B BindComplete
-        B DataRow 2
-        B CommandComplete "SELECT 1"
-        B CloseComplete
-        B ParseComplete
-        B BindComplete
-        B DataRow 3
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery T
-        B CloseComplete
-        B ReadyForQuery T
-        B ErrorResponse ERROR 22012
-        B ReadyForQuery E
-        B CloseComplete
-        B ReadyForQuery E
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        B CloseComplete
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("closed", include_str!("../traces/closed.trace"));
 }
 
 #[test]
 fn empty_queries() {
-    same_as_postgres(
-        "empty",
-        r#"
-        F Query ""
-        B EmptyQueryResponse
-        B ReadyForQuery I
-        F Query " ; ; -- nothing"
-        B EmptyQueryResponse
-        B ReadyForQuery I
-        F Query "SELECT 1;;"
-        B RowDescription ?column?
-        B DataRow 1
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        F Parse "" ""
-        F Bind "" ""
-        F Describe P ""
-        F Execute "" 0
-        F Sync
-        B ParseComplete
-        B BindComplete
-        B NoData
-        B EmptyQueryResponse
-        B ReadyForQuery I
-        F Sync
-        F Sync
-        B ReadyForQuery I
-        B ReadyForQuery I
-        F Flush
-        F Sync
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("empty", include_str!("../traces/empty.trace"));
 }
 
 #[test]
 fn portals_with_row_limits() {
-    same_as_postgres(
-        "portals",
-        r#"
-        F Query "BEGIN"
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Parse s "SELECT generate_series(1, $1::int) AS n"
-        F Bind p s 5
-        F Execute p 2
-        F Sync
-        B ParseComplete
-        B BindComplete
-        B DataRow 1
-        B DataRow 2
-        B PortalSuspended
-        B ReadyForQuery T
-        F Bind q s 1
-        F Describe P p
-        F Execute p 2
-        F Execute q 10
-        F Sync
-        B BindComplete
-        B RowDescription n
-        B DataRow 3
-        B DataRow 4
-        B PortalSuspended
-        B DataRow 1
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery T
-        F Bind p s 5
-        F Sync
-        B ErrorResponse ERROR 42P03
-        B ReadyForQuery E
-        F Query "ROLLBACK"
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        F Bind p s 3
-        F Execute p 1
-        F Execute p 1
-        F Close P p
-        F Sync
-        B BindComplete
-        B DataRow 1
-        B PortalSuspended
-        B DataRow 2
-        B PortalSuspended
-        B CloseComplete
-        B ReadyForQuery I
-        F Bind p s 3
-        F Execute p 1
-        F Sync
-        B BindComplete
-        B DataRow 1
-        B PortalSuspended
-        B ReadyForQuery I
-        F Execute p 1
-        F Sync
-        B ErrorResponse ERROR 34000
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("portals", include_str!("../traces/portals.trace"));
 }
 
 #[test]
 fn flush_without_sync() {
-    same_as_postgres(
-        "flush",
-        r#"
-        F Parse s "SELECT who()"
-        F Flush
-        B ParseComplete
-        F Describe S s
-        F Flush
-        B ParameterDescription
-        B RowDescription who
-        F Bind "" s
-        F Flush
-        B BindComplete
-        F Execute "" 0
-        F Flush
-        B DataRow authenticated|alice|acme
-        B CommandComplete "SELECT 1"
-        F Bind "" s
-        F Execute "" 0
-        F Flush
-        B BindComplete
-        B DataRow authenticated|alice|acme
-        B CommandComplete "SELECT 1"
-        F Sync
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("flush", include_str!("../traces/flush.trace"));
 }
 
 #[test]

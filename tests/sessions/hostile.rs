@@ -133,29 +133,7 @@ fn messages_out_of_place() {
 #[test]
 fn function_calls_are_refused() {
     // 2078 is set_config: there is no text to judge.
-    proxied(
-        "function-call",
-        r#"
-        F FunctionCall 2078
-        B ErrorResponse ERROR 42501
-        B ReadyForQuery I
-        F FunctionCall 2078 "role" "service_role" "false"
-        B ErrorResponse ERROR 42501
-        B ReadyForQuery I
-        F FunctionCall 952 "1" "262144"
-        B ErrorResponse ERROR 42501
-        B ReadyForQuery I
-        F Query "BEGIN"
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F FunctionCall 2078
-        B ErrorResponse ERROR _
-        B ReadyForQuery E
-        F Query "ROLLBACK"
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        "#,
-    );
+    proxied("function-call", include_str!("../traces/function-call.trace"));
 }
 
 #[test]

@@ -472,81 +472,7 @@ fn default_modes_by_startup_options() {
 /// What a transaction sets for the session holds for the next one of the same string or batch.
 #[test]
 fn settings_hold_in_the_rest_of_a_string() {
-    same_as_postgres(
-        "set-string",
-        r#"
-        F Query "SET statement_timeout = '7s'; BEGIN; SHOW statement_timeout; COMMIT; SHOW statement_timeout"
-        B CommandComplete SET
-        B CommandComplete BEGIN
-        B RowDescription statement_timeout
-        B DataRow 7s
-        B CommandComplete SHOW
-        B CommandComplete COMMIT
-        B RowDescription statement_timeout
-        B DataRow 7s
-        B CommandComplete SHOW
-        B ReadyForQuery I
-        F Query "BEGIN; SET statement_timeout = '6s'; COMMIT; SHOW statement_timeout; BEGIN; SHOW statement_timeout; SET statement_timeout = '5s'; ROLLBACK; SHOW statement_timeout"
-        B CommandComplete BEGIN
-        B CommandComplete SET
-        B CommandComplete COMMIT
-        B RowDescription statement_timeout
-        B DataRow 6s
-        B CommandComplete SHOW
-        B CommandComplete BEGIN
-        B RowDescription statement_timeout
-        B DataRow 6s
-        B CommandComplete SHOW
-        B CommandComplete SET
-        B CommandComplete ROLLBACK
-        B RowDescription statement_timeout
-        B DataRow 6s
-        B CommandComplete SHOW
-        B ReadyForQuery I
-        F Query "BEGIN; SET statement_timeout = '4s'; COMMIT AND CHAIN; SHOW statement_timeout; ROLLBACK; SELECT 1/0"
-        B CommandComplete BEGIN
-        B CommandComplete SET
-        B CommandComplete COMMIT
-        B RowDescription statement_timeout
-        B DataRow 4s
-        B CommandComplete SHOW
-        B CommandComplete ROLLBACK
-        B ErrorResponse ERROR 22012
-        B ReadyForQuery I
-        F Parse set "SET statement_timeout = '3s'"
-        F Parse begin "BEGIN"
-        F Parse show "SHOW statement_timeout"
-        F Parse commit "COMMIT"
-        F Bind "" set
-        F Execute "" 0
-        F Bind begin begin
-        F Execute begin 0
-        F Bind "" show
-        F Execute "" 0
-        F Bind "" commit
-        F Execute "" 0
-        F Bind "" show
-        F Execute "" 0
-        F Sync
-        B ParseComplete
-        B ParseComplete
-        B ParseComplete
-        B ParseComplete
-        B BindComplete
-        B CommandComplete SET
-        B BindComplete
-        B CommandComplete BEGIN
-        B BindComplete
-        B DataRow 3s
-        B CommandComplete SHOW
-        B BindComplete
-        B CommandComplete COMMIT
-        B BindComplete
-        B DataRow 3s
-        B CommandComplete SHOW
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("set-string", include_str!("../traces/set-string.trace"));
 }
 
 #[test]
@@ -780,25 +706,7 @@ fn copy_behind_a_setting_in_one_batch() {
 /// The client learns of a wrong value before it ends its batch.
 #[test]
 fn a_wrong_value_ahead_of_the_sync() {
-    same_as_postgres(
-        "set-flush",
-        r#"
-        F Parse "" "SET lock_timeout = 'soon'"
-        F Bind "" ""
-        F Execute "" 0
-        F Flush
-        B ParseComplete
-        B BindComplete
-        B ErrorResponse ERROR 22023
-        F Sync
-        B ReadyForQuery I
-        F Query "SHOW lock_timeout"
-        B RowDescription lock_timeout
-        B DataRow 0
-        B CommandComplete SHOW
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("set-flush", include_str!("../traces/set-flush.trace"));
 }
 
 /// Somebody whose role may set anything but its identity.

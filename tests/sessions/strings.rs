@@ -168,58 +168,7 @@ fn a_begin_takes_in_what_came_before_it() {
 fn a_begin_in_a_pipeline_does_too() {
     same_as_postgres(
         "strings-pipeline",
-        r#"
-        F Parse set "SET lock_timeout = '3s'"
-        F Parse begin BEGIN
-        F Parse rollback ROLLBACK
-        F Bind "" set
-        F Execute "" 0
-        F Bind p begin
-        F Describe P p
-        F Execute p 0
-        F Bind "" rollback
-        F Execute "" 0
-        F Sync
-        B ParseComplete
-        B ParseComplete
-        B ParseComplete
-        B BindComplete
-        B CommandComplete SET
-        B BindComplete
-        B NoData
-        B CommandComplete BEGIN
-        B BindComplete
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        F Query "SHOW lock_timeout"
-        B RowDescription lock_timeout
-        B DataRow 0
-        B CommandComplete SHOW
-        B ReadyForQuery I
-        F Bind "" set
-        F Execute "" 0
-        F Bind p begin
-        F Execute p 0
-        F Sync
-        B BindComplete
-        B CommandComplete SET
-        B BindComplete
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Query "SHOW lock_timeout"
-        B RowDescription lock_timeout
-        B DataRow 3s
-        B CommandComplete SHOW
-        B ReadyForQuery T
-        F Query "COMMIT"
-        B CommandComplete COMMIT
-        B ReadyForQuery I
-        F Query "SHOW lock_timeout"
-        B RowDescription lock_timeout
-        B DataRow 3s
-        B CommandComplete SHOW
-        B ReadyForQuery I
-        "#,
+        include_str!("../traces/strings-pipeline.trace"),
     );
 }
 

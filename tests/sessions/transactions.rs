@@ -4,99 +4,12 @@ use crate::{proxied, same_as_postgres};
 
 #[test]
 fn blocks_and_savepoints() {
-    same_as_postgres(
-        "savepoints",
-        r#"
-        F Query "BEGIN"
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Query "SAVEPOINT a"
-        B CommandComplete SAVEPOINT
-        B ReadyForQuery T
-        F Query "INSERT INTO scratch (run, n) VALUES ('$RUN', 1)"
-        B CommandComplete "INSERT 0 1"
-        B ReadyForQuery T
-        F Query "SELECT 1/0"
-        B ErrorResponse ERROR 22012
-        B ReadyForQuery E
-        F Query "SELECT 1"
-        B ErrorResponse ERROR 25P02
-        B ReadyForQuery E
-        F Query "ROLLBACK TO SAVEPOINT a"
-        B CommandComplete ROLLBACK
-        B ReadyForQuery T
-        F Query "SELECT who()"
-        B RowDescription who
-        B DataRow authenticated|alice|acme
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery T
-        F Query "ROLLBACK TO a; SELECT who()"
-        B CommandComplete ROLLBACK
-        B RowDescription who
-        B DataRow authenticated|alice|acme
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery T
-        F Query "RELEASE a"
-        B CommandComplete RELEASE
-        B ReadyForQuery T
-        F Query "COMMIT"
-        B CommandComplete COMMIT
-        B ReadyForQuery I
-        F Query "SELECT count(*) FROM scratch WHERE run = '$RUN'"
-        B RowDescription count
-        B DataRow 0
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        F Query "SAVEPOINT a"
-        B ErrorResponse ERROR 25P01
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("savepoints", include_str!("../traces/savepoints.trace"));
 }
 
 #[test]
 fn a_failed_block_commits_as_rollback() {
-    same_as_postgres(
-        "failed",
-        r#"
-        F Query "BEGIN"
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Query "SELECT * FROM nothing"
-        B ErrorResponse ERROR 42P01
-        B ReadyForQuery E
-        F Parse "" "SELECT 1"
-        F Sync
-        B ErrorResponse ERROR 25P02
-        B ReadyForQuery E
-        F Parse "" "COMMIT"
-        F Bind "" ""
-        F Execute "" 0
-        F Sync
-        B ParseComplete
-        B BindComplete
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        F Query "COMMIT"
-        B NoticeResponse WARNING 25P01
-        B CommandComplete COMMIT
-        B ReadyForQuery I
-        F Query "BEGIN"
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Query "BEGIN"
-        B NoticeResponse WARNING 25001
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Query "END"
-        B CommandComplete COMMIT
-        B ReadyForQuery I
-        F Query "ABORT"
-        B NoticeResponse WARNING 25P01
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        "#,
-    );
+    same_as_postgres("failed", include_str!("../traces/failed.trace"));
 }
 
 /// The identity is set by a statement that takes a snapshot, so these must go ahead of it.
@@ -264,76 +177,13 @@ fn a_failed_block_is_ended_by_a_prepared_statement() {
 
 #[test]
 fn a_refused_statement_fails_its_block() {
-    proxied(
-        "refused-block",
-        r#"
-        F Query "BEGIN"
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Query "INSERT INTO scratch (run, n) VALUES ('$RUN', 1)"
-        B CommandComplete "INSERT 0 1"
-        B ReadyForQuery T
-        F Query "SET ROLE service_role"
-        B ErrorResponse ERROR 42501
-        B ReadyForQuery E
-        F Query "SELECT who()"
-        B ErrorResponse ERROR 25P02
-        B ReadyForQuery E
-        F Parse "" "SELECT who()"
-        F Sync
-        B ErrorResponse ERROR 25P02
-        B ReadyForQuery E
-        F Query "COMMIT"
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        F Query "SELECT count(*) FROM scratch WHERE run = '$RUN'"
-        B RowDescription count
-        B DataRow 0
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery I
-        F Query "BEGIN; SAVEPOINT a"
-        B CommandComplete BEGIN
-        B CommandComplete SAVEPOINT
-        B ReadyForQuery T
-        F Parse "" "DROP TABLE todos"
-        F Sync
-        B ErrorResponse ERROR 42501
-        B ReadyForQuery E
-        F Query "ROLLBACK TO a"
-        B CommandComplete ROLLBACK
-        B ReadyForQuery T
-        F Query "SELECT who()"
-        B RowDescription who
-        B DataRow authenticated|alice|acme
-        B CommandComplete "SELECT 1"
-        B ReadyForQuery T
-        F Query "ROLLBACK"
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        "#,
-    );
+    proxied("refused-block", include_str!("../traces/refused-block.trace"));
 }
 
 /// A refusal as the first thing in a block, before any server connection was needed.
 #[test]
 fn a_refused_statement_right_after_begin() {
-    proxied(
-        "refused-first",
-        r#"
-        F Query "BEGIN"
-        B CommandComplete BEGIN
-        B ReadyForQuery T
-        F Query "TRUNCATE todos"
-        B ErrorResponse ERROR 42501
-        B ReadyForQuery E
-        F Query "SELECT 1"
-        B ErrorResponse ERROR 25P02
-        B ReadyForQuery E
-        F Query "ROLLBACK"
-        B CommandComplete ROLLBACK
-        B ReadyForQuery I
-        "#,
-    );
+    proxied("refused-first", include_str!("../traces/refused-first.trace"));
 }
 
 #[test]
