@@ -12,7 +12,7 @@ mod trace;
 mod player;
 mod stage;
 
+mod cases;
 mod matrix;
 mod random;
-mod smoke;
 mod traces;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::stage::fuzzed;
 
 /// Few enough for every run of the tests.
-const CASES: u32 = 500;
+const CASES: u32 = 300;
 
 fn config() -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES")

@@ -691,7 +691,6 @@ impl Backend {
 
     fn query(&mut self, sql: &str) -> Next {
         self.statements.remove("");
-        self.portals.remove("");
         // The list of what a session has left: nothing.
         if sql.starts_with("SELECT 'listens'") {
             message(&mut self.out, b'T', &count(0));
@@ -740,6 +739,8 @@ impl Backend {
             read => read?,
         };
         self.check_failed(&read.statement)?;
+        // It runs on the unnamed portal (`exec_simple_query`).
+        self.portals.remove("");
         self.witness("run by Query", &read.statement, text);
         if let Statement::Select(select) | Statement::CopyOut(select) = &read.statement {
             select.plan(&[], &mut self.settings)?;

@@ -1,4 +1,4 @@
-//! The stage itself: what it must show before anything else is believed.
+//! That the stage shows what it must, and what random scripts have found.
 
 use std::time::Duration;
 
