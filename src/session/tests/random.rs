@@ -1,17 +1,23 @@
 //! Sessions under any bytes: the fuzz target's body over what proptest makes up. `PROPTEST_CASES` says how often.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::stage::fuzzed;
 
 /// Few enough for every run of the tests.
 const CASES: u32 = 300;
 
+/// The same scripts every time, unless it is said how many there are to be.
 fn config() -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok());
-    ProptestConfig::with_cases(asked.unwrap_or(CASES))
+    ProptestConfig {
+        cases: asked.unwrap_or(CASES),
+        rng_seed: asked.map_or(RngSeed::Fixed(0), |_: u32| RngSeed::Random),
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
