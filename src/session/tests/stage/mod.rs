@@ -35,7 +35,10 @@ use portcullis::net::{Endpoint, Inbox, Pipe, PipeListener, Stream};
 use portcullis::pool::{self, Access, LoginSettings, PoolKey, Pools, ServerSettings, Share};
 use portcullis::server::Password;
 use portcullis::session::{ApplicationName, CancelRegistry, Identity, Session, Settings, Shared, Timer};
-use portcullis::tenant::Route;
+use portcullis::tenant::{
+    self, Directory, DirectoryInForce, OwnName, RoleSettings, RunsAs, SharedDatabase, TenantChoice,
+    TenantNeed,
+};
 use portcullis::wire::startup::CancelRequest;
 
 /// What differs between stages.
@@ -71,6 +74,7 @@ pub(crate) struct Stage {
     cancels: Arc<CancelRegistry>,
     budget: Arc<Budget>,
     principal: Arc<Principal>,
+    directory: Arc<DirectoryInForce>,
     mode: PoolMode,
     server: Arc<server::Shared>,
     pub(crate) record: Arc<Mutex<Record>>,
@@ -140,6 +144,7 @@ impl Stage {
             cancels: CancelRegistry::new(events),
             budget,
             principal: principal(),
+            directory: directory(plan.mode),
             mode: plan.mode,
             server,
             record,
@@ -172,9 +177,11 @@ impl Stage {
                 Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
             }
         };
+        let (route, tenure) = self.directory.route(&self.principal, "shop").expect("a route");
         let identity = Identity {
             principal: Arc::clone(&self.principal),
-            route: Arc::new(route(self.mode)),
+            route,
+            tenure,
             pool,
             values: identity_of(name),
             startup: Arc::default(),
@@ -280,20 +287,31 @@ fn session_settings() -> Settings {
     }
 }
 
-fn route(mode: PoolMode) -> Route {
-    Route {
+/// Where the role's sessions go.
+fn directory(mode: PoolMode) -> Arc<DirectoryInForce> {
+    let shop = SharedDatabase {
         server: "main".into(),
         database: "shop".into(),
+        tenant: TenantNeed::Optional,
+        pool_mode: None,
+    };
+    let role = RoleSettings {
         login: "app".into(),
-        login_tenant: None,
-        role: ROLE.into(),
-        tenant: None,
-        tenancy: Tenancy::Sole,
-        plan: None,
-        search_path: None,
-        schemas: None,
-        mode,
-    }
+        user: OwnName::new("app".to_owned()),
+        runs_as: RunsAs::TenantsRole,
+        choice: TenantChoice::FromToken,
+        pool_mode: None,
+    };
+    DirectoryInForce::new(Directory::new(tenant::Settings {
+        tenants: Default::default(),
+        patterns: Vec::new(),
+        databases: [("shop".into(), shop)].into(),
+        roles: [(ROLE.into(), role)].into(),
+        plans: Default::default(),
+        ranked: Vec::new(),
+        pool_mode: mode,
+        taken: Default::default(),
+    }))
 }
 
 /// Somebody with the role: who they are is said by their identity's values.
