@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::base::Events;
 use crate::base::memory::Budget;
 use crate::config::Config;
@@ -45,7 +47,16 @@ pub(super) fn sessions(
     events: &Events,
 ) -> Arc<session::Shared> {
     let judges = thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
-    session::Shared::new(settings, guard, Arc::clone(pools), budget, judges, events.clone())
+    let workers = Handle::current().metrics().num_workers();
+    session::Shared::new(
+        settings,
+        guard,
+        Arc::clone(pools),
+        budget,
+        judges,
+        workers,
+        events.clone(),
+    )
 }
 
 /// Gives freed memory back to the system, again and again. Cancel safe.

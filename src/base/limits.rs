@@ -125,6 +125,23 @@ pub const BUFFER_BYTES: usize = 16 * 1024;
 /// Size of the buffers that bulk is read into: rows and copy data of some megabytes and more. Twice as much saves little.
 pub const BULK_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Work of a session on its client's messages and its server's answers before others may go first: see [`UNIT_BYTES`].
+/// Some 200 microseconds at most, which is what as many new texts take to judge.
+pub const WORK_PER_TURN: u32 = 8;
+
+/// Work that the sessions of a tenant do in a millisecond without waiting for turns. As much as 8,000 simple statements
+/// a second need.
+pub const WORK_PER_MILLISECOND: i64 = 16;
+
+/// Work that verifying a token counts as.
+pub const TOKEN_WORK: u32 = 8;
+
+/// Work that accepting or closing a socket counts as.
+pub const SOCKET_WORK: u32 = 4;
+
+/// Bytes of messages that count as one unit of work; each message counts as one more.
+pub const UNIT_BYTES: usize = 512;
+
 /// A statement from this many bytes on is judged beside other sessions' work: the guard may take a millisecond, where
 /// to move the others to another thread takes a fraction of that.
 pub const LONG_TEXT_BYTES: usize = 16 * 1024;

@@ -34,7 +34,7 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use thiserror::Error;
 
-use super::{Fault, RoleName, SqlState, TenantName, limits};
+use super::{Credit, Fault, RoleName, SqlState, TenantName, limits};
 
 mod charge;
 mod held;
@@ -65,6 +65,10 @@ impl Holder {
             }
             v4 @ IpAddr::V4(_) => v4,
         })
+    }
+
+    fn has_sessions(&self) -> bool {
+        !matches!(self, Self::Address(_))
     }
 }
 
@@ -97,6 +101,8 @@ pub struct Budget {
     reserve: usize,
     reserved: AtomicUsize,
     refused: AtomicU64,
+    /// Tenants, and roles without one, that have sessions.
+    holders: AtomicUsize,
     accounts: Mutex<HashMap<Holder, Weak<Account>, RandomState>>,
 }
 
@@ -128,6 +134,7 @@ impl Budget {
             reserve,
             reserved: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
+            holders: AtomicUsize::new(0),
             accounts: Mutex::default(),
         })
     }
@@ -158,8 +165,12 @@ impl Budget {
             budget: Arc::clone(self),
             holder: holder.clone(),
             used: AtomicUsize::new(0),
+            credit: Credit::new(),
             texts: Mutex::default(),
         });
+        if account.holder.has_sessions() {
+            self.holders.fetch_add(1, Ordering::Relaxed);
+        }
         accounts.insert(holder, Arc::downgrade(&account));
         account
     }
@@ -185,12 +196,13 @@ impl Budget {
     }
 }
 
-/// What one tenant holds.
+/// What one tenant holds, and how much its sessions work.
 #[derive(Debug)]
 pub struct Account {
     budget: Arc<Budget>,
     holder: Holder,
     used: AtomicUsize,
+    credit: Credit,
     /// Texts that sessions of the tenant hold, each counted once.
     texts: Mutex<HashMap<usize, held::Text, RandomState>>,
 }
@@ -232,6 +244,12 @@ impl Account {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Whether the tenant's sessions may work on at once, having done so many units: there is nobody else, or they have
+    /// not done much lately.
+    pub fn may_work_on(&self, units: u32) -> bool {
+        self.budget.holders.load(Ordering::Relaxed) <= 1 || self.credit.take(units)
+    }
+
     /// Bytes that the tenant holds.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
@@ -245,6 +263,9 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
+        if self.holder.has_sessions() {
+            self.budget.holders.fetch_sub(1, Ordering::Relaxed);
+        }
         let mut accounts = self.budget.accounts.lock();
         // A new one may have taken its place meanwhile.
         if accounts

@@ -195,7 +195,11 @@ impl Gateway {
                 self.turn_out(&mut packets.stream, &LoginError::Displaced);
                 (ClientEnd::Refused, false)
             }
-            Err(error) => (Box::pin(self.refuse(&mut packets, error)).await, false),
+            Err(error) => {
+                let end = Box::pin(self.refuse(&mut packets, error)).await;
+                self.desk.turn_of(&mut packets).await;
+                (end, false)
+            }
         };
         self.desk.events.emit(&Event::ClientClosed { end, authenticated });
     }

@@ -46,10 +46,7 @@ impl Desk {
         }
         if let Some(token) = &own.token {
             client.send(&out).await?;
-            return Ok(self
-                .authenticator
-                .authenticate(Some(token.expose()), wanted)
-                .await?);
+            return Ok(self.verify(client, token.expose(), wanted).await?);
         }
         // Who says how its token comes has one, and a user's name is free text like any other.
         if own.way.is_none() {
@@ -77,9 +74,21 @@ impl Desk {
                 greeting::ask_for_password(&mut out);
                 client.send(&out).await?;
                 let password = client.password().await?;
-                Ok(self.authenticator.authenticate(Some(&password), wanted).await?)
+                Ok(self.verify(client, &password, wanted).await?)
             }
         }
+    }
+
+    /// Verifies a token. Signatures take the processor: addresses take turns, so that a crowd from one of them leaves it to
+    /// others and to sessions.
+    async fn verify(
+        &self,
+        client: &mut Packets,
+        token: &[u8],
+        wanted: &Wanted<'_>,
+    ) -> Result<Arc<Principal>, AuthError> {
+        self.sessions.turn_of(client.account(), limits::TOKEN_WORK).await;
+        self.authenticator.authenticate(Some(token), wanted).await
     }
 
     /// A token by SASL OAUTHBEARER (RFC 7628, 3.2).
@@ -95,11 +104,7 @@ impl Desk {
         let token = bearer.token(&mechanism, &message).map_err(AuthError::Sasl)?;
         let refused = match token {
             None => AuthError::NoBearer,
-            Some(token) => match self
-                .authenticator
-                .authenticate(Some(token.as_bytes()), wanted)
-                .await
-            {
+            Some(token) => match self.verify(client, token.as_bytes(), wanted).await {
                 Ok(principal) => return Ok(principal),
                 Err(error) => error,
             },

@@ -62,10 +62,16 @@ pub(super) struct Admitted {
 const ENCRYPTION_REQUESTS: usize = 2;
 
 impl Desk {
+    /// Waits for the turn of a client's address to have a socket accepted or closed. Cancel safe.
+    pub(super) async fn turn_of(&self, client: &mut Packets) {
+        self.sessions.turn_of(client.account(), limits::SOCKET_WORK).await;
+    }
+
     /// Serves a client up to its greeting.
     ///
     /// Not cancel safe, yet harmless to drop: nothing is held but the connection and its seat.
     pub(super) async fn serve(&self, client: &mut Packets) -> Result<Visit, LoginError> {
+        self.turn_of(client).await;
         let mut startup = match self.first_packet(client).await? {
             FirstPacket::Startup(startup) => startup,
             FirstPacket::Cancel(request) => {

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::LoginError;
 use super::waiting_room::Place;
 use crate::base::limits;
-use crate::base::memory::{Budget, Charge, Holder};
+use crate::base::memory::{Account, Budget, Charge, Holder};
 use crate::net::tls::{ALPN, Accepted, Acceptor};
 use crate::net::{Inbox, Stream};
 use crate::wire::frame::{self, HEAD_BYTES};
@@ -32,6 +32,8 @@ pub(super) struct Packets {
     heard: bool,
     place: Arc<Place>,
     budget: Arc<Budget>,
+    /// That of its address.
+    account: Option<Arc<Account>>,
     /// What a long message is charged with, to the client's address.
     charge: Option<Charge>,
 }
@@ -46,6 +48,7 @@ impl Packets {
             heard: false,
             place: Arc::new(place),
             budget: Arc::clone(budget),
+            account: None,
             charge: None,
         }
     }
@@ -53,6 +56,13 @@ impl Packets {
     /// Its place among those who have not logged in.
     pub(super) fn place(&self) -> &Arc<Place> {
         &self.place
+    }
+
+    /// The account of its address, which lasts as long as one of its clients logs in.
+    pub(super) fn account(&mut self) -> &Arc<Account> {
+        let (budget, ip) = (&self.budget, self.address.ip());
+        self.account
+            .get_or_insert_with(|| budget.account(Holder::address(ip)))
     }
 
     /// The login is over: its place is free, and here is what goes on.
@@ -86,8 +96,8 @@ impl Packets {
         if bytes <= limits::LOGIN_UNASKED_BYTES {
             return Ok(());
         }
-        let account = || self.budget.account(Holder::address(self.address.ip()));
-        let charge = self.charge.get_or_insert_with(|| Charge::new(&account()));
+        let account = Arc::clone(self.account());
+        let charge = self.charge.get_or_insert_with(|| Charge::new(&account));
         Ok(charge.grow_to(bytes)?)
     }
 

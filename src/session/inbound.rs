@@ -77,11 +77,15 @@ impl Session {
                     return Turn::Wait;
                 }
             }
+            if self.worked >= limits::WORK_PER_TURN {
+                return Turn::Busy;
+            }
             let mut inbox = std::mem::take(&mut self.client.inbox);
             let step = self.step(&mut inbox);
             self.client.inbox = inbox;
             match step {
                 Step::Consumed(count) => {
+                    self.note_work(count);
                     self.client.inbox.consume(count);
                     self.settle_upstream();
                     self.give_own_replies();
@@ -98,6 +102,12 @@ impl Session {
                 Step::End(end) => return Turn::End(end),
             }
         }
+    }
+
+    /// A message, or so many bytes of one, has been worked on.
+    pub(super) fn note_work(&mut self, bytes: usize) {
+        let units = 1 + u32::try_from(bytes / limits::UNIT_BYTES).unwrap_or(u32::MAX - 1);
+        self.worked = self.worked.saturating_add(units);
     }
 
     fn step(&mut self, inbox: &mut Inbox) -> Step {

@@ -69,8 +69,8 @@ pub use teller::Teller;
 pub use timer::Timer;
 
 use crate::auth::Principal;
-use crate::base::memory::{Budget, Charge, Stay};
-use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, SqlState};
+use crate::base::memory::{Account, Budget, Charge, Stay};
+use crate::base::{CheckIn, ClientEnd, DiscardReason, Drain, Event, Events, Fault, SqlState, Turns, limits};
 use crate::guard::Guard;
 use crate::net::{Inbox, Stream};
 use crate::pool::{Customer, Pools};
@@ -82,7 +82,6 @@ use crate::wire::notice;
 use ceilings::Tally;
 use clock::Clock;
 use inbound::Inbound;
-use judging::Turns;
 use kept::Kept;
 use link::{Left, Link};
 use names::Names;
@@ -125,17 +124,21 @@ pub struct Shared {
     statements: StatementCache,
     /// Turns at judging long texts.
     turns: Arc<Turns>,
+    /// Turns of tenants whose sessions have much to do.
+    shares: Arc<Turns>,
     events: Events,
 }
 
 impl Shared {
-    /// Puts the shared parts together. `judges` long texts are judged at a time.
+    /// Puts the shared parts together. `judges` long texts are judged at a time; sessions run on
+    /// `workers` threads.
     pub fn new(
         settings: Settings,
         guard: Arc<Guard>,
         pools: Arc<Pools>,
         budget: &Budget,
         judges: usize,
+        workers: usize,
         events: Events,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -144,8 +147,17 @@ impl Shared {
             pools,
             statements: StatementCache::new(budget),
             turns: Turns::new(judges),
+            shares: Turns::new(workers),
             events,
         })
+    }
+
+    /// Waits for a tenant's or an address's turn to work on, having done so many units. At once where there is nobody
+    /// else to wait for it, or it has not done much lately. Cancel safe.
+    pub async fn turn_of(&self, account: &Arc<Account>, units: u32) {
+        if !account.may_work_on(units) {
+            self.shares.work_on(account.id()).await;
+        }
     }
 
     /// The guard that judges every session's statements.
@@ -215,6 +227,8 @@ pub struct Session {
     pending: Option<Pending>,
     /// Whether the client's messages are dropped until its next Sync, after an error.
     skipping: Skipping,
+    /// Work that its tenant's credit has not been asked for.
+    worked: u32,
     link: Option<Box<Link>>,
     kept: Kept,
     answers: Answers,
@@ -242,6 +256,8 @@ enum Turn {
     Lease,
     /// The pending message has a long text, which waits to be judged.
     Judge,
+    /// There is more to do, and others may go first.
+    Busy,
     /// The session ends; whatever had to be said has been put into the outbox.
     End(ClientEnd),
 }
@@ -275,6 +291,7 @@ impl Session {
             inbound: Inbound::default(),
             pending: None,
             skipping: Skipping::No,
+            worked: 0,
             link: None,
             kept: Kept::default(),
             answers: Answers::default(),
@@ -298,7 +315,10 @@ impl Session {
     /// Not cancel safe, yet harmless to drop: a dropped session closes both connections.
     pub async fn run(&mut self) -> ClientEnd {
         let end = loop {
+            let worked = std::mem::take(&mut self.worked);
+            self.shared.turn_of(self.identity.stay.account(), worked).await;
             match self.take_turn() {
+                Turn::Busy => {}
                 Turn::Lease => match self.check_out().await {
                     Ok(leased) => self.leased(leased),
                     Err(end) => break end,
@@ -339,6 +359,10 @@ impl Session {
     async fn leave(&mut self, end: ClientEnd) -> ClientEnd {
         self.abandon(CheckIn::Discard(DiscardReason::from(end)));
         self.client.write_rest().await;
+        // Hundreds may leave at once, and to close a socket takes longer than a statement.
+        self.shared
+            .turn_of(self.identity.stay.account(), limits::SOCKET_WORK)
+            .await;
         end
     }
 

@@ -180,6 +180,7 @@ impl Session {
         let mut passing = Passing { bytes, pass: 0..0 };
         let outcome = self.pass_on(&mut passing);
         self.clock.server_has_spoken();
+        self.note_work(bytes.len());
         let pass = passing.pass;
         let consumed = *outcome.as_ref().unwrap_or(&bytes.len());
         if let Some(link) = &mut self.link {

@@ -81,7 +81,7 @@ fn serve(runtime: &Runtime, port: u16, events: &Events) -> DrainHandle {
             directory: DirectoryInForce::new(Directory::new(config.tenants)),
             pools: Arc::clone(&pools),
             identity: config.identity,
-            sessions: Shared::new(config.session, guard, pools, &budget, 1, events.clone()),
+            sessions: Shared::new(config.session, guard, pools, &budget, 1, 1, events.clone()),
             budget,
             anonymous_role: None,
             events: events.clone(),

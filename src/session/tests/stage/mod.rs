@@ -131,6 +131,7 @@ impl Stage {
             Arc::clone(&pools),
             &budget,
             1,
+            1,
             events.clone(),
         );
         let (handle, drain) = DrainHandle::new();
