@@ -9,14 +9,14 @@
 //! |---|---|
 //! | a session: its task, its socket, one buffer each way, a little of everything below | [`Stay`], [`limits::SESSION_BYTES`] each; with TLS [`limits::TLS_BYTES`] more |
 //! | claims, identity and startup settings of a session beyond that | [`Stay`] |
-//! | SET values, savepoints | `session::settings`, from [`limits::SETTINGS_UNASKED_BYTES`] on |
-//! | Query, Parse, FunctionCall longer than a buffer, as far as they have come | `session::inbound` |
+//! | SET values, savepoints | `session::memory::settings`, from [`limits::SETTINGS_UNASKED_BYTES`] on |
+//! | Query, Parse, FunctionCall longer than a buffer, as far as they have come | `session::request::inbound` |
 //! | the guard's tokens and grammar of a text longer than a buffer | `guard::text::working_memory` |
 //! | texts that are waited with, prepared (named or not), or the rest of a script | [`Held`], once for each tenant |
 //! | names of prepared statements | [`Held`] |
-//! | open portals, their names and texts | `session::portals`, from [`limits::PORTALS_UNASKED_BYTES`] on |
+//! | open portals, their names and texts | `session::link::portals`, from [`limits::PORTALS_UNASKED_BYTES`] on |
 //! | bytes for a server | `session::link`, from a buffer for bulk on |
-//! | bytes for a client that does not read them | `session::pump`, from a buffer on |
+//! | bytes for a client that does not read them | `session::io::pump`, from a buffer on |
 //! | messages of a login longer than [`limits::LOGIN_UNASKED_BYTES`] | `client::packets`, by address |
 //! | verdicts, shared statements, preludes, canonical settings | [`Budget::cache`]: caches of that size |
 //!

@@ -5,16 +5,19 @@ mod acting;
 mod batch;
 mod block;
 mod copy;
-mod desk;
+pub(super) mod effect;
 mod hidden;
 mod io;
+pub(super) mod portals;
 mod prepared;
 mod replay;
+mod scratch;
 mod send;
 mod sequences;
 mod text;
 mod traces;
 mod upstream;
+pub(super) mod warrant;
 mod words;
 
 use std::sync::Arc;
@@ -25,10 +28,10 @@ use self::batch::Batch;
 use self::block::Block;
 pub(super) use self::block::Opener;
 use self::copy::CopyIn;
-use self::desk::Desk;
-pub(super) use self::desk::UPSTREAM_BYTES;
 pub(crate) use self::replay::Healing;
 use self::replay::Replay;
+use self::scratch::Scratch;
+pub(super) use self::scratch::UPSTREAM_BYTES;
 use self::sequences::Sequences;
 pub(super) use self::text::{LocalSetting, Text};
 pub(super) use self::traces::Left;
@@ -36,15 +39,15 @@ use self::traces::Traces;
 pub(super) use self::upstream::OfPortal;
 use self::upstream::Upstream;
 use self::words::Words;
-use super::effect::Effect;
-use super::holding::hold_long;
-use super::portals::Portals;
-use super::settings::decides_meaning;
-use super::statement::Statement;
 use crate::base::memory::{Account, Held};
 use crate::base::{PoolMode, limits};
 use crate::guard::Script;
 use crate::pool::Lease;
+use crate::session::link::effect::Effect;
+use crate::session::link::portals::Portals;
+use crate::session::memory::holding::hold_long;
+use crate::session::memory::settings::decides_meaning;
+use crate::session::memory::statement::Statement;
 use crate::wire::encode::TransactionStatus;
 use crate::wire::replies::{Awaited, Delivery, Own, Replies};
 
@@ -58,7 +61,7 @@ pub(super) const REFUSED: &str = "portcullis refused this statement";
 /// A text that parses, except in a failed transaction.
 const ANYTHING: &str = "SELECT";
 
-/// Whether the server is asked about a whole string before that runs ([`super::whole`]).
+/// Whether the server is asked about a whole string before that runs ([`crate::session::request::syntax_check`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CheckOf {
     #[default]
@@ -123,12 +126,12 @@ pub(crate) struct Link {
 impl Link {
     /// Takes a lease on an idle server connection.
     pub(crate) fn new(lease: Lease, context: u64, mode: PoolMode, now: Instant) -> Self {
-        let desk = Desk::take();
+        let scratch = Scratch::take();
         Self {
             lease,
             context: Some(context),
-            upstream: Upstream::in_memory(desk.upstream),
-            replies: desk.replies,
+            upstream: Upstream::in_memory(scratch.upstream),
+            replies: scratch.replies,
             names_in_flight: 0,
             batch: Batch::default(),
             block: Block::none(),
@@ -138,7 +141,7 @@ impl Link {
             copy_in: CopyIn::No,
             script: None,
             reads_whole: CheckOf::Nothing,
-            portals: desk.portals,
+            portals: scratch.portals,
             transient: Vec::new(),
             replay: Replay::default(),
             words: Words::default(),
@@ -157,7 +160,7 @@ impl Link {
             portals,
             ..
         } = *self;
-        Desk {
+        Scratch {
             upstream: upstream.into_memory(),
             replies,
             portals,

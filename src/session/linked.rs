@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::effect::Effect;
-use super::link::{Left, Link, Opener};
-use super::pending::SAVEPOINT_BYTES;
-use super::policy::InForce;
-use super::setup::Setup;
-use super::statement::{self, BEGIN, COMMIT};
-use super::warrant::{ParseWarrant, Warrant};
-use super::{Identity, Session, Shared};
 use crate::base::{Fault, SqlState, limits};
 use crate::guard::{Action, Cleared, StatementClass, databases_wanted_alone};
+use crate::session::link::effect::Effect;
+use crate::session::link::warrant::{ParseWarrant, Warrant};
+use crate::session::link::{Left, Link, Opener};
+use crate::session::memory::pending::SAVEPOINT_BYTES;
+use crate::session::memory::setup::Setup;
+use crate::session::memory::statement::{self, BEGIN, COMMIT};
+use crate::session::request::policy::InForce;
+use crate::session::{Identity, Session, Shared};
 use crate::wire::replies::{Delivery, Own};
 
 /// A session's server connection, and the parts of the session that decide what is sent on it.

@@ -5,54 +5,20 @@
 //! has answered (`relay`). It leases a server connection with the first message that needs one and gives it
 //! back at the first ReadyForQuery outside a transaction.
 
-mod application_name;
-mod assembly;
-mod bind;
-mod cancel;
-mod ceilings;
-mod checkout;
-mod clock;
-mod command;
-mod displaced;
-mod effect;
-mod execute;
-mod extended;
-mod function_call;
-mod holding;
-mod inbound;
-mod judging;
-mod kept;
+mod answer;
+mod io;
+mod lease;
 mod link;
 mod linked;
-mod names;
-mod opening;
-mod patience;
-mod pending;
-mod pending_message;
+mod memory;
 #[cfg(planted)]
 #[path = "../../tests/tidy/planted.rs"]
 mod planted;
-mod policy;
-mod portals;
-mod probe;
-mod pump;
-mod relay;
-mod repeated;
 mod replication;
-mod replying;
-mod settings;
-mod setup;
-mod shutdown;
-mod simple;
-mod standing;
-mod statement;
+mod request;
 mod teller;
 #[cfg(test)]
 mod tests;
-mod timer;
-mod warrant;
-mod whole;
-mod wording;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -60,13 +26,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use application_name::ApplicationName;
-pub use cancel::{CancelRegistry, CancelTicket};
-pub use patience::Pace;
-pub use probe::{ProbeError, canonical_settings, is_superuser};
+pub use io::patience::Pace;
+pub use io::timer::Timer;
+pub use lease::cancel::{CancelRegistry, CancelTicket};
+pub use lease::probe::{ProbeError, canonical_settings, is_superuser};
+pub use memory::application_name::ApplicationName;
 pub use replication::{ReplicationKind, Walsender, WalsenderError, WalsenderParts};
 pub use teller::Teller;
-pub use timer::Timer;
 
 use crate::auth::Principal;
 use crate::base::memory::{Account, Budget, Charge, Stay};
@@ -79,20 +45,20 @@ use crate::tenant::{Route, Tenure};
 use crate::wire::encode::{self, TransactionStatus};
 use crate::wire::notice;
 
-use ceilings::Tally;
-use clock::Clock;
-use inbound::Inbound;
-use kept::Kept;
+use answer::ceilings::Tally;
+use answer::relay::Answers;
+use io::clock::Clock;
+use io::pump::Wake;
+use io::shutdown::Shutdown;
+use lease::session_mode::Kept;
 use link::{Left, Link};
-use names::Names;
-use pending_message::Pending;
-use policy::InForce;
-use pump::Wake;
-use relay::Answers;
-use settings::{Place, SessionSettings};
-use setup::Setup;
-use shutdown::Shutdown;
-use statement::StatementCache;
+use memory::names::Names;
+use memory::settings::{SessionSettings, Standing};
+use memory::setup::Setup;
+use memory::statement::StatementCache;
+use request::inbound::Inbound;
+use request::pending_message::Pending;
+use request::policy::InForce;
 
 /// Names and values in the order of their names, shared until one is changed.
 pub type Pairs = Arc<Vec<(String, String)>>;
@@ -172,7 +138,7 @@ impl Shared {
         startup: &'s [(String, String)],
     ) -> Cow<'s, [(String, String)]> {
         let subject = self.settings.application_name.subject(principal);
-        application_name::with_subject(startup, subject.as_deref())
+        memory::application_name::with_subject(startup, subject.as_deref())
     }
 }
 
@@ -249,7 +215,7 @@ enum Skipping {
 }
 
 /// How a session's turn ends. Small: the future of every idle session has room for one.
-enum Turn {
+enum TurnEnd {
     /// Wait for bytes in either direction.
     Wait,
     /// The pending message needs a server connection.
@@ -276,7 +242,7 @@ impl Session {
     ) -> Self {
         let policy = InForce::new(&shared.guard, identity.route.mode, identity.principal.role());
         let settings = SessionSettings::new(
-            policy::bounded(&identity.startup, &policy),
+            request::policy::bounded(&identity.startup, &policy),
             Arc::clone(&identity.parameters),
             identity.route.search_path.clone(),
             std::mem::take(&mut identity.told),
@@ -318,16 +284,16 @@ impl Session {
             let worked = std::mem::take(&mut self.worked);
             self.shared.turn_of(self.identity.stay.account(), worked).await;
             match self.take_turn() {
-                Turn::Busy => {}
-                Turn::Lease => match self.check_out().await {
+                TurnEnd::Busy => {}
+                TurnEnd::Lease => match self.check_out().await {
                     Ok(leased) => self.leased(leased),
                     Err(end) => break end,
                 },
-                Turn::Judge => match self.wait_to_judge().await {
+                TurnEnd::Judge => match self.wait_to_judge().await {
                     Ok(turned) => self.turned(turned),
                     Err(end) => break end,
                 },
-                Turn::Wait => match self.pump().await {
+                TurnEnd::Wait => match self.pump().await {
                     Wake::Progress => {}
                     Wake::Server => {
                         if let Err(end) = self.relay().await {
@@ -349,7 +315,7 @@ impl Session {
                         break ClientEnd::Shutdown;
                     }
                 },
-                Turn::End(end) => break end,
+                TurnEnd::End(end) => break end,
             }
         };
         self.leave(end).await
@@ -393,7 +359,7 @@ impl Session {
     }
 
     /// Puts ParameterStatus for what has changed into the outbox.
-    fn say_reports(&mut self, place: Place) {
+    fn say_reports(&mut self, place: Standing) {
         for (name, value) in self.setup.due_reports(place) {
             encode::parameter_status(&mut self.client.outbox, &name, &value);
         }

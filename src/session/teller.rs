@@ -3,7 +3,7 @@
 use crate::auth::Principal;
 use crate::base::{Event, Events, RoleName, TenantName, Who};
 
-use super::{Session, Shared};
+use crate::session::{Session, Shared};
 
 /// Tells what happens in one session to whom it concerns: metrics, the log, and what meters or audits. Nothing else in the
 /// session emits events (`tests/tidy.rs`). It borrows all that it knows, so it is made where it is needed.

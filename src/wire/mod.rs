@@ -6,5 +6,6 @@ pub mod frame;
 pub mod notice;
 pub mod replies;
 pub mod reword;
+pub mod row;
 pub mod startup;
 pub mod tag;

@@ -1,11 +1,11 @@
 //! What must not compile: ways to a server for a text that nobody has cleared, or without the identity. Built as a
 //! module of `session` by `tests/tidy/doors.rs`, which wants each error that is named here, on its line, and no other.
 
-use super::link::{Link, LocalSetting, Text};
-use super::statement::Renamed;
-use super::warrant::{ParseWarrant, Warrant};
 use crate::guard::{SetSetting, SetValue};
 use crate::identity::PreludeText;
+use crate::session::link::warrant::{ParseWarrant, Warrant};
+use crate::session::link::{Link, LocalSetting, Text};
+use crate::session::memory::statement::Renamed;
 
 fn the_servers_socket(link: &mut Link) {
     let _ = &link.lease; //~ E0616

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{INTERNAL_PORTAL, Link, Text};
 use crate::base::RoleName;
 use crate::guard::Cleared;
-use crate::session::effect::Effect;
-use crate::session::statement::{
+use crate::session::link::effect::Effect;
+use crate::session::memory::statement::{
     DISCARD_SEQUENCES, LEAVE_ROLE, Prelude, Prepared, READ_SETTING, RETURN_TO_ROLE, ROLLBACK,
 };
 use crate::wire::encode::NO_TYPES;

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use super::{Link, UPSTREAM_BYTES};
 use crate::base::limits;
-use crate::session::pump::flush;
-use crate::session::relay::Answers;
+use crate::session::answer::relay::Answers;
+use crate::session::io::pump::flush;
 
 impl Link {
     /// Writes what the socket takes. Returns whether that was anything.

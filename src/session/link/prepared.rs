@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{Link, Text};
-use crate::session::effect::Effect;
-use crate::session::statement::{self, Prepared, StatementCache};
+use crate::session::link::effect::Effect;
+use crate::session::memory::statement::{self, Prepared, StatementCache};
 use crate::wire::notice;
 use crate::wire::replies::{Awaited, Delivery, Entry, Own};
 

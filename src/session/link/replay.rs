@@ -12,9 +12,9 @@ use std::sync::Arc;
 use super::Link;
 use super::upstream::SentBatch;
 use crate::base::limits;
-use crate::session::effect::Effect;
-use crate::session::portals::Unconfirmed;
-use crate::session::statement::Statement;
+use crate::session::link::effect::Effect;
+use crate::session::link::portals::Unconfirmed;
+use crate::session::memory::statement::Statement;
 use crate::wire::replies::{Awaited, Delivery, Entry};
 
 /// What is remembered of a batch for that.

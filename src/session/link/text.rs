@@ -2,9 +2,9 @@
 
 use super::REFUSED;
 use crate::guard::{Cleared, Qualified, Script, SetSetting, SetValue};
-use crate::session::command::quoted;
-use crate::session::statement::{Prelude, Renamed, Statement};
-use crate::session::warrant::ParseWarrant;
+use crate::session::link::warrant::ParseWarrant;
+use crate::session::memory::statement::{Prelude, Renamed, Statement};
+use crate::session::request::command::quoted;
 
 /// A text for the server. Its field is private: these constructors are all there are.
 #[derive(Clone, Copy, Debug)]

@@ -2,8 +2,8 @@
 //! told in terms of that.
 
 use super::Link;
-use crate::session::effect::Effect;
-use crate::session::wording::Wording;
+use crate::session::answer::wording::Wording;
+use crate::session::link::effect::Effect;
 use crate::wire::replies::Own;
 
 /// The text that the server's errors concern.
