@@ -114,11 +114,6 @@ impl Batch {
         self.keeps_answers_back = false;
     }
 
-    /// The whole batch is sent a second time.
-    pub(super) fn syncs_again(&mut self) {
-        self.stage = Stage::Synced;
-    }
-
     /// What is sent is worth a transaction.
     pub(in crate::session) fn asks_for_work(&mut self) {
         self.asked = Asked::Work;
@@ -148,12 +143,7 @@ impl Batch {
 
     /// ReadyForQuery has come. Returns whether the batch has failed.
     pub(in crate::session) fn is_answered(&mut self) -> bool {
-        let failed = self.failed;
-        *self = Self {
-            keeps_answers_back: self.keeps_answers_back,
-            ..Self::default()
-        };
-        failed
+        std::mem::take(self).failed
     }
 }
 

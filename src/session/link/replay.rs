@@ -183,7 +183,7 @@ impl Link {
         self.replies.push(Awaited::Ready, Delivery::Forward, Effect::None);
         self.portals.restore(healing.portals);
         self.batch.asks_for_work();
-        self.batch.syncs_again();
+        self.batch.syncs();
         self.replay.chance = Chance::Lost;
     }
 }
